@@ -1,0 +1,47 @@
+# The two commands: `make audit` on a fresh machine, `make test` before a change is sent.
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.setup-done
+
+.PHONY: audit test setup check format lock demo clean
+
+## Install everything and audit the embedded demo.
+audit: setup demo
+	$(BIN)/saliency-audit run data_manifest.yaml
+
+demo: setup
+	@test -f demo/truth.json || $(BIN)/saliency-audit demo --out demo
+
+## Format check, types, architecture, tests.
+test: check
+	$(BIN)/python -m pytest
+
+check: setup
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: setup
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+## Everything that both commands need; nothing is done twice.
+setup: $(STAMP)
+	@$(BIN)/python .ci/system_libraries.py
+
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed; name one with: make PYTHON=python3.12 ..." >&2; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $(STAMP)
+
+## Resolve the lock again (needs uv); read the note on ceilings in pyproject.toml first.
+lock:
+	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 \
+	  --generate-hashes --no-emit-index-url --no-header --no-annotate -o requirements.lock
+
+clean:
+	rm -rf .venv demo

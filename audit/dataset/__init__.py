@@ -1,0 +1,1 @@
+"""From files to batches: readers, foregrounds, bounded decoding, one geometry for both."""

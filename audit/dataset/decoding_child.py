@@ -1,0 +1,103 @@
+"""The child process that decodes: whatever a hostile file does, it does it here.
+
+Speaks over stdin and stdout: a JSON line in; out comes a JSON line, then the raw pixels that it
+announces. Run as ``python -m audit.dataset.decoding_child``; imports no torch, so that it starts
+in a fraction of a second.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import resource
+import signal
+import sys
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from audit.dataset.foregrounds import FOREGROUNDS, open_foreground
+from audit.dataset.loading import load_sample
+from audit.dataset.samples import Sample
+from audit.errors import AuditError, SampleError
+from audit.geometry import Geometry
+
+MEMORY_LIMIT = 2 * 2**30
+
+
+def _die_with_parent() -> None:
+    """Ask Linux to end this process when its parent ends, however that ends."""
+    pr_set_pdeathsig = 1
+    try:
+        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
+    except (OSError, AttributeError):
+        return  # Not Linux: closing stdin ends us instead.
+    if os.getppid() == 1:
+        raise SystemExit
+
+
+def _sample(request: dict[str, Any]) -> Sample:
+    return Sample(
+        sample_id=request["sample_id"],
+        path=Path(os.fsdecode(bytes.fromhex(request["path"]))),
+        label_name=request["label_name"],
+        mask=Path(os.fsdecode(bytes.fromhex(request["mask"]))) if request["mask"] else None,
+        boxes=tuple(tuple(box) for box in request["boxes"]),
+        metadata=request["metadata"],
+    )
+
+
+def _answer(out: BinaryIO, header: dict[str, Any], *buffers: bytes) -> None:
+    out.write(json.dumps({**header, "bytes": [len(b) for b in buffers]}).encode() + b"\n")
+    for buffer in buffers:
+        out.write(buffer)
+    out.flush()
+
+
+def main() -> None:
+    """Serve requests until stdin closes."""
+    _die_with_parent()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # A private copy of stdout: a chatty plugin must not write into the protocol.
+    out = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    setup = json.loads(sys.stdin.buffer.readline())
+    sys.path[:0] = setup["import_path"]
+    geometry = Geometry(**setup["geometry"])
+    try:
+        foreground = open_foreground(setup["source"], setup["options"], Path(setup["folder"]))
+    except AuditError as error:
+        _answer(out, {"failed": str(error)})
+        return
+    if setup["source"] in FOREGROUNDS or setup["source"] == "none":
+        # A plugin may import much more than this allows.
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY_LIMIT, MEMORY_LIMIT))
+    _answer(out, {"ready": True})
+    for line in sys.stdin.buffer:
+        request = json.loads(line)
+        since = request["unchanged_since"]
+        try:
+            loaded = load_sample(
+                _sample(request), geometry, foreground, tuple(since) if since else None
+            )
+        except SampleError as error:
+            _answer(out, {"reason": error.reason, "detail": error.detail})
+            continue
+        except MemoryError:
+            _answer(out, {"reason": "TOO_MANY_PIXELS", "detail": "not enough memory to decode"})
+            continue
+        except Exception as error:
+            detail = f"{type(error).__name__}: {error}"
+            _answer(out, {"reason": "LOADING_FAILED", "detail": detail})
+            continue
+        mask = b"" if loaded.foreground is None else loaded.foreground.tobytes()
+        header = {
+            "sha256": loaded.sha256,
+            "notes": loaded.notes,
+            "foreground_problem": loaded.foreground_problem,
+        }
+        _answer(out, header, loaded.image.tobytes(), mask)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,62 @@
+"""Everything that can go wrong, drawn as a tree.
+
+::
+
+    AuditError
+    ├── InputError          found before work began: the command ends with exit code 2
+    │   ├── ManifestError   the manifest says something that cannot be
+    │   ├── DatasetError    the dataset cannot be read as declared
+    │   ├── ModelError      the model cannot be loaded, or does not answer as a classifier should
+    │   └── RunFolderError  the run folder is taken, foreign, or cannot be written
+    ├── SampleError         one sample cannot be used: a row in problems.csv, never the end of a run
+    └── ReportError         the report could not be rendered; the scores are kept
+
+A message says where, what was expected, what was found and what to do.
+"""
+
+from __future__ import annotations
+
+
+class AuditError(Exception):
+    """Any failure that this package names."""
+
+
+class InputError(AuditError):
+    """Something given to the audit is wrong; nothing has been computed yet."""
+
+
+class ManifestError(InputError):
+    """The manifest holds a key or value that cannot be."""
+
+
+class DatasetError(InputError):
+    """The dataset cannot be read as the manifest declares it."""
+
+
+class ModelError(InputError):
+    """The model cannot be loaded, or does not answer as a classifier should."""
+
+
+class RunFolderError(InputError):
+    """The run folder is taken by another audit, is foreign, or cannot be written."""
+
+
+class ReportError(AuditError):
+    """The report could not be rendered."""
+
+
+class SampleError(AuditError):
+    """One sample cannot be used.
+
+    Parameters
+    ----------
+    reason : str
+        Code for machines, such as ``DATA_CORRUPT``; the rows of ``problems.csv`` carry it.
+    detail : str
+        A sentence for people.
+    """
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+        self.detail = detail

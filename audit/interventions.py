@@ -1,0 +1,189 @@
+"""What is replaced by what, and what the class score does: the experiment behind a verdict.
+
+The object is kept and its background is exchanged for that of another image. A background of the
+*same* class is the control: it carries every artefact of pasting, but not another class's scene.
+What the model loses on a background of *another* class beyond that, it owed to the background.
+(Backgrounds Challenge: Xiao et al. 2021, "Noise or signal".)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def hole_radius(side: int) -> int:
+    """Pixels by which a foreground is widened before it is cut out; ``max(2, side / 16)``.
+
+    A narrower hole leaves a fringe of the donor's own object, and innocent classes get accused.
+    """
+    return max(2, round(side / 16))
+
+
+def dilate(mask: Tensor, radius: int) -> Tensor:
+    """Widen a mask ``(N, H, W)`` bool by `radius` pixels to all eight sides.
+
+    Examples
+    --------
+    >>> dilate(torch.tensor([[[False, False, True]]]), 1).int().tolist()
+    [[[0, 1, 1]]]
+    """
+    if radius == 0:
+        return mask
+    # One direction after the other: (2r + 1) * 2 comparisons a pixel instead of (2r + 1)^2.
+    side = 2 * radius + 1
+    widened = F.max_pool2d(mask[:, None].float(), (1, side), stride=1, padding=(0, radius))
+    widened = F.max_pool2d(widened, (side, 1), stride=1, padding=(radius, 0))
+    return widened[:, 0] > 0
+
+
+def _binomial(images: Tensor) -> Tensor:
+    """Blur ``(N, C, H, W)`` with the 5-tap binomial kernel; outside counts as zero."""
+    height, width = images.shape[-2:]
+    # Shifted sums: three times as fast on a CPU as a depthwise convolution, and the same.
+    rows = F.pad(images, (0, 0, 2, 2))
+    rows = (
+        6 * rows[..., 2 : 2 + height, :]
+        + 4 * (rows[..., 1 : 1 + height, :] + rows[..., 3 : 3 + height, :])
+        + (rows[..., :height, :] + rows[..., 4 : 4 + height, :])
+    )
+    both = F.pad(rows, (2, 2))
+    both = (
+        6 * both[..., 2 : 2 + width]
+        + 4 * (both[..., 1 : 1 + width] + both[..., 3 : 3 + width])
+        + (both[..., :width] + both[..., 4 : 4 + width])
+    )
+    return both / 256
+
+
+def feather(mask: Tensor) -> Tensor:
+    """Soften a mask ``(N, H, W)`` bool to an alpha channel ``(N, 1, H, W)`` in 0..1.
+
+    The edge is spread over about 1/56 of the side.
+    """
+    alpha = mask[:, None].float()
+    for _ in range(max(1, round(mask.shape[-1] / 112))):
+        alpha = _binomial(alpha)
+    return alpha.clamp(0, 1)
+
+
+def inpaint(images: Tensor, hole: Tensor) -> Tensor:
+    """Fill holes from their surroundings by normalised convolution, coarse to fine.
+
+    Knutsson and Westin 1993, "Normalized and differential convolution", on a pyramid.
+
+    Parameters
+    ----------
+    images : float (N, 3, H, W)
+        In 0..1.
+    hole : bool (N, H, W)
+        True where the picture shall be replaced. An image that is all hole becomes mid-grey.
+
+    Returns
+    -------
+    float (N, 3, H, W)
+        Unchanged outside the holes.
+    """
+    known = (~hole)[:, None].to(images.dtype)
+    return torch.where(hole[:, None], _fill(images * known, known), images)
+
+
+def _fill(weighted: Tensor, weight: Tensor) -> Tensor:
+    """Fill where weight is 0, from a half-size copy that is filled the same way."""
+    normal = weighted / weight.clamp_min(1e-6)
+    if min(weighted.shape[-2:]) <= 2:
+        total = weight.sum((2, 3), keepdim=True)
+        average = weighted.sum((2, 3), keepdim=True) / total.clamp_min(1e-6)
+        average = torch.where(total > 0, average, 0.5)
+        return torch.where(weight > 0, normal, average)
+    smaller = _fill(_halve(weighted), _halve(weight))
+    coarse = F.interpolate(smaller, size=weighted.shape[-2:], mode="bilinear", align_corners=False)
+    share = weight.clamp(0, 1)
+    return share * normal + (1 - share) * coarse
+
+
+def _halve(images: Tensor) -> Tensor:
+    return F.avg_pool2d(_binomial(images), 2, ceil_mode=True, count_include_pad=False)
+
+
+def _mean_fill(images: Tensor, hole: Tensor) -> Tensor:
+    """Fill holes with the mean colour of the rest of the image."""
+    known = (~hole)[:, None].to(images.dtype)
+    total = known.sum((2, 3), keepdim=True)
+    average = (images * known).sum((2, 3), keepdim=True) / total.clamp_min(1)
+    return torch.where(hole[:, None], torch.where(total > 0, average, 0.5), images)
+
+
+def _blur_fill(images: Tensor, hole: Tensor) -> Tensor:
+    """Fill holes with the blurred image itself; keeps the object's colours, so a weak control."""
+    blurred = images
+    for _ in range(8):
+        blurred = _binomial(F.pad(blurred, (2, 2, 2, 2), mode="replicate"))[..., 2:-2, 2:-2]
+    return torch.where(hole[:, None], blurred, images)
+
+
+FILLS: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "inpaint": inpaint,
+    "mean": _mean_fill,
+    "blur": _blur_fill,
+}
+
+
+def hole_of(foreground: Tensor, ignored: Tensor) -> Tensor:
+    """What is cut out of a donor: the object, widened by :func:`hole_radius`.
+
+    Parameters
+    ----------
+    foreground, ignored : bool (N, H, W)
+        The object, and the pixels that belong to neither side; both are cut.
+    """
+    return dilate(foreground | ignored, hole_radius(foreground.shape[-1]))
+
+
+def paste(images: Tensor, alpha: Tensor, backgrounds: Tensor) -> Tensor:
+    """Put objects on other backgrounds.
+
+    Parameters
+    ----------
+    images : float (N, 3, H, W)
+        The objects' own images, 0..1.
+    alpha : float (N, 1, H, W)
+        From :func:`feather`; 1 on the object.
+    backgrounds : float (N, 3, H, W)
+        What shall stand behind them, 0..1.
+    """
+    return torch.lerp(backgrounds, images, alpha)
+
+
+def object_only(images: Tensor, alpha: Tensor) -> Tensor:
+    """Keep the object and replace everything else by the image's mean colour."""
+    average = images.mean((2, 3), keepdim=True).expand_as(images)
+    return paste(images, alpha, average)
+
+
+def margins(scores: Tensor, targets: Tensor, excluded: Tensor | None = None) -> Tensor:
+    """Class score of the target minus the best other class score.
+
+    Parameters
+    ----------
+    scores : float (N, K)
+        Class scores (logits).
+    targets : int64 (N,)
+        The class that is asked about.
+    excluded : int64 (N,), optional
+        One further class that is no rival; where it equals the target nothing is left out.
+
+    Returns
+    -------
+    float (N,)
+        Positive where the target wins; NaN where it has no rival.
+    """
+    own = scores.gather(1, targets[:, None]).squeeze(1)
+    rivals = scores.scatter(1, targets[:, None], -torch.inf)
+    if excluded is not None:
+        rivals = rivals.scatter(1, excluded[:, None], -torch.inf)
+    best = rivals.amax(1)
+    return torch.where(best == -torch.inf, torch.nan, own - best)

@@ -1,0 +1,196 @@
+"""The bank of backgrounds that swaps draw from: made once a run, kept on disk, bounded."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from audit.dataset.batches import Batch, iterate_batches, sample_seed, to_float
+from audit.dataset.loader import Loader
+from audit.interventions import FILLS, hole_of
+from audit.run_folder import write_atomically
+
+MAX_HOLE = 0.9
+"""An image whose hole covers more than this share has no background to lend."""
+
+
+@dataclass(frozen=True)
+class Donors:
+    """The donors drawn for one sample, as positions in the bank.
+
+    Parameters
+    ----------
+    same : tuple of int
+        Of the sample's own class, never the sample itself nor a copy of it.
+    other : tuple of int
+        Of other classes.
+    """
+
+    same: tuple[int, ...]
+    other: tuple[int, ...]
+
+
+class DonorBank:
+    """Backgrounds of at most `bank` images a class.
+
+    Parameters
+    ----------
+    folder : Path
+        Holds ``backgrounds.npy`` (B, 3, H, W) uint8 and ``donors.parquet`` (row, label, sha256).
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.table = pd.read_parquet(folder / "donors.parquet")
+        # Mapped, not read: the bank may be larger than memory.
+        self.backgrounds: NDArray[np.uint8] = np.load(folder / "backgrounds.npy", mmap_mode="r")
+        self.labels: NDArray[np.int64] = self.table["label"].to_numpy()
+        self._rows: NDArray[np.int64] = self.table["row"].to_numpy()
+        self._hashes = self.table["sha256"].to_numpy()
+        self._of_class = {
+            int(label): np.flatnonzero(self.labels == label) for label in np.unique(self.labels)
+        }
+
+    def draw(self, row: int, label: int, sha256: str, seed: int, count: int) -> Donors:
+        """Draw donors for one sample.
+
+        Other classes are drawn first, without replacement while there are enough, then one image
+        of each; so a large class lends no more often than a small one.
+
+        Parameters
+        ----------
+        row : int
+            Position of the sample in the list of samples.
+        label : int
+            Its label.
+        sha256 : str
+            Of its file.
+        seed : int
+            Of this sample alone.
+        count : int
+            Donors of each kind; fewer of the same class if there are fewer.
+        """
+        random = np.random.default_rng(seed)
+        own = self._of_class.get(label, np.array([], dtype=np.int64))
+        own = own[(self._rows[own] != row) & (self._hashes[own] != sha256)]
+        same = random.permutation(own)[:count]
+        classes = np.array([c for c in self._of_class if c != label])
+        other: list[int] = []
+        while len(classes) and len(other) < count:
+            for chosen in random.permutation(classes)[: count - len(other)]:
+                # A copy under another label would bring the object's own background back.
+                held = self._of_class[int(chosen)]
+                held = held[self._hashes[held] != sha256]
+                if len(held):
+                    other.append(int(random.choice(held)))
+            if not other:
+                break
+        return Donors(tuple(int(i) for i in same), tuple(other))
+
+    def fetch(self, positions: list[int], device: torch.device) -> Tensor:
+        """Backgrounds ``(len(positions), 3, H, W)`` float in 0..1 on `device`."""
+        return to_float(torch.from_numpy(self.backgrounds[positions]).to(device))
+
+
+def candidates(table: pd.DataFrame, bank: int, seed: int) -> pd.DataFrame:
+    """Choose at most `bank` samples of each class, by a seeded shuffle that no order changes."""
+
+    def key(sample_id: str) -> str:
+        return hashlib.sha256(f"{seed}\0{sample_id}\0bank".encode()).hexdigest()
+
+    shuffled = table.assign(_key=[key(i) for i in table["sample_id"]]).sort_values("_key")
+    return shuffled.groupby("label").head(bank).drop(columns="_key").sort_index()
+
+
+def build_bank(
+    folder: Path,
+    table: pd.DataFrame,
+    loader: Loader,
+    *,
+    bank: int,
+    fill: str,
+    seed: int,
+    device: torch.device,
+    batch_size: int = 32,
+) -> int:
+    """Write the bank of a run; images that cannot be used lend nothing.
+
+    Parameters
+    ----------
+    folder : Path
+        Where the two files go; ``donors.parquet`` is written last and marks the bank complete.
+    table : DataFrame
+        All samples.
+    loader : Loader
+        Decodes.
+    bank, fill, seed
+        See the manifest's ``interventions`` and ``run.seed``.
+    device : torch.device
+        Where holes are filled.
+    batch_size : int
+        Images at a time.
+
+    Returns
+    -------
+    int
+        Number of backgrounds.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    chosen = candidates(table, bank, seed)
+    rows: list[dict[str, object]] = []
+
+    def write(temporary: Path) -> None:
+        stored = None
+        for batch in iterate_batches(chosen, loader, batch_size):
+            backgrounds, kept = _backgrounds(batch, fill, device)
+            if stored is None and len(kept):
+                shape = (len(chosen), *backgrounds.shape[1:])
+                stored = np.lib.format.open_memmap(
+                    temporary, mode="w+", dtype=np.uint8, shape=shape
+                )
+            for index, picture in zip(kept, backgrounds, strict=True):
+                assert stored is not None
+                stored[len(rows)] = picture
+                rows.append(
+                    {
+                        "row": batch.rows[index],
+                        "label": int(batch.targets[index]),
+                        "sha256": batch.loaded[index].sha256,
+                    }
+                )
+        if stored is None:
+            np.save(temporary, np.zeros((0, 3, 1, 1), np.uint8))
+        else:
+            stored.flush()
+
+    write_atomically(folder / "backgrounds.npy", write)
+    frame = pd.DataFrame(rows, columns=["row", "label", "sha256"]).astype(
+        {"row": "int64", "label": "int64", "sha256": "object"}
+    )
+    write_atomically(folder / "donors.parquet", lambda temporary: frame.to_parquet(temporary))
+    return len(rows)
+
+
+def _backgrounds(
+    batch: Batch, fill: str, device: torch.device
+) -> tuple[NDArray[np.uint8], list[int]]:
+    if not len(batch):
+        return np.zeros((0, 3, 1, 1), np.uint8), []
+    hole = hole_of(batch.foreground.to(device), batch.ignored.to(device))
+    share = hole.float().mean((1, 2)).cpu()
+    usable = batch.foreground.flatten(1).any(1) & (share <= MAX_HOLE)
+    kept = [int(i) for i in usable.nonzero().flatten()]
+    filled = FILLS[fill](to_float(batch.images.to(device))[kept], hole[kept])
+    pixels = (filled * 255).round().clamp(0, 255).to(torch.uint8)
+    return pixels.cpu().numpy(), kept
+
+
+def donor_seed(seed: int, sample_id: str) -> int:
+    """Seed of one sample's own donors."""
+    return sample_seed(seed, sample_id, "donors")

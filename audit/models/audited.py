@@ -1,0 +1,86 @@
+"""The one form in which every model is audited: pixels in 0..1 go in, class scores come out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from audit.errors import ModelError
+from audit.geometry import Geometry
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+class AuditedModel(nn.Module):
+    """A classifier with everything the audit must know of it.
+
+    Called with images ``(N, 3, H, W)`` float in 0..1 it returns class scores (logits before
+    softmax) ``(N, K)`` float32. It normalises by itself, so that saliency, interventions and
+    CMVs all work on plain pixels.
+
+    Parameters
+    ----------
+    module : nn.Module
+        Takes normalised images ``(N, 3, H, W)``, returns logits ``(N, K)``. It is put into
+        ``eval`` mode and its parameters are frozen: gradients are wanted for pixels only.
+    class_names : sequence of str or None
+        K names in the order of the outputs; None when nobody wrote them down.
+    geometry : Geometry
+        The way from a photograph to the input.
+    mean, std : sequence of 3 float
+        Normalisation, in units of 0..1 pixels.
+    name : str
+        What the report calls the model.
+    sha256 : str
+        Hash of the weights file, or of the weights themselves.
+    target_layer : str or None
+        Dotted name of the layer for class activation maps; None: found by itself.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self,
+        module: nn.Module,
+        class_names: Sequence[str] | None,
+        geometry: Geometry,
+        mean: Sequence[float] = IMAGENET_MEAN,
+        std: Sequence[float] = IMAGENET_STD,
+        name: str = "model",
+        sha256: str = "",
+        target_layer: str | None = None,
+    ) -> None:
+        super().__init__()
+        if len(mean) != 3 or len(std) != 3 or min(std) <= 0:
+            raise ModelError(
+                f"model.input: expected three means and three positive stds, found {mean}, {std}"
+            )
+        self.module = module
+        self.class_names = None if class_names is None else tuple(class_names)
+        self.geometry = geometry
+        self.name = name
+        self.sha256 = sha256
+        self.target_layer = target_layer
+        self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).view(3, 1, 1))
+        self.register_buffer("std", torch.tensor(std, dtype=torch.float32).view(3, 1, 1))
+        self.eval()
+        self.requires_grad_(False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Class scores ``(N, K)`` float32 of images ``(N, 3, H, W)`` in 0..1."""
+        scores = self.module((images - self.mean) / self.std)
+        if not isinstance(scores, Tensor):
+            raise ModelError(
+                "model: expected a tensor of logits (N, K) from the network, found "
+                f"{type(scores).__name__}. Wrap it: return only the logits."
+            )
+        return scores.float()
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model lives."""
+        return self.mean.device

@@ -1,0 +1,189 @@
+"""Weights from files that nobody need trust: tensors come out, no code runs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from audit.errors import ModelError
+
+_WRAPPERS = ("state_dict", "model_state_dict", "model", "net", "weights")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a weights file holds.
+
+    Parameters
+    ----------
+    state : mapping of str to Tensor
+        Parameters and buffers by name; a leading ``module.`` is gone.
+    class_names : tuple of str or None
+        Where the file names its classes.
+    sha256 : str
+        Of the file.
+    """
+
+    state: Mapping[str, Tensor]
+    class_names: tuple[str, ...] | None
+    sha256: str
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Read ``.safetensors``, or a ``.pt``/``.pth`` file of tensors with ``weights_only=True``.
+
+    Raises
+    ------
+    ModelError
+        Missing, damaged, not weights, or a file that would run code.
+    """
+    if not path.is_file():
+        raise ModelError(f"model.weights: no such file: {path.name}")
+    head = path.open("rb").read(64)
+    if head.startswith(b"version https://git-lfs"):
+        raise ModelError(f"model.weights: {path.name} is a Git LFS pointer; run `git lfs pull`")
+    if head.lstrip().lower().startswith((b"<!doctype", b"<html", b"<?xml")):
+        raise ModelError(f"model.weights: {path.name} is a web page; the download failed")
+    if path.suffix == ".safetensors":
+        state, names = _load_safetensors(path)
+    else:
+        _refuse_zip_bomb(path)
+        state, names = _unwrap(_load_pickle(path), path)
+    return Checkpoint(state, names, file_sha256(path))
+
+
+def file_sha256(path: Path) -> str:
+    """Sha256 of a file, read in pieces."""
+    with path.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def _load_safetensors(path: Path) -> tuple[dict[str, Tensor], tuple[str, ...] | None]:
+    try:
+        with safe_open(path, framework="pt") as opened:
+            metadata = opened.metadata() or {}
+            state = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError) as error:
+        raise ModelError(f"model.weights: {path.name} is damaged ({_plain(error)})") from error
+    names = None
+    if "classes" in metadata:
+        try:
+            names = tuple(str(name) for name in json.loads(metadata["classes"]))
+        except ValueError:
+            names = None
+    return _without_prefix(state), names
+
+
+def _refuse_zip_bomb(path: Path) -> None:
+    if not zipfile.is_zipfile(path):
+        return
+    try:
+        with zipfile.ZipFile(path) as archive:
+            squeezed = [m.filename for m in archive.infolist() if m.compress_type != 0]
+    except (zipfile.BadZipFile, OSError) as error:
+        raise ModelError(f"model.weights: {path.name} is damaged ({_plain(error)})") from error
+    if squeezed:
+        raise ModelError(
+            f"model.weights: {path.name} holds compressed members, which torch never writes"
+        )
+
+
+def _load_pickle(path: Path) -> Any:
+    try:
+        # Said explicitly, since an environment variable can flip the default; mmap reads
+        # malformed files that the plain reader refuses.
+        loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=False)
+    except Exception as error:
+        unsafe = _unsafe_globals(path)
+        if unsafe:
+            raise ModelError(
+                f"model.weights: {path.name} holds Python objects ({', '.join(unsafe[:5])}), and "
+                "loading it could run code. Save the tensors alone: "
+                "safetensors.torch.save_file(model.state_dict(), ...)."
+            ) from None
+        raise ModelError(
+            f"model.weights: {path.name} is no file of weights ({_plain(error)})"
+        ) from None
+    return loaded
+
+
+def _unsafe_globals(path: Path) -> list[str]:
+    try:
+        return list(torch.serialization.get_unsafe_globals_in_checkpoint(str(path)))
+    except Exception:
+        return []
+
+
+def _unwrap(loaded: Any, path: Path) -> tuple[dict[str, Tensor], tuple[str, ...] | None]:
+    if not isinstance(loaded, Mapping):
+        raise ModelError(
+            f"model.weights: expected a mapping of tensors in {path.name}, "
+            f"found {type(loaded).__name__}"
+        )
+    names = _class_names(loaded)
+    for wrapper in _WRAPPERS:
+        if isinstance(loaded.get(wrapper), Mapping):
+            loaded = loaded[wrapper]
+            break
+    state = {str(name): value for name, value in loaded.items() if isinstance(value, Tensor)}
+    if not state:
+        raise ModelError(f"model.weights: {path.name} holds no tensors")
+    for name, tensor in state.items():
+        if tensor.numel() * tensor.element_size() > max(tensor.untyped_storage().nbytes(), 1):
+            raise ModelError(f"model.weights: {path.name}: {name} claims more than the file holds")
+    return _without_prefix(state), names
+
+
+def _class_names(loaded: Mapping[Any, Any]) -> tuple[str, ...] | None:
+    for key in ("classes", "class_names"):
+        if isinstance(loaded.get(key), (list, tuple)):
+            return tuple(str(name) for name in loaded[key])
+    to_index = loaded.get("class_to_idx")
+    if isinstance(to_index, Mapping) and sorted(to_index.values()) == list(range(len(to_index))):
+        return tuple(str(name) for name in sorted(to_index, key=lambda name: int(to_index[name])))
+    return None
+
+
+def _without_prefix(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Drop what DataParallel and torch.compile put before every name."""
+    for prefix in ("module.", "_orig_mod."):
+        if state and all(name.startswith(prefix) for name in state):
+            state = {name.removeprefix(prefix): value for name, value in state.items()}
+    return state
+
+
+def _plain(error: Exception) -> str:
+    """First line of an error, without terminal escapes."""
+    text = str(error).strip() or type(error).__name__
+    return re.sub(r"\x1b\[[0-9;]*m|[^\x20-\x7e]", "", text.splitlines()[0])[:200]
+
+
+def key_difference(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> str:
+    """What stands between two state dicts, in a sentence; "" where nothing does."""
+    missing = sorted(set(expected) - set(found))
+    unexpected = sorted(set(found) - set(expected))
+    shapes = [
+        f"{name} {tuple(found[name].shape)} instead of {tuple(expected[name].shape)}"
+        for name in sorted(set(expected) & set(found))
+        if expected[name].shape != found[name].shape
+    ]
+    parts = [
+        f"{len(names)} {word} ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})"
+        for word, names in (
+            ("missing", missing),
+            ("unexpected", unexpected),
+            ("of another shape", shapes),
+        )
+        if names
+    ]
+    return "; ".join(parts)

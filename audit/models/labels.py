@@ -1,0 +1,152 @@
+"""Which output of the model each label of the dataset means."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
+
+from audit.errors import ModelError
+
+
+def _key(name: str) -> str:
+    """A name without case, punctuation and WordNet number."""
+    return re.sub(r"[\s_\-]+", " ", re.sub(r"^n\d{8}[-_ ]", "", name)).strip().casefold()
+
+
+def match_labels(
+    labels: Sequence[str], class_names: Sequence[str] | None, outputs: int
+) -> tuple[dict[str, int], tuple[str, ...]]:
+    """Match label names of the dataset to outputs of the model, by name.
+
+    Exact names win; else case, spaces, dashes, underscores and a leading WordNet number are
+    overlooked. Labels that are whole numbers, none of them a class name, are taken as indices.
+
+    Parameters
+    ----------
+    labels : sequence of str
+        All label names of the dataset.
+    class_names : sequence of K str, or None
+        In the order of the outputs; None: the dataset's own names in text order, as torchvision's
+        ``ImageFolder`` numbers them, provided that there are exactly K.
+    outputs : int
+        K.
+
+    Returns
+    -------
+    indices : dict of str to int
+        For every label.
+    names : tuple of K str
+        For every output.
+
+    Raises
+    ------
+    ModelError
+        The counts differ, a label fits no class, or one fits several.
+
+    Examples
+    --------
+    >>> match_labels(["eskimo_dog"], ["husky", "Eskimo dog"], 2)
+    ({'eskimo_dog': 1}, ('husky', 'Eskimo dog'))
+    """
+    labels = sorted(labels)
+    if class_names is None:
+        return _by_order(labels, outputs)
+    if len(class_names) != outputs:
+        raise ModelError(
+            f"model.classes: {len(class_names)} names for a model with {outputs} outputs"
+        )
+    exact = {name: index for index, name in enumerate(class_names)}
+    loose: dict[str, list[int]] = {}
+    for index, name in enumerate(class_names):
+        loose.setdefault(_key(name), []).append(index)
+    found: dict[str, int] = {}
+    lost: list[str] = []
+    for label in labels:
+        candidates = [exact[label]] if label in exact else loose.get(_key(label), [])
+        if len(candidates) > 1:
+            raise ModelError(
+                f"dataset: label {label!r} fits several classes of the model: "
+                f"{', '.join(repr(class_names[i]) for i in candidates)}"
+            )
+        if candidates:
+            found[label] = candidates[0]
+        else:
+            lost.append(label)
+    if lost and not found and all(label.isascii() and label.isdigit() for label in labels):
+        return _by_index(labels, class_names)
+    if lost:
+        shown = ", ".join(repr(label) for label in lost[:8])
+        raise ModelError(
+            f"dataset: {len(lost)} of {len(labels)} labels are no class of the model: {shown}. "
+            f"The model knows {', '.join(repr(n) for n in class_names[:5])}, ... "
+            "Rename them, or set model.classes to a file with the right names in output order."
+        )
+    return found, tuple(class_names)
+
+
+def _by_index(
+    labels: Sequence[str], names: Sequence[str]
+) -> tuple[dict[str, int], tuple[str, ...]]:
+    indices = {label: int(label) for label in labels}
+    beyond = [label for label, index in indices.items() if index >= len(names)]
+    if beyond:
+        raise ModelError(
+            f"dataset: label {beyond[0]} is beyond the model's {len(names)} outputs (0 to "
+            f"{len(names) - 1})"
+        )
+    return indices, tuple(names)
+
+
+def _by_order(labels: Sequence[str], outputs: int) -> tuple[dict[str, int], tuple[str, ...]]:
+    if len(labels) != outputs:
+        raise ModelError(
+            f"model.classes: missing. The model has {outputs} outputs and the dataset "
+            f"{len(labels)} classes, so the order cannot be guessed. Write the {outputs} class "
+            "names into a file, one a line, in output order."
+        )
+    if all(label.isascii() and label.isdigit() for label in labels):
+        natural = sorted(labels, key=int)
+        if natural != list(labels):
+            raise ModelError(
+                "model.classes: missing. The labels are numbers whose text order "
+                f"({', '.join(labels[:3])}, ...) is not their numeric order; write the class "
+                "names into a file in output order."
+            )
+    return {label: index for index, label in enumerate(labels)}, tuple(labels)
+
+
+def label_map_suspect(labels: NDArray[np.int64], predictions: NDArray[np.int64]) -> str:
+    """Say whether the labels look shuffled against the outputs.
+
+    Compares the accuracy under the declared map with that under the best one-to-one map
+    (Hungarian algorithm) of the classes that are seen.
+
+    Parameters
+    ----------
+    labels, predictions : int64 (N,)
+        Of a sample of the dataset.
+
+    Returns
+    -------
+    str
+        A sentence, or "" where all is well.
+    """
+    if len(labels) < 20 or len(np.unique(labels)) < 3:
+        return ""
+    classes = np.unique(np.concatenate([labels, predictions]))
+    counts = np.zeros((len(classes), len(classes)))
+    np.add.at(counts, (np.searchsorted(classes, labels), np.searchsorted(classes, predictions)), 1)
+    declared = np.trace(counts) / len(labels)
+    rows, columns = linear_sum_assignment(-counts)
+    best = counts[rows, columns].sum() / len(labels)
+    if best >= 0.5 and declared < 0.5 * best:
+        return (
+            f"LABEL_MAP_SUSPECT: on {len(labels)} images the model agrees with the labels "
+            f"{declared:.0%} of the time, but {best:.0%} once the classes are renumbered. The "
+            "order of model.classes is probably not that of the model's outputs."
+        )
+    return ""

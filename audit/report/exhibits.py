@@ -1,0 +1,208 @@
+"""The samples that a report shows, chosen by rule and drawn again exactly as they were scored."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from audit.report.pictures import outline, overlay, to_png
+from numpy.typing import NDArray
+
+from audit.dataset.batches import Batch, iterate_batches, to_float
+from audit.dataset.loader import Loader
+from audit.interventions import feather, paste
+from audit.measuring.donors import DonorBank, donor_seed
+from audit.measuring.rows import Measurement, maps_of
+from audit.models import AuditedModel
+from audit.run_folder import RunFolder, file_slug, write_bytes
+
+RULES = {
+    "worst": "loses most of the right class's probability on another class's background",
+    "typical": "foreground mass nearest to the median of the class",
+    "best": "keeps the right class best on other backgrounds, most mass on the object",
+    "mistaken": "wrong with the highest confidence",
+}
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One sample to be shown.
+
+    Parameters
+    ----------
+    row : int
+        Position in the list of samples.
+    role : str
+        Key of :data:`RULES`.
+    """
+
+    row: int
+    role: str
+
+
+def choose(own: pd.DataFrame, *, each: int = 1) -> list[Choice]:
+    """Choose the exhibits of one class by :data:`RULES`; no sample twice.
+
+    Parameters
+    ----------
+    own : DataFrame
+        The class's rows of ``scores.parquet``, indexed by their position.
+    each : int
+        How many of ``worst``, ``typical`` and ``mistaken``; ``best`` is one.
+    """
+    answered = own[own["prediction"].notna()]
+    right = answered[answered["prediction"] == answered["label"]]
+    wrong = answered[answered["prediction"] != answered["label"]]
+    gap = right["swap_same_probability"] - right["swap_other_probability"]
+    mass = right["foreground_mass"]
+    ranked = {
+        "worst": (gap if gap.notna().any() else -mass).sort_values(ascending=False, kind="stable"),
+        "typical": (mass - mass.median()).abs().sort_values(kind="stable"),
+        "best": (gap.abs() - mass).sort_values(kind="stable"),
+        "mistaken": wrong["confidence"].sort_values(ascending=False, kind="stable"),
+    }
+    chosen: list[Choice] = []
+    for role, order in ranked.items():
+        free = [int(i) for i in order.dropna().index if int(i) not in {c.row for c in chosen}]
+        chosen += [Choice(row, role) for row in free[: 1 if role == "best" else each]]
+    return chosen
+
+
+def draw(
+    run: RunFolder,
+    table: pd.DataFrame,
+    scores: pd.DataFrame,
+    choices: Sequence[Choice],
+    class_names: Sequence[str],
+    model: AuditedModel,
+    plan: Measurement,
+    bank: DonorBank | None,
+    loader: Loader,
+    *,
+    batch_size: int,
+    on_progress: Callable[[int], None] = lambda _: None,
+) -> list[dict[str, Any]]:
+    """Draw exhibits into the run folder.
+
+    Parameters
+    ----------
+    run : RunFolder
+        Pictures go to its ``exhibits``.
+    table, scores : DataFrame
+        List of samples and all scores, in the same order.
+    choices : sequence of Choice
+        What to draw.
+    class_names : sequence of K str
+        All outputs of the model.
+    model, plan, bank, loader
+        As the scores were made, so that the map drawn is the map that was scored.
+    batch_size : int
+        Images at a time.
+    on_progress : callable
+        Called with the number of exhibits drawn, after each batch.
+
+    Returns
+    -------
+    list of dict
+        One entry an exhibit, as ``findings.json`` holds it, with its ``label``.
+    """
+    roles = {choice.row: choice.role for choice in choices}
+    chosen = table.loc[sorted(roles)]
+    drawn: list[dict[str, Any]] = []
+    for batch in iterate_batches(chosen, loader, batch_size):
+        if len(batch):
+            maps = maps_of(model, batch, plan).cpu().numpy()
+            for index, row in enumerate(batch.rows):
+                record = scores.loc[row]
+                pictures = _pictures(batch, index, maps[index])
+                swap = _swap(batch, index, record, bank, plan, class_names)
+                if swap is not None:
+                    pictures["swap"] = swap.pop("picture")
+                drawn.append(_entry(run, record, roles[row], pictures, swap, class_names))
+        on_progress(len(batch) + len(batch.unreadable))
+    order = list(RULES)
+    return sorted(drawn, key=lambda entry: (entry["label"], order.index(entry["role"])))
+
+
+def _pictures(
+    batch: Batch, index: int, saliency: NDArray[np.float32]
+) -> dict[str, NDArray[np.uint8]]:
+    image = np.ascontiguousarray(batch.images[index].permute(1, 2, 0).numpy())
+    foreground = batch.foreground[index].numpy()
+    known = foreground if foreground.any() else None
+    pictures = {"image": image, "overlay": overlay(image, saliency, known)}
+    if known is not None:
+        pictures["outline"] = outline(image, known)
+    return pictures
+
+
+def _swap(
+    batch: Batch,
+    index: int,
+    record: pd.Series,
+    bank: DonorBank | None,
+    plan: Measurement,
+    class_names: Sequence[str],
+) -> dict[str, Any] | None:
+    """The foreign background that cost this sample most, with what the model then said."""
+    probabilities = record["swap_other_probabilities"]
+    if bank is None or probabilities is None:
+        return None
+    label, sample_id = int(record["label"]), str(record["sample_id"])
+    drawn = bank.draw(
+        batch.rows[index],
+        label,
+        str(record["sha256"]),
+        donor_seed(plan.seed, sample_id),
+        plan.donors,
+    )
+    hardest = int(np.argmin(probabilities))
+    cpu = torch.device("cpu")
+    swapped = paste(
+        to_float(batch.images[index : index + 1]),
+        feather(batch.foreground[index : index + 1]),
+        bank.fetch([drawn.other[hardest]], cpu),
+    )
+    pixels = (swapped[0].permute(1, 2, 0) * 255).round().clamp(0, 255).to(torch.uint8).numpy()
+    return {
+        "picture": pixels,
+        "donor_class": class_names[int(record["swap_other_donor_labels"][hardest])],
+        "prediction_name": class_names[int(record["swap_other_predictions"][hardest])],
+        "probability": float(probabilities[hardest]),
+        "before": float(record["probability"]),
+    }
+
+
+def _entry(
+    run: RunFolder,
+    record: pd.Series,
+    role: str,
+    pictures: dict[str, NDArray[np.uint8]],
+    swap: dict[str, Any] | None,
+    class_names: Sequence[str],
+) -> dict[str, Any]:
+    label = int(record["label"])
+    folder = run.exhibits / f"{label:04d}-{file_slug(str(record['label_name']))}"
+    paths: dict[str, str | None] = {"image": None, "overlay": None, "outline": None, "swap": None}
+    for name, pixels in pictures.items():
+        path = folder / f"{role}-{record.name:07d}-{name}.png"
+        write_bytes(path, to_png(pixels))
+        paths[name] = path.relative_to(run.path).as_posix()
+    return {
+        "label": label,
+        "role": role,
+        "rule": RULES[role],
+        "sample_id": record["sample_id"],
+        "label_name": record["label_name"],
+        "prediction_name": class_names[int(record["prediction"])],
+        **{
+            name: record[name]
+            for name in ("confidence", "foreground_area", "foreground_mass", "mass_lift")
+        },
+        "pictures": paths,
+        "swap": swap,
+    }

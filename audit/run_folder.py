@@ -1,0 +1,247 @@
+"""The run folder: every path that a run writes, written so that no crash can tear it."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+import socket
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from audit.errors import RunFolderError
+
+SCHEMA_VERSION = 1
+
+_held: set[Path] = set()
+"""Folders that this process has locked; a second handle of its own would lock it out."""
+
+
+def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
+    """Write a file so that after any crash it holds either all of the new or all of the old.
+
+    Parameters
+    ----------
+    path : Path
+        Where the file must end.
+    write : callable
+        Gets a temporary path in the same folder and writes it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".writing-", suffix=path.suffix)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        write(temporary)
+        with temporary.open("rb") as written:
+            os.fsync(written.fileno())
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _put(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write bytes atomically."""
+    write_atomically(path, lambda temporary: _put(temporary, content))
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON atomically; NaN is refused, since it would not be JSON."""
+    text = json.dumps(content, indent=1, ensure_ascii=True, allow_nan=False)
+    write_bytes(path, (text + "\n").encode())
+
+
+def file_slug(name: str) -> str:
+    """Make a name safe for a file: lower-case ASCII letters, digits and dashes, 40 at most.
+
+    Not unique: put a number before it.
+
+    Examples
+    --------
+    >>> file_slug("Eskimo dog / ../husky")
+    'eskimo-dog-husky'
+    >>> file_slug("狼")
+    'class'
+    """
+    slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40].strip("-")
+    return slug or "class"
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Where one run writes; every path of CONTRACT, and nothing beside them.
+
+    Parameters
+    ----------
+    path : Path
+        The folder itself.
+    """
+
+    path: Path
+
+    @property
+    def run_json(self) -> Path:
+        """What ran, when, on what, and how it ended."""
+        return self.path / "run.json"
+
+    @property
+    def manifest(self) -> Path:
+        """The copy of the manifest."""
+        return self.path / "manifest.yaml"
+
+    @property
+    def samples(self) -> Path:
+        """The frozen list of samples."""
+        return self.path / "samples.parquet"
+
+    @property
+    def donors(self) -> Path:
+        """The bank of backgrounds that interventions draw from; removed when scoring is done."""
+        return self.path / "donors"
+
+    @property
+    def scores(self) -> Path:
+        """One row a sample, all shards together."""
+        return self.path / "scores.parquet"
+
+    @property
+    def classes(self) -> Path:
+        """One row a class."""
+        return self.path / "classes.parquet"
+
+    @property
+    def classes_csv(self) -> Path:
+        """One row a class, for spreadsheets."""
+        return self.path / "classes.csv"
+
+    @property
+    def confusions(self) -> Path:
+        """How often which label was answered with which class."""
+        return self.path / "confusions.parquet"
+
+    @property
+    def findings(self) -> Path:
+        """Verdicts with their evidence."""
+        return self.path / "findings.json"
+
+    @property
+    def problems(self) -> Path:
+        """Each sample left out or degraded, with its reason."""
+        return self.path / "problems.csv"
+
+    @property
+    def cmv(self) -> Path:
+        """Class model visualizations."""
+        return self.path / "cmv"
+
+    @property
+    def exhibits(self) -> Path:
+        """Pictures of the samples that the report shows."""
+        return self.path / "exhibits"
+
+    def part(self, shard: int) -> Path:
+        """The scores of one shard."""
+        return self.path / "scores" / f"part-{shard:05d}.parquet"
+
+    def read_run(self) -> dict[str, Any]:
+        """Read ``run.json``; an empty dict where there is none.
+
+        Raises
+        ------
+        RunFolderError
+            It is there but is not ours.
+        """
+        try:
+            run = json.loads(self.run_json.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError) as error:
+            raise RunFolderError(f"{self.run_json}: cannot be read ({error})") from error
+        if not isinstance(run, dict) or run.get("schema_version") != SCHEMA_VERSION:
+            raise RunFolderError(
+                f"{self.run_json}: expected schema_version {SCHEMA_VERSION}; "
+                "it was written by another version of this tool. Choose another --out."
+            )
+        return run
+
+    def update_run(self, **changes: Any) -> dict[str, Any]:
+        """Lay `changes` over ``run.json`` and write it."""
+        run = {"schema_version": SCHEMA_VERSION, **self.read_run(), **changes}
+        write_json(self.run_json, run)
+        return run
+
+    def prepare(self) -> None:
+        """Make the folder, show that it can be written, and sweep what a crash left half done.
+
+        Raises
+        ------
+        RunFolderError
+            The folder cannot be made or written, or holds something that is no run.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            foreign = [p.name for p in self.path.iterdir() if not p.name.startswith(".")]
+            if foreign and not self.run_json.exists():
+                raise RunFolderError(
+                    f"{self.path}: not empty and not a run folder (found {sorted(foreign)[0]!r}). "
+                    "Choose another --out."
+                )
+            write_bytes(self.path / ".probe", b"probe")
+            (self.path / ".probe").unlink()
+        except OSError as error:
+            raise RunFolderError(f"{self.path}: cannot be written ({error})") from error
+        for leftover in self.path.rglob(".writing-*"):
+            leftover.unlink(missing_ok=True)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the folder against a second audit until the block ends.
+
+        A block inside a block of the same process holds it already.
+
+        Raises
+        ------
+        RunFolderError
+            Another process holds it; the message names it.
+        """
+        resolved = self.path.resolve()
+        if resolved in _held:
+            yield
+            return
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            handle = os.open(self.path / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            raise RunFolderError(f"{self.path}: cannot be written ({error})") from error
+        try:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                holder = os.pread(handle, 200, 0).decode(errors="replace").strip() or "unknown"
+                raise RunFolderError(
+                    f"{self.path}: another audit is writing here ({holder}). "
+                    "Wait for it, or choose another --out."
+                ) from None
+            os.ftruncate(handle, 0)
+            os.pwrite(handle, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
+            _held.add(resolved)
+            yield
+        finally:
+            _held.discard(resolved)
+            os.close(handle)

@@ -1,0 +1,150 @@
+"""Class activation maps: how much the channels of one layer speak for a class, and where."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from audit.errors import ModelError
+from audit.saliency.layers import find_layer
+from audit.saliency.pieces import in_pieces
+from audit.saliency.targets import derivative
+
+_Combine = Callable[[Tensor, Tensor], Tensor]
+
+
+def gradcam(
+    model: nn.Module,
+    images: Tensor,
+    targets: Tensor,
+    *,
+    seeds: Sequence[int],
+    layer: str | None = None,
+) -> Tensor:
+    """Channels weighted by their mean derivative, positive part.
+
+    Selvaraju et al. 2017, "Grad-CAM: visual explanations from deep networks".
+
+    Parameters
+    ----------
+    model : nn.Module
+        From images in 0..1 to class scores.
+    images : float (N, 3, H, W)
+        In 0..1.
+    targets : int64 (N,)
+        The classes that are explained.
+    seeds : sequence of N int
+        Unused: nothing is drawn.
+    layer : str, optional
+        Dotted name within the network; else the model's own ``target_layer``; else the last
+        stage of at least 8x8 (see :func:`audit.saliency.layers.find_layer`).
+
+    Returns
+    -------
+    float32 (N, H, W)
+        Layer resolution, enlarged bilinearly; >= 0.
+
+    Raises
+    ------
+    ModelError
+        No such layer, or none with feature maps.
+    """
+
+    def combine(features: Tensor, slopes: Tensor) -> Tensor:
+        return (slopes.mean((2, 3), keepdim=True) * features).sum(1)
+
+    return _cam(model, images, targets, seeds, layer, combine)
+
+
+def layercam(
+    model: nn.Module,
+    images: Tensor,
+    targets: Tensor,
+    *,
+    seeds: Sequence[int],
+    layer: str | None = None,
+) -> Tensor:
+    """Features weighted by their own positive derivative, place by place.
+
+    Jiang et al. 2021, "LayerCAM: exploring hierarchical class activation maps".
+
+    Parameters
+    ----------
+    model, images, targets, seeds, layer
+        As for :func:`gradcam`.
+
+    Returns
+    -------
+    float32 (N, H, W)
+        Layer resolution, enlarged bilinearly; >= 0.
+
+    Raises
+    ------
+    ModelError
+        No such layer, or none with feature maps.
+    """
+
+    def combine(features: Tensor, slopes: Tensor) -> Tensor:
+        return (slopes.clamp_min(0) * features).sum(1)
+
+    return _cam(model, images, targets, seeds, layer, combine)
+
+
+def _cam(
+    model: nn.Module,
+    images: Tensor,
+    targets: Tensor,
+    seeds: Sequence[int],
+    layer: str | None,
+    combine: _Combine,
+) -> Tensor:
+    if len(images) == 0:
+        return images.new_zeros((0, *images.shape[2:]), dtype=torch.float32)
+    name, module = find_layer(model, images, layer)
+
+    def piece(x: Tensor, t: Tensor, _seeds: Sequence[int]) -> Tensor:
+        features, slopes = _features_and_slopes(model, name, module, x, t)
+        cam = combine(features.float(), slopes.float()).clamp_min(0)
+        size = x.shape[2:]
+        return F.interpolate(cam[:, None], size=size, mode="bilinear", align_corners=False)[:, 0]
+
+    return in_pieces(piece, images, targets, seeds)
+
+
+def _features_and_slopes(
+    model: nn.Module, name: str, layer: nn.Module, images: Tensor, targets: Tensor
+) -> tuple[Tensor, Tensor]:
+    with torch.inference_mode(False), torch.enable_grad(), _capture(name, layer) as captured:
+        scores = model(images.detach().clone())
+        if not captured:
+            raise ModelError(f"saliency.options.layer: the network never calls {name!r}")
+        features = captured[-1]
+        return features.detach(), derivative(scores, targets, features)
+
+
+@contextmanager
+def _capture(name: str, layer: nn.Module) -> Iterator[list[Tensor]]:
+    """Collect what `layer` puts out, as the place where differentiation begins."""
+    captured: list[Tensor] = []
+
+    def hook(_module: nn.Module, _inputs: object, output: object) -> Tensor:
+        if not isinstance(output, Tensor) or output.ndim != 4:
+            found = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
+            raise ModelError(
+                f"saliency.options.layer: {name!r} puts out {found}, expected (N, C, h, w)"
+            )
+        # Nothing below the layer is wanted, so the graph begins here.
+        features = output.detach().requires_grad_(True)
+        captured.append(features)
+        # A copy goes on: an in-place ReLU behind the layer would spoil what was captured.
+        return features.clone()
+
+    handle = layer.register_forward_hook(hook)
+    try:
+        yield captured
+    finally:
+        handle.remove()

@@ -1,0 +1,230 @@
+"""Maps from derivatives of the class score with respect to pixels in 0..1."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from audit.errors import ManifestError
+from audit.saliency.pieces import in_pieces
+from audit.saliency.targets import derivative
+
+# Variants of one image that share a pass. A big batch fills the machine without them.
+_TOGETHER = 8
+
+
+def gradient(model: nn.Module, images: Tensor, targets: Tensor, *, seeds: Sequence[int]) -> Tensor:
+    """Largest absolute derivative of the class score over the colour channels.
+
+    Simonyan, Vedaldi and Zisserman 2013, "Deep inside convolutional networks".
+
+    Parameters
+    ----------
+    model : nn.Module
+        From images in 0..1 to class scores.
+    images : float (N, 3, H, W)
+        In 0..1.
+    targets : int64 (N,)
+        The classes that are explained.
+    seeds : sequence of N int
+        Unused: nothing is drawn.
+
+    Returns
+    -------
+    float32 (N, H, W)
+        Class score per unit of pixel value, >= 0.
+    """
+
+    def piece(x: Tensor, t: Tensor, _seeds: Sequence[int]) -> Tensor:
+        return _strongest(_pixel_gradient(model, x, t))
+
+    return in_pieces(piece, images, targets, seeds)
+
+
+def smoothgrad(
+    model: nn.Module,
+    images: Tensor,
+    targets: Tensor,
+    *,
+    seeds: Sequence[int],
+    samples: int = 16,
+    noise: float = 0.15,
+) -> Tensor:
+    """Gradient averaged over noisy copies of the image.
+
+    Smilkov et al. 2017, "SmoothGrad: removing noise by adding noise". The signed derivatives are
+    averaged, then the largest absolute channel is taken.
+
+    Parameters
+    ----------
+    model : nn.Module
+        From images in 0..1 to class scores.
+    images : float (N, 3, H, W)
+        In 0..1.
+    targets : int64 (N,)
+        The classes that are explained.
+    seeds : sequence of N int
+        Of each image's own noise, which is drawn on the CPU.
+    samples : int
+        Noisy copies, >= 1.
+    noise : float
+        Standard deviation as a share of the image's own range of values, >= 0.
+
+    Returns
+    -------
+    float32 (N, H, W)
+        Class score per unit of pixel value, >= 0.
+
+    Raises
+    ------
+    ManifestError
+        An option is out of range.
+    """
+    if samples < 1 or noise < 0:
+        raise ManifestError(
+            "saliency.options: expected samples >= 1 and noise >= 0, "
+            f"found samples {samples} and noise {noise}"
+        )
+
+    def piece(x: Tensor, t: Tensor, s: Sequence[int]) -> Tensor:
+        generators = [torch.Generator().manual_seed(int(seed)) for seed in s]
+        width = noise * (x.amax((1, 2, 3), keepdim=True) - x.amin((1, 2, 3), keepdim=True))
+
+        def noisy(_step: int) -> Tensor:
+            drawn = [torch.randn(x.shape[1:], generator=g) for g in generators]
+            return x + width * torch.stack(drawn).to(x)
+
+        return _strongest(_mean_gradient(model, noisy, samples, t))
+
+    return in_pieces(piece, images, targets, seeds)
+
+
+def integrated_gradients(
+    model: nn.Module,
+    images: Tensor,
+    targets: Tensor,
+    *,
+    seeds: Sequence[int],
+    steps: int = 32,
+    baseline: str = "mean",
+) -> Tensor:
+    """Absolute share of each pixel in what the image adds to the class score of a baseline.
+
+    Sundararajan, Taly and Yan 2017, "Axiomatic attribution for deep networks".
+
+    Parameters
+    ----------
+    model : nn.Module
+        From images in 0..1 to class scores.
+    images : float (N, 3, H, W)
+        In 0..1.
+    targets : int64 (N,)
+        The classes that are explained.
+    seeds : sequence of N int
+        Unused: nothing is drawn.
+    steps : int
+        Points on the way from baseline to image, >= 1.
+    baseline : str
+        ``mean``: the image's own mean colour; ``black``, ``white``; ``blur``: the image's coarse
+        colours. The default is ``mean`` because a pixel that equals the baseline gets nothing:
+        from black, a black dog would be invisible; few pixels have exactly the mean colour.
+
+    Returns
+    -------
+    float32 (N, H, W)
+        Class score, >= 0: the channels' contributions are summed, then the sign is dropped.
+
+    Raises
+    ------
+    ManifestError
+        An option is out of range.
+    """
+
+    def piece(x: Tensor, t: Tensor, _seeds: Sequence[int]) -> Tensor:
+        return contributions(model, x, t, steps=steps, baseline=baseline).sum(1).abs()
+
+    return in_pieces(piece, images, targets, seeds)
+
+
+def contributions(
+    model: nn.Module, images: Tensor, targets: Tensor, *, steps: int = 32, baseline: str = "mean"
+) -> Tensor:
+    """Signed integrated gradients, channel by channel, by the midpoint rule.
+
+    Parameters
+    ----------
+    model, images, targets, steps, baseline
+        As for :func:`integrated_gradients`.
+
+    Returns
+    -------
+    float32 (N, 3, H, W)
+        They sum to the class score of the image minus that of the baseline, up to quadrature.
+
+    Raises
+    ------
+    ManifestError
+        An option is out of range.
+    """
+    if baseline not in BASELINES:
+        raise ManifestError(
+            f"saliency.options.baseline: expected {' | '.join(BASELINES)}, found {baseline!r}"
+        )
+    if steps < 1:
+        raise ManifestError(f"saliency.options.steps: expected at least 1, found {steps}")
+    start = BASELINES[baseline](images)
+    way = images - start
+
+    def on_the_way(step: int) -> Tensor:
+        return start + (step + 0.5) / steps * way
+
+    return (way * _mean_gradient(model, on_the_way, steps, targets)).float()
+
+
+def _mean_color(images: Tensor) -> Tensor:
+    return images.mean((2, 3), keepdim=True).expand_as(images)
+
+
+def _coarse(images: Tensor) -> Tensor:
+    small = F.adaptive_avg_pool2d(images, (min(8, images.shape[2]), min(8, images.shape[3])))
+    return F.interpolate(small, size=images.shape[2:], mode="bilinear", align_corners=False)
+
+
+BASELINES: Mapping[str, Callable[[Tensor], Tensor]] = {
+    "mean": _mean_color,
+    "black": torch.zeros_like,
+    "white": torch.ones_like,
+    "blur": _coarse,
+}
+
+
+def _pixel_gradient(model: nn.Module, images: Tensor, targets: Tensor) -> Tensor:
+    """Derivative of own class scores by pixels ``(N, 3, H, W)``, also under ``no_grad``."""
+    with torch.inference_mode(False), torch.enable_grad():
+        pixels = images.detach().clone().requires_grad_(True)
+        return derivative(model(pixels), targets, pixels)
+
+
+def _mean_gradient(
+    model: nn.Module, variant: Callable[[int], Tensor], count: int, targets: Tensor
+) -> Tensor:
+    """Average the pixel gradient over variants 0..count-1 of a batch, few at a time."""
+    rows = len(targets)
+    together = max(1, _TOGETHER // max(1, rows))
+    total: Tensor | None = None
+    for first in range(0, count, together):
+        steps = range(first, min(first + together, count))
+        batch = torch.cat([variant(step) for step in steps])
+        slopes = _pixel_gradient(model, batch, targets.repeat(len(steps)))
+        part = slopes.view(len(steps), rows, *slopes.shape[1:]).sum(0)
+        total = part if total is None else total + part
+    if total is None:
+        raise ValueError(f"expected at least one variant, found {count}")
+    return total / count
+
+
+def _strongest(slopes: Tensor) -> Tensor:
+    return slopes.abs().amax(1).float()

@@ -1,0 +1,83 @@
+"""A map must not depend on its batch neighbours, to the last bit: one image at a time on a CPU.
+
+Convolutions, matrix products and even elementwise functions take other code paths for other
+batch sizes and for other places in a batch, and round differently. A ReLU near zero then turns
+a last bit into a visible difference. Only a batch of one is the same batch every time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+PieceFunction = Callable[[Tensor, Tensor, Sequence[int]], Tensor]
+
+
+def in_pieces(
+    function: PieceFunction, images: Tensor, targets: Tensor, seeds: Sequence[int]
+) -> Tensor:
+    """Call `function` once per image on a CPU, once for the whole batch elsewhere.
+
+    Parameters
+    ----------
+    function : callable
+        ``(images, targets, seeds) -> Tensor`` with one row per image.
+    images : float (N, 3, H, W)
+        In 0..1.
+    targets : int64 (N,)
+        Class indices.
+    seeds : sequence of N int
+        One per image.
+
+    Returns
+    -------
+    Tensor (N, ...)
+        The rows in the order of the images.
+
+    Examples
+    --------
+    >>> pixels = torch.arange(2.0).view(2, 1, 1, 1)
+    >>> in_pieces(lambda x, t, s: x.flatten(1) + t, pixels, torch.tensor([1, 2]), [0, 0]).tolist()
+    [[1.0], [3.0]]
+    """
+    if images.device.type != "cpu" or len(images) <= 1:
+        return function(_settle(images), targets, seeds)
+    rows = [
+        function(_settle(images[i : i + 1]), targets[i : i + 1], seeds[i : i + 1])
+        for i in range(len(images))
+    ]
+    return torch.cat(rows)
+
+
+def _settle(images: Tensor) -> Tensor:
+    """Copy a piece on a CPU, for alignment and strides choose the kernel there, too."""
+    if images.device.type != "cpu":
+        return images
+    return images.clone(memory_format=torch.contiguous_format)
+
+
+def class_scores(model: nn.Module, images: Tensor) -> Tensor:
+    """Class scores without gradients, on a CPU the same at any batch size to the last bit.
+
+    Parameters
+    ----------
+    model : nn.Module
+        From images in 0..1 to class scores.
+    images : float (N, 3, H, W)
+        In 0..1.
+
+    Returns
+    -------
+    float32 (N, K)
+        Logits before softmax.
+    """
+    nobody = torch.zeros(len(images), dtype=torch.int64, device=images.device)
+
+    def scores(piece: Tensor, _targets: Tensor, _seeds: Sequence[int]) -> Tensor:
+        result: Tensor = model(piece)
+        return result
+
+    with torch.no_grad():
+        return in_pieces(scores, images, nobody, [0] * len(images))

@@ -1,0 +1,96 @@
+"""Which number a map explains: the class score, that of the predicted class, or a contrast."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from audit.errors import ModelError
+from audit.saliency.pieces import class_scores
+
+TargetFunction = Callable[[nn.Module, Tensor, Tensor], tuple[nn.Module, Tensor]]
+
+
+class Contrast(nn.Module):
+    """A classifier whose output k is the class score of k minus the best other class score.
+
+    Methods need not know of it: they differentiate output k as always.
+
+    Parameters
+    ----------
+    model : nn.Module
+        From images to class scores ``(N, K)``, K >= 2. It stays as it is.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+        # Not self.train(...): that would reach into the model and change its layers.
+        self.training = model.training
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Margins ``(N, K)`` of images ``(N, 3, H, W)``."""
+        scores: Tensor = self.model(images)
+        if scores.shape[1] < 2:
+            raise ModelError("saliency.target: a contrast needs two classes, the model has one")
+        best = scores.topk(2, dim=1)
+        classes = torch.arange(scores.shape[1], device=scores.device)
+        is_best = classes[None] == best.indices[:, :1]
+        return scores - torch.where(is_best, best.values[:, 1:], best.values[:, :1])
+
+
+def _logit(model: nn.Module, images: Tensor, targets: Tensor) -> tuple[nn.Module, Tensor]:
+    return model, targets
+
+
+def _predicted(model: nn.Module, images: Tensor, targets: Tensor) -> tuple[nn.Module, Tensor]:
+    return model, class_scores(model, images).argmax(1)
+
+
+def _contrast(model: nn.Module, images: Tensor, targets: Tensor) -> tuple[nn.Module, Tensor]:
+    return Contrast(model), targets
+
+
+TARGETS: Mapping[str, TargetFunction] = {
+    "logit": _logit,
+    "predicted": _predicted,
+    "contrast": _contrast,
+}
+
+
+def derivative(scores: Tensor, targets: Tensor, inputs: Tensor) -> Tensor:
+    """Differentiate each image's own class score; no parameter receives a gradient.
+
+    Parameters
+    ----------
+    scores : float (N, K)
+        What the model made of `inputs`.
+    targets : int64 (N,)
+        The class of each row.
+    inputs : float (N, ...)
+        A tensor that `scores` were computed from.
+
+    Returns
+    -------
+    float (N, ...)
+        ``d scores[i, targets[i]] / d inputs[i]``; the sum over rows mixes nothing, because a
+        model in eval mode treats each image by itself.
+
+    Raises
+    ------
+    ModelError
+        The scores do not depend on `inputs` in a differentiable way.
+    """
+    own = scores.gather(1, targets.clone()[:, None]).sum()
+    slope = None
+    if own.requires_grad:
+        (slope,) = torch.autograd.grad(own, inputs, allow_unused=True)
+    if slope is None:
+        raise ModelError(
+            "saliency.method: the class score has no gradient with respect to the "
+            f"{tuple(inputs.shape[1:])} input or layer. Where a network cannot be differentiated "
+            "use saliency.method: occlusion; for a class activation map name another layer."
+        )
+    return slope

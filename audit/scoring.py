@@ -1,0 +1,192 @@
+"""Localisation arithmetic: how much of a map lies on the object.
+
+Pure functions on tensors; they know nothing of models, files or devices. A number that is not
+defined (no foreground, a foreground without background, a blank map) is NaN with a status that
+says why, never 0 and never a hit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+SCORED = "scored"
+NO_FOREGROUND = "no_foreground"
+FULL_FOREGROUND = "full_foreground"
+BLANK_MAP = "blank_map"
+UNREADABLE = "unreadable"
+NOT_FINITE = "not_finite"
+STATUSES = (SCORED, NO_FOREGROUND, FULL_FOREGROUND, BLANK_MAP, UNREADABLE, NOT_FINITE)
+
+_CLAMP = 1e-6
+
+
+def foreground_area(foreground: Tensor, ignored: Tensor | None = None) -> Tensor:
+    """Object pixels over all pixels that count: the mass that a uniform map would have.
+
+    Parameters
+    ----------
+    foreground : bool (N, H, W)
+        True on the object.
+    ignored : bool (N, H, W), optional
+        True on pixels that belong to neither side.
+
+    Returns
+    -------
+    float64 (N,)
+        In 0..1; NaN where no pixel counts.
+
+    Examples
+    --------
+    >>> foreground_area(torch.tensor([[[True, False], [False, False]]])).tolist()
+    [0.25]
+    """
+    counted = _counted(foreground, ignored)
+    inside = (foreground & counted).flatten(1).sum(1).double()
+    return inside / counted.flatten(1).sum(1).double()
+
+
+def foreground_mass(maps: Tensor, foreground: Tensor, ignored: Tensor | None = None) -> Tensor:
+    """Relevance Mass Accuracy: the sum of the map on the object over its whole sum.
+
+    Arras, Osman and Samek 2022, "CLEVR-XAI".
+
+    Parameters
+    ----------
+    maps : float (N, H, W), >= 0
+        Saliency maps of any scale.
+    foreground, ignored : bool (N, H, W)
+        See :func:`foreground_area`.
+
+    Returns
+    -------
+    float64 (N,)
+        In 0..1; NaN where the map sums to 0 or is not finite.
+
+    Examples
+    --------
+    >>> maps = torch.tensor([[[3.0, 1.0], [0.0, 0.0]]])
+    >>> foreground_mass(maps, torch.tensor([[[True, False], [False, False]]])).tolist()
+    [0.75]
+    """
+    counted = _counted(foreground, ignored)
+    values = maps.double() * counted
+    # A maximum of 1 first: sums of very large or very small maps would over- or underflow.
+    values = values / values.flatten(1).amax(1).clamp_min(1e-300).view(-1, 1, 1)
+    total = values.flatten(1).sum(1)
+    inside = (values * foreground).flatten(1).sum(1)
+    mass = inside / total
+    return torch.where(total > 0, mass, torch.nan)
+
+
+def mass_lift(mass: Tensor, area: Tensor) -> Tensor:
+    """Log-odds of mass minus log-odds of area: 0 for a uniform map, positive on the object.
+
+    Parameters
+    ----------
+    mass, area : float (N,)
+        In 0..1. Both are kept 1e-6 away from 0 and 1, so the lift stays finite.
+
+    Returns
+    -------
+    float64 (N,)
+        In nats; NaN where mass or area is NaN, and where the area is 0 or 1.
+
+    Examples
+    --------
+    >>> mass_lift(torch.tensor([0.5]), torch.tensor([0.5])).tolist()
+    [0.0]
+    """
+    defined = (area > 0) & (area < 1) & ~mass.isnan()
+    lift = torch.logit(mass.double(), eps=_CLAMP) - torch.logit(area.double(), eps=_CLAMP)
+    return torch.where(defined, lift, torch.nan)
+
+
+def rank_accuracy(maps: Tensor, foreground: Tensor, ignored: Tensor | None = None) -> Tensor:
+    """Relevance Rank Accuracy: of the map's k highest pixels, the share on the object of k pixels.
+
+    Arras, Osman and Samek 2022. Equal values are ranked by position.
+
+    Parameters
+    ----------
+    maps, foreground, ignored
+        See :func:`foreground_mass`.
+
+    Returns
+    -------
+    float64 (N,)
+        In 0..1; NaN where there is no object.
+    """
+    counted = _counted(foreground, ignored)
+    values = maps.double().masked_fill(~counted, -torch.inf).flatten(1)
+    order = values.argsort(dim=1, descending=True, stable=True)
+    ranked = (foreground & counted).flatten(1).gather(1, order).double()
+    size = ranked.sum(1)
+    within = torch.arange(ranked.shape[1], device=maps.device)[None] < size[:, None]
+    return torch.where(size > 0, (ranked * within).sum(1) / size, torch.nan)
+
+
+def pointing_hit(maps: Tensor, foreground: Tensor, ignored: Tensor | None = None) -> Tensor:
+    """Pointing game: whether the map's highest pixel lies on the object.
+
+    Zhang et al. 2018, "Top-down neural attention by excitation backprop", without their margin.
+
+    Returns
+    -------
+    bool (N,)
+        The first of several equal maxima counts. Meaningless where the map is blank or there is
+        no object; :func:`score_maps` leaves those undefined.
+    """
+    counted = _counted(foreground, ignored)
+    values = maps.masked_fill(~counted, -torch.inf).flatten(1)
+    # argmax does not promise the first of equal values; sorting does.
+    best = values.argsort(dim=1, descending=True, stable=True)[:, :1]
+    return (foreground & counted).flatten(1).gather(1, best).squeeze(1)
+
+
+def _counted(foreground: Tensor, ignored: Tensor | None) -> Tensor:
+    return torch.ones_like(foreground) if ignored is None else ~ignored
+
+
+def score_maps(
+    maps: Tensor, foreground: Tensor, ignored: Tensor | None = None
+) -> Mapping[str, Tensor | list[str]]:
+    """All localisation scores of a batch, with the status that says which are defined.
+
+    Parameters
+    ----------
+    maps, foreground, ignored
+        See :func:`foreground_mass`.
+
+    Returns
+    -------
+    mapping
+        ``status`` list of N str out of :data:`STATUSES`; ``foreground_area``,
+        ``foreground_mass``, ``mass_lift``, ``rank_accuracy``, ``pointing_hit`` float64 (N,) on
+        the CPU, NaN where undefined (``pointing_hit`` is 0, 1 or NaN).
+    """
+    area = foreground_area(foreground, ignored)
+    finite = maps.flatten(1).isfinite().all(1)
+    safe = torch.where(finite.view(-1, 1, 1), maps, 0.0)
+    counted = safe if ignored is None else safe.masked_fill(ignored, 0.0)
+    blank = counted.flatten(1).amax(1) <= 0
+    mass = foreground_mass(safe, foreground, ignored)
+    empty = ~(foreground & _counted(foreground, ignored)).flatten(1).any(1)
+    full = ~empty & (area >= 1)
+    undefined = empty | full | blank | ~finite
+    rank = rank_accuracy(safe, foreground, ignored)
+    hit = pointing_hit(safe, foreground, ignored).double()
+    scores = {
+        "foreground_area": torch.where(empty, torch.nan, area),
+        "foreground_mass": torch.where(undefined, torch.nan, mass),
+        "mass_lift": torch.where(undefined, torch.nan, mass_lift(mass, area)),
+        "rank_accuracy": torch.where(undefined, torch.nan, rank),
+        "pointing_hit": torch.where(undefined, torch.nan, hit),
+    }
+    status = torch.zeros(len(maps), dtype=torch.int64, device=maps.device)
+    for code, where in ((3, blank), (2, full), (1, empty), (5, ~finite)):
+        status[where] = code
+    names: dict[str, Tensor | list[str]] = {"status": [STATUSES[c] for c in status.tolist()]}
+    return names | {name: values.cpu() for name, values in scores.items()}

@@ -1,0 +1,1 @@
+"""From rows to findings: effects with intervals, false-discovery control, and a word per class."""

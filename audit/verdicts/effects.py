@@ -1,0 +1,195 @@
+"""What each class owes to its background: one row a class, every effect with its interval.
+
+The swap effects of an image ``i`` of class ``y``, means over its donors:
+
+- ``g = p_y(same-class swap) - p_y(other-class swap)``, in probability;
+- ``h = (margin_y(same) - margin_y(other)) / scale``, scale = median |margin| of the dataset;
+- ``hx``: ``h`` with the donor's own class left out of the rivals in the other-class swap.
+
+A class's ``background_gap`` (G), ``margin_gap`` (H) and ``own_margin_gap`` (HX) are their means
+over the class's images; ``p_value`` tests H > 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from audit.scoring import FULL_FOREGROUND, SCORED
+from audit.verdicts.statistics import (
+    Effect,
+    bootstrap_mean,
+    false_discovery,
+    greater_than_zero,
+    rate_excess,
+    robust_z,
+)
+
+EFFECTS = (
+    "foreground_area",
+    "foreground_mass",
+    "mass_lift",
+    "background_gap",
+    "margin_gap",
+    "own_margin_gap",
+    "attraction",
+    "background_only",
+)
+"""Columns that come with ``_low`` and ``_high``."""
+
+
+_GAPS = {"background_gap": "g", "margin_gap": "h", "own_margin_gap": "hx"}
+
+
+def swap_effects(scores: pd.DataFrame) -> pd.DataFrame:
+    """Add ``g``, ``h`` and ``hx`` of each image; NaN where it met no donor of either kind."""
+    scale = float(np.nanmedian(np.abs(_number(scores, "margin")))) if len(scores) else np.nan
+    scale = scale if scale > 0 else np.nan
+    same, other = _number(scores, "swap_same_margin"), _number(scores, "swap_other_margin")
+    own = _number(scores, "swap_other_own_margin")
+    g = _number(scores, "swap_same_probability") - _number(scores, "swap_other_probability")
+    return scores.assign(g=g, h=(same - other) / scale, hx=(same - own) / scale)
+
+
+def _number(scores: pd.DataFrame, column: str) -> NDArray[np.float64]:
+    values: NDArray[np.float64] = scores[column].to_numpy(dtype=np.float64, na_value=np.nan)
+    return values
+
+
+def class_effects(
+    scores: pd.DataFrame, class_names: Mapping[int, str], seed: int = 0
+) -> pd.DataFrame:
+    """Measure every class.
+
+    Parameters
+    ----------
+    scores : DataFrame
+        All rows of ``scores.parquet``.
+    class_names : mapping of int to str
+        The classes to report, by label; those without images get a row of nulls.
+    seed : int
+        Of the bootstrap.
+
+    Returns
+    -------
+    DataFrame
+        One row a class in the order of the labels: counts, precision, recall, f1, the
+        :data:`EFFECTS` with intervals, ``attraction_p``, ``background_only_p``, ``p_value``,
+        ``q_value``, ``lift_z``, ``judged`` (images that met donors of both kinds), ``covered``
+        (images that were measured, or have no background to measure).
+    """
+    scores = swap_effects(scores)
+    attraction = _attraction(scores)
+    alone = _background_only(scores)
+    predicted = scores["prediction"].value_counts()
+    rows = []
+    for label, name in sorted(class_names.items()):
+        own = scores[scores["label"] == label]
+        row: dict[str, Any] = {"label": label, "label_name": name}
+        row |= _counts(own, int(predicted.get(label, 0)), label)
+        for effect in ("foreground_area", "foreground_mass", "mass_lift"):
+            row |= _spread(effect, bootstrap_mean(_number(own, effect), seed))
+        for effect, column in (
+            ("background_gap", "g"),
+            ("margin_gap", "h"),
+            ("own_margin_gap", "hx"),
+        ):
+            row |= _spread(effect, bootstrap_mean(own[column], seed))
+        row |= _spread("attraction", attraction.get(label, _NOTHING), with_p=True)
+        row |= _spread("background_only", alone.get(label, _NOTHING), with_p=True)
+        row["p_value"] = greater_than_zero(own["h"])
+        row["own_margin_p"] = greater_than_zero(own["hx"])
+        rows.append(row)
+    table = pd.DataFrame(rows)
+    table["q_value"] = false_discovery(table["p_value"])
+    table["attraction_q"] = false_discovery(table["attraction_p"])
+    table["background_only_q"] = false_discovery(table["background_only_p"])
+    table["lift_z"] = robust_z(table["mass_lift"])
+    return table
+
+
+_NOTHING = Effect(float("nan"), float("nan"), float("nan"))
+
+
+def _spread(name: str, effect: Effect, with_p: bool = False) -> dict[str, float]:
+    found = {name: effect.value, f"{name}_low": effect.low, f"{name}_high": effect.high}
+    return found | ({f"{name}_p": effect.p_value} if with_p else {})
+
+
+def _counts(own: pd.DataFrame, predicted: int, label: int) -> dict[str, Any]:
+    answered = own["prediction"].notna()
+    hits = int((own.loc[answered, "prediction"] == label).sum())
+    recall = hits / int(answered.sum()) if answered.any() else float("nan")
+    precision = hits / predicted if predicted else float("nan")
+    # Never predicted: precision is undefined, and F1 is 0 by its counting form 2TP/(2TP+FP+FN).
+    both = int(answered.sum()) + predicted
+    return {
+        "images": len(own),
+        "scored": int((own["status"] == SCORED).sum()),
+        "covered": int(own["status"].isin((SCORED, FULL_FOREGROUND)).sum()),
+        "answered": int(answered.sum()),
+        "judged": int(own["g"].notna().sum()),
+        "precision": precision,
+        "recall": recall,
+        "f1": 2 * hits / both if both and answered.any() else float("nan"),
+        "mean_confidence": float(own["confidence"].mean()) if answered.any() else float("nan"),
+    }
+
+
+def _attraction(scores: pd.DataFrame) -> dict[int, Effect]:
+    """For each class: objects of other classes that become it on its backgrounds.
+
+    The base rate counts the same among other-class swaps in which neither the object nor the
+    background is of the class.
+    """
+    met = scores[scores["swap_other_donor_labels"].map(lambda held: held is not None)]
+    if met.empty:
+        return {}
+    counts = [len(held) for held in met["swap_other_donor_labels"]]
+    objects = np.repeat(met["label"].to_numpy(dtype=np.int64), counts)
+    donors = np.concatenate([np.asarray(v, np.int64) for v in met["swap_other_donor_labels"]])
+    answers = np.concatenate([np.asarray(v, np.int64) for v in met["swap_other_predictions"]])
+    found = {}
+    for label in np.unique(donors):
+        of_class = donors == label
+        neutral = (donors != label) & (objects != label)
+        became = answers == label
+        found[int(label)] = rate_excess(
+            int((of_class & became).sum()),
+            int(of_class.sum()),
+            int((neutral & became).sum()),
+            int(neutral.sum()),
+        )
+    return found
+
+
+def _background_only(scores: pd.DataFrame) -> dict[int, Effect]:
+    """For each class: how often its background alone still gives it, beyond the base rate."""
+    met = scores[scores["background_only_prediction"].notna()]
+    labels = met["label"].to_numpy(dtype=np.int64)
+    answers = met["background_only_prediction"].to_numpy(dtype=np.int64)
+    found = {}
+    for label in np.unique(labels):
+        own = labels == label
+        gives = answers == label
+        found[int(label)] = rate_excess(
+            int((own & gives).sum()), int(own.sum()), int((~own & gives).sum()), int((~own).sum())
+        )
+    return found
+
+
+def confusions(scores: pd.DataFrame, class_names: Sequence[str]) -> pd.DataFrame:
+    """How often which label was answered with which class; correct answers among them."""
+    answered = scores[scores["prediction"].notna()]
+    counted = (
+        answered.assign(prediction=answered["prediction"].astype("int64"))
+        .groupby(["label", "label_name", "prediction"])
+        .size()
+        .reset_index(name="count")
+    )
+    counted["prediction_name"] = [class_names[p] for p in counted["prediction"]]
+    return counted

@@ -1,0 +1,185 @@
+"""Intervals, tests and false-discovery control; undefined is NaN, never 0."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import stats
+
+RESAMPLES = 2000
+LEVEL = 0.95
+
+
+@dataclass(frozen=True)
+class Effect:
+    """An estimate with its 95 % interval.
+
+    Parameters
+    ----------
+    value, low, high : float
+        NaN where undefined.
+    p_value : float
+        One-sided, for "greater than nothing"; NaN where untested.
+    n : int
+        Observations behind it.
+    """
+
+    value: float
+    low: float
+    high: float
+    p_value: float = float("nan")
+    n: int = 0
+
+
+def bootstrap_mean(values: ArrayLike, seed: int = 0) -> Effect:
+    """Mean with its percentile bootstrap interval (Efron 1979).
+
+    Parameters
+    ----------
+    values : float (n,)
+        NaN are left out. With fewer than two left there is no interval.
+    seed : int
+        Of the resampling.
+
+    Examples
+    --------
+    >>> effect = bootstrap_mean([1.0, 1.0, 1.0])
+    >>> (effect.value, effect.low, effect.high)
+    (1.0, 1.0, 1.0)
+    """
+    kept = _finite(values)
+    n = len(kept)
+    if n == 0:
+        return Effect(np.nan, np.nan, np.nan)
+    mean = float(kept.mean())
+    if n == 1:
+        return Effect(mean, np.nan, np.nan, n=1)
+    random = np.random.default_rng(seed)
+    means = np.concatenate(
+        # In pieces, so that a class of many thousand images does not need gigabytes.
+        [kept[random.integers(0, n, (piece, n))].mean(1) for piece in _pieces(n)]
+    )
+    tail = (1 - LEVEL) / 2
+    low, high = np.quantile(means, [tail, 1 - tail])
+    # The mean may leave the resampled range by rounding when all values are equal.
+    return Effect(mean, min(float(low), mean), max(float(high), mean), n=n)
+
+
+def _pieces(n: int) -> list[int]:
+    size = max(1, min(RESAMPLES, 2_000_000 // n))
+    full, rest = divmod(RESAMPLES, size)
+    return [size] * full + ([rest] if rest else [])
+
+
+def _finite(values: ArrayLike) -> NDArray[np.float64]:
+    array = np.asarray(values, dtype=np.float64)
+    return array[np.isfinite(array)]
+
+
+def greater_than_zero(values: ArrayLike) -> float:
+    """One-sided p-value of Student's paired t-test that the mean exceeds 0.
+
+    Parameters
+    ----------
+    values : float (n,)
+        Differences; NaN are left out.
+
+    Returns
+    -------
+    float
+        NaN with fewer than two values. Where all are equal the test is exact: 0 if they are
+        positive, else 1.
+
+    Examples
+    --------
+    >>> round(greater_than_zero([1.0, 2.0, 3.0]), 6)
+    0.03709
+    """
+    kept = _finite(values)
+    if len(kept) < 2:
+        return float("nan")
+    if np.ptp(kept) == 0:
+        return 0.0 if kept[0] > 0 else 1.0
+    return float(stats.ttest_1samp(kept, 0.0, alternative="greater").pvalue)
+
+
+def false_discovery(p_values: ArrayLike) -> NDArray[np.float64]:
+    """Benjamini-Hochberg q-values (1995); NaN stay NaN and count as no test.
+
+    Examples
+    --------
+    >>> false_discovery([0.01, 0.04, float("nan")]).tolist()
+    [0.02, 0.04, nan]
+    """
+    p = np.asarray(p_values, dtype=np.float64)
+    q = np.full(p.shape, np.nan)
+    tested = np.isfinite(p)
+    if tested.any():
+        q[tested] = stats.false_discovery_control(p[tested], method="bh")
+    return q
+
+
+def wilson(successes: int, trials: int) -> tuple[float, float]:
+    """95 % score interval of a rate (Wilson 1927); NaN without trials.
+
+    Examples
+    --------
+    >>> [round(x, 4) for x in wilson(0, 10)]
+    [0.0, 0.2775]
+    """
+    if trials == 0:
+        return float("nan"), float("nan")
+    interval = stats.binomtest(successes, trials).proportion_ci(LEVEL, method="wilson")
+    return float(interval.low), float(interval.high)
+
+
+def rate_excess(hits: int, trials: int, base_hits: int, base_trials: int) -> Effect:
+    """How far one rate exceeds another: Newcombe's interval (1998), Fisher's exact test.
+
+    Parameters
+    ----------
+    hits, trials : int
+        Of the class.
+    base_hits, base_trials : int
+        Of everything else.
+
+    Returns
+    -------
+    Effect
+        Difference of the rates in -1..1; NaN where either has no trials.
+
+    Examples
+    --------
+    >>> effect = rate_excess(8, 10, 1, 10)
+    >>> round(effect.value, 3), effect.p_value < 0.01
+    (0.7, True)
+    """
+    if trials == 0 or base_trials == 0:
+        return Effect(np.nan, np.nan, np.nan, n=trials)
+    rate, base = hits / trials, base_hits / base_trials
+    low, high = wilson(hits, trials)
+    base_low, base_high = wilson(base_hits, base_trials)
+    difference = rate - base
+    table = [[hits, trials - hits], [base_hits, base_trials - base_hits]]
+    return Effect(
+        difference,
+        difference - float(np.hypot(rate - low, base_high - base)),
+        difference + float(np.hypot(high - rate, base - base_low)),
+        float(stats.fisher_exact(table, alternative="greater").pvalue),
+        trials,
+    )
+
+
+def robust_z(values: ArrayLike) -> NDArray[np.float64]:
+    """Distance from the median in units of 1.4826 times the median absolute deviation.
+
+    For sorting classes, not for deciding. NaN stay NaN; without spread all are 0.
+    """
+    array = np.asarray(values, dtype=np.float64)
+    if not np.isfinite(array).any():
+        return np.full(array.shape, np.nan)
+    away = array - np.nanmedian(array)
+    spread = 1.4826 * np.nanmedian(np.abs(away))
+    return away / spread if spread > 0 else np.where(np.isnan(array), np.nan, 0.0)

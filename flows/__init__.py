@@ -1,0 +1,1 @@
+"""Prefect and the command line: the top floor, where the doors are opened."""

@@ -1,0 +1,109 @@
+"""The audit as a Prefect flow; read it as a table of contents."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from prefect import flow, unmapped
+from prefect.client.schemas.objects import State
+from prefect.runtime import flow_run
+from prefect.states import Completed
+
+from audit.errors import AuditError
+from audit.manifest import Manifest, load_manifest
+from audit.verdicts.reasons import plural
+from flows import steps, tasks
+from flows.progress import reporter
+from flows.runs import run_folder_for
+from flows.session import AuditRequest, open_session
+
+
+def _name_of_run() -> str:
+    """The audit's own name, as its manifest writes it."""
+    parameters = flow_run.parameters or {}
+    try:
+        return load_manifest(parameters["manifest"], parameters.get("overrides") or ()).name
+    except (AuditError, KeyError):
+        return "audit"
+
+
+@flow(
+    name="audit-dataset",
+    flow_run_name=_name_of_run,
+    persist_result=False,
+    validate_parameters=True,
+)
+def audit_dataset(
+    manifest: str,
+    out: str | None = None,
+    resume: bool = True,
+    limit: int | None = None,
+    device: str = "auto",
+    overrides: list[str] | None = None,
+    gate: str | None = None,
+) -> State[dict[str, Any]]:
+    """Audit a labelled dataset and the classifier that a manifest declares.
+
+    Parameters
+    ----------
+    manifest : str
+        Path of the manifest.
+    out : str, optional
+        The run folder; None: a new one below ``runs/``, or the unfinished one of this audit.
+    resume : bool
+        Go on where an earlier run in that folder stopped.
+    limit : int, optional
+        Audit only so many images, spread over the classes.
+    device : str
+        ``auto``, ``cpu``, ``cuda`` or ``cuda:i``.
+    overrides : list of str, optional
+        ``key.path=value`` each, laid over the manifest.
+    gate : str, optional
+        ``never``, ``suspect`` or ``new``; None: as the manifest says.
+
+    Returns
+    -------
+    State
+        ``Completed``, or named ``SuspectClasses``; its data is the summary of the findings.
+    """
+    laid_over = tuple(overrides or ()) + ((f"gate={gate}",) if gate else ())
+    request = AuditRequest(manifest, "", laid_over, limit, device)
+    request = run_folder_for(request, out, resume=resume)
+    declared = load_manifest(manifest, laid_over)
+    with request.run.locked():
+        try:
+            summary = _audit(request, declared, resume)
+        except BaseException:
+            steps.mark_failed(request.run)
+            raise
+    return _state(summary, request.run.path)
+
+
+def _audit(request: AuditRequest, manifest: Manifest, resume: bool) -> dict[str, Any]:
+    shards = tasks.prepare(request, resume)
+    session = open_session(request)
+    reporter.expect("scores", len(session.table))
+
+    tasks.gather_donors(request)
+    tasks.score_shard.map(unmapped(request), range(shards)).result()
+    tasks.gather_scores(request)
+
+    summary = tasks.decide(request)
+    tasks.draw_exhibits(request)
+    reporter.expect("cmv", steps.count_cmvs(session))
+    tasks.visualize_classes(request)
+
+    tasks.report(request, manifest.report.formats)
+    steps.finish(request.run, summary)
+    return summary
+
+
+def _state(summary: dict[str, Any], folder: Path) -> State[dict[str, Any]]:
+    """The state that a run's page shows."""
+    suspects = summary["suspect"]
+    data = {**summary, "run_folder": str(folder)}
+    if suspects:
+        message = f"{plural(suspects, 'class', 'classes')} found suspect."
+        return Completed(name="SuspectClasses", message=message, data=data)
+    return Completed(message="No class was found suspect.", data=data)

@@ -1,0 +1,360 @@
+"""The steps of an audit on a run folder, without Prefect: each reads files and writes files."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import logging
+import platform
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+
+from audit.errors import RunFolderError
+from audit.manifest import Manifest, fingerprint
+from audit.measuring.collect import collect, inert
+from audit.measuring.donors import DonorBank, build_bank
+from audit.measuring.shards import score_shard, shard_count
+from audit.models import AuditedModel
+from audit.report.exhibits import choose, draw
+from audit.run_folder import RunFolder, write_atomically, write_bytes, write_json
+from audit.verdicts.effects import confusions
+from audit.verdicts.evidence import CLASS_COLUMNS, find, plain, write_down
+from audit.verdicts.findings import SUSPECT
+from flows.cmv_files import draw_cmvs
+from flows.session import AuditRequest, Session, open_session, try_one_batch
+
+_log = logging.getLogger(__name__)
+
+_VERSIONED = ("torch", "torchvision", "prefect", "pandas", "pillow", "weasyprint", "numpy")
+
+
+def prepare(request: AuditRequest, *, resume: bool = True) -> int:
+    """Check everything, freeze the list of samples and open the run; returns the shards.
+
+    Raises
+    ------
+    InputError
+        Something given is wrong, or the folder holds another audit.
+    """
+    session = open_session(request)
+    run = session.run
+    run.prepare()
+    before = run.read_run()
+    if before and not resume:
+        _clear(run)
+        before = {}
+    shard_size = session.manifest.run.shard_size
+    held = before.get("fingerprint")
+    if held and held != session.key:
+        raise RunFolderError(
+            f"{run.path}: holds another audit (its dataset, model, method or software differs). "
+            "Choose another --out, or replace it with --no-resume."
+        )
+    if before and before.get("shard_size") != shard_size:
+        # Parts of another size cannot be mixed.
+        shutil.rmtree(run.path / "scores", ignore_errors=True)
+    tried = try_one_batch(session)
+    write_bytes(run.manifest, session.manifest.source.encode())
+    _drop_mixed(run, session)
+    write_atomically(run.samples, lambda temporary: session.table.to_parquet(temporary))
+    run.update_run(**_facts(session, before, tried))
+    return shard_count(len(session.table), shard_size)
+
+
+def _clear(run: RunFolder) -> None:
+    """Empty a run folder of what a run writes, and of nothing else."""
+    for folder in (run.path / "scores", run.donors, run.cmv, run.exhibits):
+        shutil.rmtree(folder, ignore_errors=True)
+    for path in (run.scores, run.classes, run.classes_csv, run.confusions, run.findings):
+        path.unlink(missing_ok=True)
+    for name in ("report.html", "report.pdf", "problems.csv", "samples.parquet", "run.json"):
+        (run.path / name).unlink(missing_ok=True)
+
+
+def _drop_mixed(run: RunFolder, session: Session) -> None:
+    """Remove parts beyond the end, which an older list of samples may have left."""
+    count = shard_count(len(session.table), session.manifest.run.shard_size)
+    for part in (run.path / "scores").glob("part-*.parquet"):
+        if int(part.stem.removeprefix("part-")) >= count:
+            part.unlink()
+
+
+def _facts(session: Session, before: dict[str, Any], tried: dict[str, Any]) -> dict[str, Any]:
+    started = before.get("started") or _now()
+    manifest, model = session.manifest, session.model
+    device = str(model.device)
+    if model.device.type == "cuda":
+        device += f" ({torch.cuda.get_device_name(model.device)})"
+    return {
+        "status": "running",
+        "name": manifest.name,
+        "run_id": before.get("run_id") or f"{started}-{session.key[:8]}",
+        "started": started,
+        "finished": None,
+        "fingerprint": session.key,
+        "shard_size": manifest.run.shard_size,
+        "device": device,
+        "seed": manifest.run.seed,
+        "precision": "float32",
+        "versions": _versions(),
+        "hashes": {"model": model.sha256, "data": "", "manifest": fingerprint(manifest.source)},
+        "timings": before.get("timings", {}),
+        "counts": before.get("counts", {}),
+        "class_names": list(session.class_names),
+        "labels": {str(index): name for index, name in session.labels.items()},
+        "foreground_source": session.source,
+        "model_name": model.name,
+        "limit": session.request.limit,
+        "probe_accuracy": tried["accuracy"],
+        "settings": _settings(manifest, model, session.source),
+    }
+
+
+def _settings(manifest: Manifest, model: AuditedModel, source: str) -> dict[str, Any]:
+    geometry = model.geometry
+    return {
+        "saliency method": manifest.saliency.method,
+        "saliency target": manifest.saliency.target,
+        "foreground source": source,
+        "donors per image": manifest.interventions.donors,
+        "fill": manifest.interventions.fill,
+        "input": f"{geometry.size} x {geometry.size} pixels, resize {geometry.resize}, "
+        f"crop {geometry.crop}, {geometry.interpolation}",
+        "mean": ", ".join(f"{v:.4g}" for v in model.mean.flatten().tolist()),
+        "std": ", ".join(f"{v:.4g}" for v in model.std.flatten().tolist()),
+    }
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    found["saliency-audit"] = importlib.metadata.version("saliency-audit")
+    return found | {name: importlib.metadata.version(name) for name in _VERSIONED}
+
+
+@contextmanager
+def timed(run: RunFolder, step: str) -> Iterator[None]:
+    """Add the seconds of a step to ``run.json``, also where it fails."""
+    began = time.monotonic()
+    try:
+        yield
+    finally:
+        timings = run.read_run().get("timings", {})
+        timings[step] = round(timings.get(step, 0.0) + time.monotonic() - began, 3)
+        run.update_run(timings=timings)
+
+
+def gather_donors(request: AuditRequest) -> None:
+    """Write the bank of backgrounds, unless it is there or no longer needed."""
+    session = open_session(request)
+    if not session.has_foregrounds:
+        return
+    marker = session.run.donors / "donors.parquet"
+    if marker.exists() or not _needs_donors(session):
+        return
+    interventions = session.manifest.interventions
+    with timed(session.run, "donors"), session.loader() as loader:
+        build_bank(
+            session.run.donors,
+            session.table,
+            loader,
+            bank=interventions.bank,
+            fill=interventions.fill,
+            seed=session.manifest.run.seed,
+            device=session.model.device,
+        )
+
+
+def _needs_donors(session: Session) -> bool:
+    """Whether a swap is still to be made, for a score or for a picture."""
+    shards = shard_count(len(session.table), session.manifest.run.shard_size)
+    scored = all(session.run.part(shard).exists() for shard in range(shards))
+    return not scored or not (session.run.exhibits / "index.json").exists()
+
+
+def score(
+    request: AuditRequest, shard: int, on_progress: Callable[[int], None] = lambda _: None
+) -> bool:
+    """Score one shard, unless its part is there; returns whether it was computed now."""
+    session = open_session(request)
+    size = session.manifest.run.shard_size
+    rows = session.table.iloc[shard * size : (shard + 1) * size]
+    if session.run.part(shard).exists():
+        on_progress(len(rows))
+        return False
+    bank = DonorBank(session.run.donors) if session.has_foregrounds else None
+    with timed(session.run, "scores"), session.loader() as loader:
+        score_shard(
+            session.run,
+            shard,
+            rows,
+            session.model,
+            session.measurement(),
+            bank,
+            loader,
+            batch_size=session.batch_size(),
+            on_progress=on_progress,
+        )
+    return True
+
+
+def gather_scores(request: AuditRequest) -> dict[str, int]:
+    """Join all parts into ``scores.parquet`` and write ``problems.csv``; returns the counts."""
+    session = open_session(request)
+    run = session.run
+    shards = shard_count(len(session.table), session.manifest.run.shard_size)
+    collected = collect(run, shards, session.dataset.skipped)
+    counts: dict[str, int] = collected["counts"] | {"classes": len(session.labels)}
+    hashes = run.read_run()["hashes"] | {"data": collected["data"]}
+    run.update_run(counts=counts, hashes=hashes)
+    return counts
+
+
+def decide_classes(run: RunFolder, manifest: Manifest) -> dict[str, Any]:
+    """Turn the stored scores into findings; loads no model. Returns the summary.
+
+    Exhibits and CMVs that were drawn before stay with their classes.
+    """
+    facts = run.read_run()
+    class_names = facts["class_names"]
+    labels = {int(index): name for index, name in facts["labels"].items()}
+    scores = pd.read_parquet(run.scores)
+    has_foregrounds = facts["foreground_source"] != "none"
+    with timed(run, "verdicts"):
+        table = find(scores, manifest, labels, class_names, has_foregrounds)
+        confused = confusions(scores, class_names)
+        written = write_down(
+            table, scores, manifest, confused, facts["foreground_source"], facts["model_name"]
+        )
+    kept = table[list(CLASS_COLUMNS)]
+    write_atomically(run.classes, lambda temporary: kept.to_parquet(temporary, index=False))
+    write_atomically(run.classes_csv, lambda temporary: _to_csv(kept, temporary))
+    write_atomically(run.confusions, lambda temporary: confused.to_parquet(temporary, index=False))
+    write_json(run.findings, written)
+    summary: dict[str, Any] = written["summary"]
+    return summary
+
+
+def _to_csv(table: pd.DataFrame, path: Any) -> None:
+    shown = table.assign(reasons=[" ".join(said) for said in table["reasons"]])
+    shown.map(inert).to_csv(path, index=False, lineterminator="\n")
+
+
+def draw_exhibits(
+    request: AuditRequest, on_progress: Callable[[int], None] = lambda _: None
+) -> int:
+    """Draw the samples that the report shows, more of them for suspect classes."""
+    session = open_session(request)
+    run = session.run
+    suspect = {f["label"] for f in read_findings(run)["findings"] if f["verdict"] == SUSPECT}
+    scores = pd.read_parquet(run.scores)
+    choices = [
+        choice
+        for label, own in scores.groupby("label")
+        for choice in choose(own, each=2 if label in suspect else 1)
+    ]
+    bank = DonorBank(run.donors) if session.has_foregrounds else None
+    with timed(run, "exhibits"), session.loader() as loader:
+        drawn = draw(
+            run,
+            session.table,
+            scores,
+            choices,
+            session.class_names,
+            session.model,
+            session.measurement(),
+            bank,
+            loader,
+            batch_size=session.batch_size(),
+            on_progress=on_progress,
+        )
+    write_json(run.exhibits / "index.json", plain(drawn))
+    return len(drawn)
+
+
+def visualize(request: AuditRequest, on_progress: Callable[[int], None] = lambda _: None) -> int:
+    """Make the class model visualizations that the manifest asks for; returns how many."""
+    session = open_session(request)
+    run = session.run
+    classes = cmv_classes(session)
+    with timed(run, "cmv"):
+        made = draw_cmvs(
+            run,
+            session.model,
+            {label: session.labels[label] for label in classes},
+            session.manifest.cmv,
+            seed=session.manifest.run.seed,
+            model_key=session.model.sha256,
+            on_progress=on_progress,
+        )
+    return len(made)
+
+
+def cmv_classes(session: Session) -> list[int]:
+    """The output indices of the classes whose CMV the manifest asks for."""
+    wanted = session.manifest.cmv.classes
+    if wanted == "none":
+        return []
+    if wanted == "suspect":
+        findings = read_findings(session.run)["findings"]
+        return sorted(f["label"] for f in findings if f["verdict"] == SUSPECT)
+    names = set(session.labels.values()) if wanted == "all" else set(wanted)
+    return sorted(label for label, name in session.labels.items() if name in names)
+
+
+def compose(run: RunFolder) -> None:
+    """Lay exhibits and CMVs, where they were drawn, into ``findings.json``."""
+    written = read_findings(run)
+    exhibits, cmvs = (_index(folder) for folder in (run.exhibits, run.cmv))
+    for finding in written["findings"]:
+        finding["exhibits"] = exhibits.get(finding["label"], [])
+        finding["cmv"] = cmvs.get(finding["label"], [])
+    write_json(run.findings, written)
+
+
+def _index(folder: Path) -> dict[int, list[dict[str, Any]]]:
+    """The entries of a folder's index, by label."""
+    path = folder / "index.json"
+    by_label: dict[int, list[dict[str, Any]]] = {}
+    for entry in json.loads(path.read_text(encoding="utf-8")) if path.exists() else []:
+        by_label.setdefault(entry["label"], []).append(entry)
+    return by_label
+
+
+def read_findings(run: RunFolder) -> dict[str, Any]:
+    """What ``findings.json`` holds."""
+    written: dict[str, Any] = json.loads(run.findings.read_text(encoding="utf-8"))
+    return written
+
+
+def count_cmvs(session: Session) -> int:
+    """How many class model visualizations the manifest asks for."""
+    wanted = session.manifest.cmv
+    return len(cmv_classes(session)) * len(wanted.recipes) * len(wanted.objectives)
+
+
+def mark_failed(run: RunFolder) -> None:
+    """Say in ``run.json`` that the run ended early, where there is one to say it in."""
+    if run.run_json.exists():
+        run.update_run(status="failed", finished=_now())
+
+
+def finish(run: RunFolder, summary: dict[str, Any]) -> None:
+    """Close the run: it is complete, or finished but incomplete."""
+    shutil.rmtree(run.donors, ignore_errors=True)
+    run.update_run(
+        status="complete" if summary["complete"] else "incomplete",
+        finished=_now(),
+        summary=plain(summary),
+    )
