@@ -1,0 +1,7 @@
+from __future__ import annotations
+
+import os
+
+# Before Prefect is imported by any test.
+os.environ.setdefault("PREFECT_LOGGING_LEVEL", "ERROR")
+os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")

@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from drawing import foreground
+
+from audit.interventions import (
+    FILLS,
+    dilate,
+    feather,
+    hole_of,
+    hole_radius,
+    inpaint,
+    margins,
+    object_only,
+    paste,
+)
+
+
+def test_dilation_by_hand() -> None:
+    before = foreground(
+        """
+        BBBBB
+        BBBBB
+        BBFBB
+        BBBBB
+        BBBBB
+        """
+    )
+    after = foreground(
+        """
+        BBBBB
+        BFFFB
+        BFFFB
+        BFFFB
+        BBBBB
+        """
+    )
+    assert torch.equal(dilate(before, 1), after)
+    assert torch.equal(dilate(before, 0), before)
+    assert bool(dilate(before, 2).all())
+
+
+@pytest.mark.parametrize(("side", "radius"), [(16, 2), (64, 4), (224, 14)])
+def test_radius_of_the_hole(side: int, radius: int) -> None:
+    assert hole_radius(side) == radius
+
+
+@pytest.mark.parametrize("fill", FILLS)
+def test_a_fill_leaves_the_rest_alone_and_stays_in_range(fill: str) -> None:
+    generator = torch.Generator().manual_seed(1)
+    images = torch.rand((2, 3, 40, 40), generator=generator)
+    hole = torch.zeros((2, 40, 40), dtype=torch.bool)
+    hole[:, 10:30, 5:25] = True
+    filled = FILLS[fill](images, hole)
+    outside = ~hole[:, None].expand_as(images)
+    assert torch.equal(filled[outside], images[outside])
+    assert filled.min() >= 0
+    assert filled.max() <= 1 + 1e-5
+    assert filled.isfinite().all()
+
+
+def test_inpainting_a_plain_picture_restores_it() -> None:
+    colour = torch.tensor([0.2, 0.5, 0.7]).view(1, 3, 1, 1).expand(1, 3, 50, 50)
+    hole = torch.zeros((1, 50, 50), dtype=torch.bool)
+    hole[:, 12:40, 8:33] = True
+    damaged = torch.where(hole[:, None], 1.0, colour)
+    assert torch.allclose(inpaint(damaged, hole), colour, atol=1e-4)
+
+
+def test_inpainting_shows_nothing_of_what_was_there() -> None:
+    hole = torch.zeros((1, 48, 48), dtype=torch.bool)
+    hole[:, 10:30, 10:30] = True
+    around = torch.rand((1, 3, 48, 48), generator=torch.Generator().manual_seed(0))
+    black, white = (torch.where(hole[:, None], value, around) for value in (0.0, 1.0))
+    assert torch.equal(inpaint(black, hole), inpaint(white, hole))
+
+
+def test_inpainting_an_image_that_is_all_hole_is_grey() -> None:
+    hole = torch.ones((1, 20, 20), dtype=torch.bool)
+    assert torch.allclose(inpaint(torch.rand(1, 3, 20, 20), hole), torch.tensor(0.5))
+
+
+def test_paste_keeps_the_object_and_takes_the_background() -> None:
+    images, backgrounds = torch.ones(1, 3, 64, 64), torch.zeros(1, 3, 64, 64)
+    mask = torch.zeros((1, 64, 64), dtype=torch.bool)
+    mask[:, 20:44, 20:44] = True
+    pasted = paste(images, feather(mask), backgrounds)
+    assert torch.all(pasted[..., 24:40, 24:40] == 1)
+    assert torch.all(pasted[..., :16, :] == 0)
+    edge = pasted[0, 0, 32, 18:24]
+    assert torch.all(edge.diff() >= 0)
+
+
+def test_pasting_onto_itself_changes_nothing() -> None:
+    images = torch.rand(2, 3, 32, 32)
+    mask = torch.rand(2, 32, 32) > 0.5
+    assert torch.allclose(paste(images, feather(mask), images), images, atol=1e-6)
+
+
+def test_object_only_is_flat_far_from_the_object() -> None:
+    images = torch.rand(1, 3, 64, 64)
+    mask = torch.zeros((1, 64, 64), dtype=torch.bool)
+    mask[:, 28:36, 28:36] = True
+    lone = object_only(images, feather(mask))
+    corner = lone[..., :16, :16]
+    assert torch.allclose(corner, images.mean((2, 3), keepdim=True).expand_as(corner))
+
+
+def test_the_hole_covers_pixels_of_neither_side() -> None:
+    mask = torch.zeros((1, 32, 32), dtype=torch.bool)
+    neither = mask.clone()
+    neither[:, 16, 16] = True
+    assert bool(hole_of(mask, neither)[0, 14:19, 14:19].all())
+
+
+def test_margins_by_hand() -> None:
+    scores = torch.tensor([[3.0, 1.0, 2.0], [0.0, 5.0, 4.0], [1.0, 0.0, 2.0]])
+    targets = torch.tensor([0, 0, 2])
+    assert margins(scores, targets).tolist() == [1.0, -5.0, 1.0]
+    left_out = torch.tensor([2, 1, 2])
+    assert margins(scores, targets, left_out).tolist() == [2.0, -4.0, 1.0]
+    two = torch.tensor([[1.0, 0.0]])
+    assert margins(two, torch.tensor([0]), torch.tensor([1])).isnan().all()
