@@ -11,8 +11,10 @@ from types import FrameType
 from typing import Annotated, Any, NoReturn
 
 # Before Prefect is imported anywhere: its own log is for servers, ours is for people.
-os.environ.setdefault("PREFECT_LOGGING_LEVEL", "ERROR")
+os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
 os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+# The embedded server makes its database on the first start; Prefect's own 20 s are too few then.
+os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "180")
 
 import typer
 from rich.console import Console

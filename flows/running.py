@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from rich.table import Table
 
 from audit.errors import AuditError, RunFolderError
 from audit.manifest import load_manifest
-from audit.run_folder import RunFolder
+from audit.run_folder import RunFolder, write_bytes
 from flows import steps
 from flows.audit_dataset import audit_dataset
 from flows.progress import reporter
@@ -66,7 +67,7 @@ def run_audit(
                 return_state=True,
             )
         if not state.is_completed():
-            raise _failure(state)
+            raise _failure(state, request.run)
     point_latest(request.run.path)
     findings = steps.read_findings(request.run)
     show_findings(findings, request.run, console)
@@ -78,16 +79,18 @@ def run_audit(
     }
 
 
-def _failure(state: Any) -> BaseException:
+def _failure(state: Any, run: RunFolder) -> BaseException:
     """What ended the flow, as an error of ours."""
     try:
         state.result()
     except AuditError as error:
         return error
     except Exception as error:
+        # The message is for people; the traceback is for whoever mends it.
+        write_bytes(run.path / "error.txt", traceback.format_exc().encode())
         return AuditError(
-            f"failed during work: {type(error).__name__}: {error}. Finished shards are kept; the "
-            "same command goes on from there."
+            f"failed during work: {type(error).__name__}: {error}. Finished shards are kept, and "
+            f"the same command goes on from there; details in {_shown(run.path / 'error.txt')}."
         )
     return AuditError(f"the flow ended as {state.name}: {state.message}")
 

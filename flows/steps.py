@@ -61,12 +61,22 @@ def prepare(request: AuditRequest, *, resume: bool = True) -> int:
     if before and before.get("shard_size") != shard_size:
         # Parts of another size cannot be mixed.
         shutil.rmtree(run.path / "scores", ignore_errors=True)
-    tried = try_one_batch(session)
+    accuracy = _try_once(session)
     write_bytes(run.manifest, session.manifest.source.encode())
     _drop_mixed(run, session)
     write_atomically(run.samples, lambda temporary: session.table.to_parquet(temporary))
-    run.update_run(**_facts(session, before, tried))
+    run.update_run(**_facts(session, before, accuracy))
     return shard_count(len(session.table), shard_size)
+
+
+_tried: dict[str, float] = {}
+"""Accuracy on the batch that was tried, by fingerprint: the command line and the flow both ask."""
+
+
+def _try_once(session: Session) -> float:
+    if session.key not in _tried:
+        _tried[session.key] = try_one_batch(session)["accuracy"]
+    return _tried[session.key]
 
 
 def _clear(run: RunFolder) -> None:
@@ -87,7 +97,7 @@ def _drop_mixed(run: RunFolder, session: Session) -> None:
             part.unlink()
 
 
-def _facts(session: Session, before: dict[str, Any], tried: dict[str, Any]) -> dict[str, Any]:
+def _facts(session: Session, before: dict[str, Any], accuracy: float) -> dict[str, Any]:
     started = before.get("started") or _now()
     manifest, model = session.manifest, session.model
     device = str(model.device)
@@ -113,7 +123,7 @@ def _facts(session: Session, before: dict[str, Any], tried: dict[str, Any]) -> d
         "foreground_source": session.source,
         "model_name": model.name,
         "limit": session.request.limit,
-        "probe_accuracy": tried["accuracy"],
+        "probe_accuracy": accuracy,
         "settings": _settings(manifest, model, session.source),
     }
 

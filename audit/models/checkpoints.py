@@ -49,7 +49,8 @@ def load_checkpoint(path: Path) -> Checkpoint:
     """
     if not path.is_file():
         raise ModelError(f"model.weights: no such file: {path.name}")
-    head = path.open("rb").read(64)
+    with path.open("rb") as opened:
+        head = opened.read(64)
     if head.startswith(b"version https://git-lfs"):
         raise ModelError(f"model.weights: {path.name} is a Git LFS pointer; run `git lfs pull`")
     if head.lstrip().lower().startswith((b"<!doctype", b"<html", b"<?xml")):

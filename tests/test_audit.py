@@ -1,0 +1,234 @@
+"""Planted truth, end to end without Prefect: exactly the planted classes, whatever the batching."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+from planted import CLASSES, write_dataset
+
+from audit.errors import InputError
+from audit.manifest import load_manifest
+from audit.measuring.columns import SCORE_COLUMNS
+from audit.verdicts.evidence import CLASS_COLUMNS
+from flows import steps
+from flows.session import AuditRequest
+
+
+def audit(manifest: Path, out: Path, *overrides: str, **more: Any) -> AuditRequest:
+    """Every step up to the verdicts."""
+    request = AuditRequest(str(manifest), str(out), overrides, device="cpu", **more)
+    shards = steps.prepare(request)
+    steps.gather_donors(request)
+    for shard in range(shards):
+        steps.score(request, shard)
+    steps.gather_scores(request)
+    steps.decide_classes(request.run, load_manifest(manifest, overrides))
+    return request
+
+
+@pytest.fixture(scope="module")
+def leaning(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, AuditRequest]:
+    """A dataset in which bee and elk lean on their scenes, audited."""
+    folder = tmp_path_factory.mktemp("leaning")
+    manifest = write_dataset(folder, [1, 4])
+    return manifest, audit(manifest, folder / "run")
+
+
+def verdicts(request: AuditRequest) -> dict[str, str]:
+    found = pd.read_parquet(request.run.classes)
+    return dict(zip(found["label_name"], found["verdict"], strict=True))
+
+
+def test_exactly_the_planted_classes_are_suspect(leaning: tuple[Path, AuditRequest]) -> None:
+    found = pd.read_parquet(leaning[1].run.classes).set_index("label_name")
+    suspects = set(found.index[found["verdict"] == "suspect"])
+    assert suspects == {"bee", "elk"}
+    assert set(found.loc[list(suspects), "kind"]) == {"own_shortcut"}
+    assert (found["verdict"] == "clear").sum() == len(CLASSES) - 2
+    assert (found["precision"] == 1).all()
+
+
+def test_the_maps_of_honest_classes_lie_on_their_objects(
+    leaning: tuple[Path, AuditRequest],
+) -> None:
+    found = pd.read_parquet(leaning[1].run.classes).set_index("label_name")
+    assert (found.loc[["ant", "cat", "dog", "fox"], "foreground_mass"] > 0.99).all()
+    assert (found.loc[["bee", "elk"], "mass_lift_high"] < 0).all()
+
+
+def test_a_clean_model_has_no_suspect(tmp_path: Path) -> None:
+    manifest = write_dataset(tmp_path, [])
+    assert set(verdicts(audit(manifest, tmp_path / "run")).values()) == {"clear"}
+
+
+def test_the_tables_keep_to_the_contract(leaning: tuple[Path, AuditRequest]) -> None:
+    run = leaning[1].run
+    scores = pq.read_table(run.scores)
+    assert scores.schema.names == SCORE_COLUMNS.names
+    assert len(scores) == 24 * len(CLASSES)
+    assert tuple(pq.read_table(run.classes).schema.names) == CLASS_COLUMNS
+    findings = json.loads(run.findings.read_text())
+    assert [f["verdict"] for f in findings["findings"][:2]] == ["suspect", "suspect"]
+    assert findings["summary"]["suspect"] == 2
+    assert findings["controls"][0]["passed"] is True
+    facts = json.loads(run.run_json.read_text())
+    assert facts["counts"]["found"] == facts["counts"]["scored"] == len(scores)
+    assert len(facts["fingerprint"]) == 64
+
+
+@pytest.mark.parametrize("override", ["run.batch_size=7", "run.shard_size=11", "run.workers=1"])
+def test_scores_are_the_same_to_the_last_byte_however_they_were_batched(
+    leaning: tuple[Path, AuditRequest], tmp_path: Path, override: str
+) -> None:
+    manifest, first = leaning
+    again = audit(manifest, tmp_path / "run", override)
+    assert again.run.scores.read_bytes() == first.run.scores.read_bytes()
+
+
+def test_a_finished_shard_is_not_computed_twice(leaning: tuple[Path, AuditRequest]) -> None:
+    request = leaning[1]
+    before = request.run.scores.read_bytes()
+    stamp = request.run.part(1).stat().st_mtime_ns
+    assert steps.score(request, 1) is False
+    request.run.part(0).unlink()
+    assert steps.score(request, 0) is True
+    steps.gather_scores(request)
+    assert request.run.part(1).stat().st_mtime_ns == stamp
+    assert request.run.scores.read_bytes() == before
+
+
+def test_another_seed_draws_other_donors(
+    leaning: tuple[Path, AuditRequest], tmp_path: Path
+) -> None:
+    manifest, first = leaning
+    other = audit(manifest, tmp_path / "run", "run.seed=1")
+    column = "swap_other_margins"
+    one, two = (pd.read_parquet(r.run.scores)[column] for r in (first, other))
+    assert not all(np.array_equal(a, b) for a, b in zip(one, two, strict=True))
+    assert verdicts(other) == verdicts(first)
+
+
+def test_donors_are_never_the_image_itself_nor_of_the_wrong_class(
+    leaning: tuple[Path, AuditRequest],
+) -> None:
+    scores = pd.read_parquet(leaning[1].run.scores)
+    for label, donors in zip(scores["label"], scores["swap_other_donor_labels"], strict=True):
+        assert label not in set(donors)
+        assert len(donors) == 4
+
+
+def test_a_folder_of_another_audit_is_refused(
+    leaning: tuple[Path, AuditRequest],
+) -> None:
+    manifest, first = leaning
+    other = AuditRequest(str(manifest), first.out, ("saliency.method=gradcam",), device="cpu")
+    with pytest.raises(InputError, match="holds another audit"):
+        steps.prepare(other)
+    changed = AuditRequest(str(manifest), first.out, ("verdict.effect=0.5",), device="cpu")
+    assert steps.prepare(changed) == 3
+
+
+def test_bad_files_are_rows_and_end_the_word_clear(tmp_path: Path) -> None:
+    manifest = write_dataset(tmp_path, [])
+    images, masks = tmp_path / "images", tmp_path / "masks"
+    (images / "ant" / "000.png").write_bytes(b"not an image")
+    (images / "ant" / "001.png").write_bytes(b"")
+    Image.new("L", (9, 9)).save(masks / "bee" / "002.png")
+    Image.new("L", (32, 32)).save(masks / "bee" / "003.png")
+    Image.new("L", (32, 32), 255).save(masks / "cat" / "004.png")
+    (masks / "cat" / "005.png").unlink()
+    (images / "dog" / "notes.txt").write_text("x")
+    (images / "gnu").mkdir()
+    (tmp_path / "classes.txt").write_text("\n".join([*CLASSES]))
+    with pytest.raises(InputError, match="'gnu'"):
+        audit(manifest, tmp_path / "run", "model.classes=classes.txt")
+    (images / "gnu").rmdir()
+    request = audit(manifest, tmp_path / "run", "model.classes=classes.txt")
+    scores = pd.read_parquet(request.run.scores).set_index("sample_id")
+    problems = pd.read_csv(request.run.problems, dtype=str, keep_default_na=False)
+    assert len(scores) == 24 * 6
+    expected = {
+        "ant/000.png": ("unreadable", "NOT_AN_ALLOWED_IMAGE"),
+        "ant/001.png": ("unreadable", "NOT_AN_ALLOWED_IMAGE"),
+        "bee/002.png": ("no_foreground", "MASK_SIZE"),
+        "bee/003.png": ("no_foreground", "NO_FOREGROUND"),
+        "cat/004.png": ("full_foreground", "FULL_FOREGROUND"),
+        "cat/005.png": ("no_foreground", "NO_MASK"),
+    }
+    for sample_id, (status, reason) in expected.items():
+        assert scores.loc[sample_id, "status"] == status
+        assert scores.loc[sample_id, "reason"] == reason
+        assert reason in set(problems.loc[problems["sample_id"] == sample_id, "reason"])
+    assert "dog/notes.txt" in set(problems["path"])
+    # 22 of 24 is below the least coverage of 0.95, so no class of this run is called clear.
+    assert "clear" not in set(verdicts(request).values())
+    assert json.loads(request.run.findings.read_text())["summary"]["complete"] is False
+
+
+def test_without_foregrounds_the_audit_runs_and_says_what_it_cannot(tmp_path: Path) -> None:
+    manifest = write_dataset(tmp_path, [1])
+    request = audit(manifest, tmp_path / "run", "foreground.source=none")
+    assert set(verdicts(request).values()) == {"inconclusive"}
+    scores = pd.read_parquet(request.run.scores)
+    assert set(scores["status"]) == {"no_foreground"}
+    assert scores["foreground_mass"].isna().all()
+    assert scores["prediction"].notna().all()
+
+
+def test_new_thresholds_need_no_model(
+    leaning: tuple[Path, AuditRequest], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest, request = leaning
+
+    def refuse(*_: Any) -> None:
+        raise AssertionError("the model was opened")
+
+    monkeypatch.setattr(steps, "open_session", refuse)
+    before = request.run.scores.read_bytes()
+    loose = load_manifest(manifest, ["verdict.effect=0.95"])
+    assert steps.decide_classes(request.run, loose)["suspect"] == 0
+    strict = load_manifest(manifest)
+    assert steps.decide_classes(request.run, strict)["suspect"] == 2
+    assert request.run.scores.read_bytes() == before
+
+
+def test_a_limit_is_spread_over_the_classes(tmp_path: Path) -> None:
+    manifest = write_dataset(tmp_path, [])
+    request = audit(manifest, tmp_path / "run", limit=20)
+    counts = pd.read_parquet(request.run.scores)["label"].value_counts()
+    assert counts.sum() == 20
+    assert counts.max() - counts.min() <= 1
+
+
+def test_a_model_with_shuffled_class_names_is_stopped(tmp_path: Path) -> None:
+    manifest = write_dataset(tmp_path, [])
+    (tmp_path / "classes.txt").write_text("\n".join([*CLASSES[1:], CLASSES[0]]))
+    with pytest.raises(InputError, match="LABEL_MAP_SUSPECT"):
+        audit(manifest, tmp_path / "run", "model.classes=classes.txt")
+
+
+def test_memory_that_does_not_suffice_halves_the_batch(
+    leaning: tuple[Path, AuditRequest], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    from audit.measuring import shards
+
+    real = shards.measure_batch
+
+    def tight(model: Any, batch: Any, plan: Any, bank: Any) -> Any:
+        if len(batch) > 5:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return real(model, batch, plan, bank)
+
+    monkeypatch.setattr(shards, "measure_batch", tight)
+    manifest, first = leaning
+    again = audit(manifest, tmp_path / "run")
+    assert again.run.scores.read_bytes() == first.run.scores.read_bytes()

@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from audit.errors import ManifestError
+from audit.manifest import fingerprint, load_manifest
+
+LEAST = "name: x\ndataset: {root: images}\nmodel: {loader: torchvision, name: resnet18}\n"
+
+
+def write(folder: Path, text: str = LEAST) -> Path:
+    path = folder / "data_manifest.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_three_keys_are_enough_and_the_rest_has_the_documented_defaults(tmp_path: Path) -> None:
+    manifest = load_manifest(write(tmp_path))
+    assert manifest.version == 1
+    assert manifest.dataset.reader == "image_folder"
+    assert manifest.saliency.method == "gradcam"
+    assert manifest.interventions.donors == 4
+    assert manifest.verdict.model_dump() == {
+        "minimum_images": 20,
+        "effect": 0.1,
+        "strong_effect": 0.15,
+        "fdr": 0.05,
+    }
+    assert manifest.run.batch_size == "auto"
+    assert manifest.run.shard_size == 1024
+    assert manifest.run.min_coverage == 0.95
+    assert manifest.gate == "never"
+    assert manifest.path("a/b") == tmp_path / "a" / "b"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("verdict: {fdr: 3}", "verdict.fdr: expected less than 1, found 3"),
+        ("verdict: {fdr: .nan}", "verdict.fdr: expected"),
+        ("verdict: {efect: 1}", "verdict.efect: unknown key. .*Did you mean 'effect'"),
+        ("gait: never", "gait: unknown key. .*Did you mean 'gate'"),
+        ("saliency: {target: loss}", "saliency.target: expected 'logit', 'predicted' or 'contr"),
+        ("run: {batch_size: 0}", "run.batch_size: expected auto or a whole number >= 1, found 0"),
+        ("folder: /etc", "folder: unknown key"),
+        ("version: 2", "version: expected 1, found 2"),
+    ],
+)
+def test_a_message_names_key_expected_and_found(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(ManifestError, match=said):
+        load_manifest(write(tmp_path, LEAST + text + "\n"))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "expected a mapping"),
+        ("- a\n- b\n", "expected a mapping of keys .*, found list"),
+        ("name: [", "not valid YAML"),
+        ("name: x\n", "dataset: missing"),
+        ("name: !!python/object/apply:os.system [id]\n", "not valid YAML"),
+    ],
+)
+def test_what_is_no_manifest_is_said_so(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(ManifestError, match=said):
+        load_manifest(write(tmp_path, text))
+
+
+def test_the_environment_stands_in_values_and_never_in_the_copy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(tmp_path, LEAST + "report: {owner: '${AUDIT_OWNER} team'}\n")
+    with pytest.raises(ManifestError, match="report: owner: .* AUDIT_OWNER is not set"):
+        load_manifest(path)
+    monkeypatch.setenv("AUDIT_OWNER", "secret")
+    manifest = load_manifest(path)
+    assert manifest.report.owner == "secret team"
+    assert "secret" not in manifest.source
+    assert "${AUDIT_OWNER}" in manifest.source
+
+
+def test_overrides_are_laid_over_the_file(tmp_path: Path) -> None:
+    path = write(tmp_path)
+    manifest = load_manifest(path, ["run.seed=7", "cmv.classes=[a, b]", "gate=suspect"])
+    assert manifest.run.seed == 7
+    assert manifest.cmv.classes == ("a", "b")
+    assert manifest.gate == "suspect"
+    for override in ("run.seed", "=3", "name.deeper=3"):
+        with pytest.raises(ManifestError, match="--set"):
+            load_manifest(path, [override])
+
+
+def test_thresholds_stay_out_of_what_a_score_depends_on(tmp_path: Path) -> None:
+    path = write(tmp_path)
+
+    def key(*overrides: str) -> str:
+        return fingerprint(load_manifest(path, overrides).scores_key())
+
+    same = key()
+    for override in ("verdict.effect=0.3", "gate=suspect", "run.shard_size=7", "cmv.steps=3"):
+        assert key(override) == same, override
+    for override in ("run.seed=1", "saliency.method=gradient", "interventions.donors=2"):
+        assert key(override) != same, override
+
+
+def test_options_stand_beside_the_name_of_a_reader(tmp_path: Path) -> None:
+    path = write(tmp_path, LEAST.replace("root: images", "root: images, follow_links: true"))
+    assert load_manifest(path).dataset.options == {"follow_links": True}

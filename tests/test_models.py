@@ -1,0 +1,269 @@
+from __future__ import annotations
+
+import json
+import pickle
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torchvision
+from safetensors.torch import save_file
+from torch import nn
+
+from audit.errors import AuditError, ManifestError, ModelError
+from audit.geometry import Geometry
+from audit.manifest import ModelSection
+from audit.models import AuditedModel, load_model
+from audit.models.checkpoints import load_checkpoint
+from audit.models.labels import label_map_suspect, match_labels
+from audit.models.probe import count_outputs, probe
+
+CPU = torch.device("cpu")
+
+
+def section(**values: Any) -> ModelSection:
+    return ModelSection.model_validate({"loader": "torchvision", **values})
+
+
+def small(**more: Any) -> AuditedModel:
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    return AuditedModel(net, None, Geometry(16, None, "none"), **more)
+
+
+@pytest.mark.parametrize("name", ["resnet18", "mobilenet_v2", "googlenet"])
+@pytest.mark.parametrize("suffix", [".safetensors", ".pt"])
+def test_a_torchvision_network_is_loaded_with_its_number_of_classes(
+    tmp_path: Path, name: str, suffix: str
+) -> None:
+    torch.manual_seed(0)
+    extra = {"init_weights": False} if name == "googlenet" else {}
+    source = torchvision.models.get_model(name, weights=None, num_classes=7, **extra).eval()
+    path = tmp_path / f"weights{suffix}"
+    state = {f"module.{key}": value.contiguous() for key, value in source.state_dict().items()}
+    if suffix == ".safetensors":
+        save_file(state, path, metadata={"classes": json.dumps(list("abcdefg"))})
+    else:
+        torch.save({"state_dict": state, "classes": list("abcdefg")}, path)
+    model = load_model(section(name=name, weights=path.name), tmp_path, CPU)
+    assert model.class_names == tuple("abcdefg")
+    assert count_outputs(model) == 7
+    assert model.geometry == Geometry(224, 256)
+    assert not any(parameter.requires_grad for parameter in model.parameters())
+    assert not any(module.training for module in model.modules())
+    images = torch.rand(2, 3, 224, 224)
+    with torch.no_grad():
+        ours = model(images)
+        theirs = source((images - model.mean) / model.std)
+    assert torch.allclose(ours, theirs, atol=1e-5)
+
+
+def test_the_manifest_overrules_what_the_weights_say(tmp_path: Path) -> None:
+    state = torchvision.models.get_model("resnet18", num_classes=2).state_dict()
+    save_file(state, tmp_path / "w.safetensors")
+    (tmp_path / "classes.txt").write_text("wolf\nhusky\n")
+    values = {"size": 64, "crop": "none", "mean": [0.5] * 3, "std": [0.5] * 3}
+    chosen = section(
+        name="resnet18", weights="w.safetensors", classes="classes.txt", input=values
+    )
+    model = load_model(chosen, tmp_path, CPU)
+    assert model.class_names == ("wolf", "husky")
+    assert model.geometry == Geometry(64, 64, "none")
+    assert model.mean.flatten().tolist() == [0.5] * 3
+    assert len(model.sha256) == 64
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"name": "resnet18"}, "model.weights: missing"),
+        ({"name": "resnet19", "weights": "DEFAULT"}, "no classification model 'resnet19'"),
+        ({"name": "resnet18", "weights": "BEST"}, "has no weights 'BEST'; it has IMAGENET1K_V1"),
+        ({"name": "resnet18", "weights": "w.pt"}, "no such file: w.pt"),
+    ],
+)
+def test_a_model_that_cannot_be_is_named(
+    tmp_path: Path, values: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(ModelError, match=said):
+        load_model(section(**values), tmp_path, CPU)
+
+
+def test_unknown_loaders_and_options_are_manifest_errors(tmp_path: Path) -> None:
+    with pytest.raises(ManifestError, match=r"model\.loader: expected torchvision or|expected tor"):
+        load_model(section(loader="torchvison"), tmp_path, CPU)
+    with pytest.raises(ManifestError, match=r"model\.depth: unknown option"):
+        load_model(section(name="resnet18", weights="w.pt", depth=3), tmp_path, CPU)
+    with pytest.raises(ManifestError, match=r"missing 1 required keyword-only argument: 'name'"):
+        load_model(section(weights="w.pt"), tmp_path, CPU)
+
+
+class Payload:
+    """What a malicious checkpoint holds."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Path.touch, (Path("owned"),))
+
+
+def test_checkpoints_run_no_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")
+    torch.save({"state_dict": {"w": torch.ones(1)}, "extra": Payload()}, tmp_path / "evil.pt")
+    with pytest.raises(ModelError, match="holds Python objects .*pathlib"):
+        load_checkpoint(tmp_path / "evil.pt")
+    (tmp_path / "plain.pt").write_bytes(pickle.dumps(Payload()))
+    with pytest.raises(ModelError):
+        load_checkpoint(tmp_path / "plain.pt")
+    assert not (tmp_path / "owned").exists()
+
+
+def test_damaged_checkpoints_are_named(tmp_path: Path) -> None:
+    torch.save({"w": torch.ones(1000)}, tmp_path / "whole.pt")
+    whole = (tmp_path / "whole.pt").read_bytes()
+    squeezed = tmp_path / "bomb.pt"
+    with zipfile.ZipFile(squeezed, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("archive/data.pkl", b"\0" * 1_000_000)
+    view = torch.ones(1).expand(10**12)
+    torch.save({"w": view}, tmp_path / "view.pt")
+    for name, content, said in (
+        ("cut.pt", whole[:500], "is no file of weights|is damaged"),
+        ("page.pt", b"<html>404</html>", "is a web page"),
+        ("lfs.pt", b"version https://git-lfs.github.com/spec/v1", "Git LFS pointer"),
+        ("empty.safetensors", b"", "is damaged"),
+        ("number.pt", None, "expected a mapping of tensors"),
+        ("bomb.pt", squeezed.read_bytes(), "compressed members"),
+        ("view.pt", (tmp_path / "view.pt").read_bytes(), "claims more than the file holds"),
+    ):
+        path = tmp_path / name
+        if content is None:
+            torch.save(3, path)
+        else:
+            path.write_bytes(content)
+        with pytest.raises(ModelError, match=said):
+            load_checkpoint(path)
+
+
+def test_weights_that_do_not_fit_say_what_differs(tmp_path: Path) -> None:
+    state = torchvision.models.get_model("resnet18", num_classes=3).state_dict()
+    state["extra.weight"] = torch.ones(1)
+    del state["conv1.weight"]
+    save_file(state, tmp_path / "w.safetensors")
+    with pytest.raises(ModelError, match=r"1 missing \(conv1.weight\); 1 unexpected \(extra.wei"):
+        load_model(section(name="resnet18", weights="w.safetensors"), tmp_path, CPU)
+
+
+def test_labels_are_matched_by_name() -> None:
+    names = ["Eskimo dog", "Siberian husky", "wolf"]
+    found, kept = match_labels(["n02109961-Eskimo_dog", "siberian_husky"], names, 3)
+    assert found == {"n02109961-Eskimo_dog": 0, "siberian_husky": 1}
+    assert kept == tuple(names)
+    assert match_labels(["0", "2"], names, 3)[0] == {"0": 0, "2": 2}
+    assert match_labels(["b", "a"], None, 2) == ({"a": 0, "b": 1}, ("a", "b"))
+
+
+@pytest.mark.parametrize(
+    ("labels", "names", "outputs", "said"),
+    [
+        (["cat"], ["dog", "cow"], 2, "1 of 1 labels are no class of the model: 'cat'"),
+        (["a-b"], ["a b", "a_b"], 2, "fits several classes"),
+        (["a"], ["a", "b"], 3, "2 names for a model with 3 outputs"),
+        (["a"], None, 2, "the order cannot be guessed"),
+        ([str(i) for i in range(11)], None, 11, "whose text order"),
+        (["0", "3"], ["x", "y", "z"], 3, "label 3 is beyond the model's 3 outputs"),
+    ],
+)
+def test_labels_that_cannot_be_matched_are_named(
+    labels: list[str], names: list[str] | None, outputs: int, said: str
+) -> None:
+    with pytest.raises(ModelError, match=said):
+        match_labels(labels, names, outputs)
+
+
+def test_a_permuted_label_map_is_suspected_and_a_bad_model_is_not() -> None:
+    labels = torch.arange(60).numpy() % 6
+    assert label_map_suspect(labels, labels) == ""
+    assert "LABEL_MAP_SUSPECT" in label_map_suspect(labels, (labels + 1) % 6)
+    confused = torch.randint(0, 6, (60,), generator=torch.Generator().manual_seed(0)).numpy()
+    assert label_map_suspect(labels, confused) == ""
+
+
+class Odd(nn.Module):
+    """A network with one fault."""
+
+    def __init__(self, fault: str) -> None:
+        super().__init__()
+        self.fault = fault
+        self.norm = nn.BatchNorm2d(3)
+
+    def forward(self, images: torch.Tensor) -> Any:
+        scores = images.mean((2, 3))
+        if self.fault == "tuple":
+            return (scores,)
+        if self.fault == "one":
+            return scores[:, :1]
+        if self.fault == "nan":
+            return scores * torch.nan
+        if self.fault == "detached":
+            return scores.detach()
+        if self.fault == "round":
+            return scores.round()
+        if self.fault == "batch":
+            return scores - 10 * scores.mean(0)
+        if self.fault == "channels":
+            return nn.functional.conv2d(images, torch.ones(2, 1, 1, 1)).mean((2, 3))
+        return scores
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        ("tuple", "expected a tensor of logits"),
+        ("one", r"expected class scores \(1, K\) with K >= 2"),
+        ("nan", "gives NaN or infinite class scores"),
+        ("detached", "no gradient reaches the pixels"),
+        ("round", "gradient of a class score is zero everywhere"),
+        ("batch", "depend on the other images of its batch"),
+        ("channels", "fails on an image of 3 x 16 x 16"),
+    ],
+)
+def test_the_probe_names_what_is_wrong(fault: str, said: str) -> None:
+    model = AuditedModel(Odd(fault), None, Geometry(16, None, "none"))
+    images = torch.rand(4, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    with pytest.raises(ModelError, match=said):
+        count_outputs(model)
+        probe(model, images, torch.tensor([0, 1, 2, 0]))
+
+
+def test_the_probe_accepts_a_sound_model() -> None:
+    images = torch.rand(4, 3, 16, 16)
+    labels = small()(images).argmax(1)
+    assert probe(small(), images, labels) <= 1.0
+
+
+def test_a_users_loader_may_ask_for_what_it_needs(tmp_path: Path) -> None:
+    (tmp_path / "mine_loading.py").write_text(
+        "import torch\n"
+        "from torch import nn\n"
+        "def bare():\n    return nn.Sequential(nn.Flatten(), nn.Linear(3 * 64, 2))\n"
+        "def full(device, *, weights, width=1):\n"
+        "    assert weights.is_absolute() and width == 5 and device.type == 'cpu'\n"
+        "    return bare()\n"
+        "def wrong():\n    return 3\n"
+        "def broken():\n    raise ValueError('no luck')\n"
+    )
+    (tmp_path / "w.bin").write_bytes(b"x")
+    import sys
+
+    sys.path.insert(0, str(tmp_path))
+    try:
+        load_model(section(loader="mine_loading:bare"), tmp_path, CPU)
+        load_model(section(loader="mine_loading:full", weights="w.bin", width=5), tmp_path, CPU)
+        with pytest.raises(ModelError, match="returned a int"):
+            load_model(section(loader="mine_loading:wrong"), tmp_path, CPU)
+        with pytest.raises(ModelError, match="ValueError: no luck"):
+            load_model(section(loader="mine_loading:broken"), tmp_path, CPU)
+        with pytest.raises(AuditError, match="cannot import 'mine_loading:nothing'"):
+            load_model(section(loader="mine_loading:nothing"), tmp_path, CPU)
+    finally:
+        sys.path.remove(str(tmp_path))

@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from audit.errors import RunFolderError
+from audit.run_folder import RunFolder, file_slug, write_atomically, write_bytes, write_json
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "a.bin"
+    write_bytes(path, b"old")
+
+    def fail(temporary: Path) -> None:
+        temporary.write_bytes(b"half")
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        write_atomically(path, fail)
+    assert path.read_bytes() == b"old"
+    assert [p.name for p in tmp_path.iterdir()] == ["a.bin"]
+
+
+def test_json_refuses_nan(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(tmp_path / "a.json", {"a": float("nan")})
+
+
+def test_a_second_process_is_told_who_holds_the_folder(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "run")
+    code = (
+        "import sys; from pathlib import Path; from audit.run_folder import RunFolder\n"
+        "with RunFolder(Path(sys.argv[1])).locked(): print('held')"
+    )
+    command = [sys.executable, "-c", code, str(run.path)]
+    with run.locked(), run.locked():
+        second = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert "another audit is writing here (process " in second.stderr
+    third = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert third.stdout == "held\n"
+
+
+def test_a_folder_of_other_things_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("x")
+    with pytest.raises(RunFolderError, match=r"not empty and not a run folder .*thesis\.tex"):
+        RunFolder(tmp_path).prepare()
+
+
+def test_leftovers_of_a_crash_are_swept(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "run")
+    run.prepare()
+    run.update_run(status="running")
+    (run.path / "scores").mkdir()
+    (run.path / "scores" / ".writing-abc.parquet").write_bytes(b"torn")
+    run.prepare()
+    assert list((run.path / "scores").iterdir()) == []
+    assert run.read_run()["status"] == "running"
+
+
+def test_a_run_of_another_version_is_refused(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    write_json(run.run_json, {"schema_version": 999})
+    with pytest.raises(RunFolderError, match="expected schema_version 1"):
+        run.read_run()
+
+
+@given(st.text(max_size=400))
+def test_a_slug_is_always_a_plain_file_name(name: str) -> None:
+    slug = file_slug(name)
+    assert 1 <= len(slug) <= 40
+    assert set(slug) <= set("abcdefghijklmnopqrstuvwxyz0123456789-")
+    assert not slug.startswith("-")

@@ -1,0 +1,263 @@
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from audit.manifest import VerdictSection
+from audit.measuring.columns import SCORE_COLUMNS
+from audit.verdicts.controls import negative_control
+from audit.verdicts.effects import class_effects, confusions, swap_effects
+from audit.verdicts.findings import decide
+from audit.verdicts.reasons import advice, reasons, witnesses
+from audit.verdicts.statistics import (
+    bootstrap_mean,
+    false_discovery,
+    greater_than_zero,
+    rate_excess,
+    robust_z,
+    wilson,
+)
+
+NAMES = {0: "ant", 1: "bee", 2: "cat"}
+
+
+def row(index: int, label: int, **more: Any) -> dict[str, Any]:
+    """A sample that every witness finds clean."""
+    other = (label + 1) % 3
+    plain: dict[str, Any] = dict.fromkeys(SCORE_COLUMNS.names)
+    plain |= {
+        "sample_id": f"{label}/{index}",
+        "label": label,
+        "label_name": NAMES[label],
+        "prediction": label,
+        "confidence": 0.9,
+        "probability": 0.9,
+        "margin": 2.0,
+        "status": "scored",
+        "foreground_area": 0.25,
+        "foreground_mass": 0.6,
+        "mass_lift": 1.5,
+        "swap_same_prediction": label,
+        "swap_same_probability": 0.9,
+        "swap_same_margin": 2.0,
+        "swap_same_predictions": [label, label],
+        "swap_same_probabilities": [0.9, 0.9],
+        "swap_same_margins": [2.0, 2.0],
+        "swap_other_prediction": label,
+        "swap_other_probability": 0.9,
+        "swap_other_margin": 2.0,
+        "swap_other_own_margin": 2.0,
+        "swap_other_predictions": [label, label],
+        "swap_other_donor_labels": [other, (label + 2) % 3],
+        "background_only_prediction": other,
+    }
+    return plain | more
+
+
+def table(changes: dict[int, dict[str, Any]] | None = None, n: int = 30) -> pd.DataFrame:
+    """Three classes of `n` images; `changes` are laid over all rows of a class."""
+    random = np.random.default_rng(0)
+    rows = []
+    for label in NAMES:
+        for index in range(n):
+            noise = float(random.normal(0, 0.02))
+            made = row(index, label, swap_same_margin=2.0 + noise, swap_same_probability=0.9)
+            rows.append(made | (changes or {}).get(label, {}))
+    return pd.DataFrame(rows)
+
+
+LEANS = {
+    "swap_other_probability": 0.3,
+    "swap_other_margin": -1.0,
+    "swap_other_own_margin": 0.2,
+    "swap_other_predictions": [2, 2],
+}
+
+
+def verdicts(scores: pd.DataFrame, **thresholds: Any) -> pd.DataFrame:
+    effects = class_effects(scores, NAMES)
+    return decide(effects, VerdictSection(**thresholds), 0.95, True).set_index("label_name")
+
+
+def test_effects_by_hand() -> None:
+    scores = pd.DataFrame(
+        [
+            row(0, 0, margin=4.0, swap_same_margin=3.0, swap_other_margin=1.0,
+                swap_other_own_margin=2.0, swap_same_probability=0.8, swap_other_probability=0.5),
+            row(1, 0, margin=-2.0, swap_same_margin=None, swap_other_margin=None,
+                swap_other_own_margin=None, swap_same_probability=None,
+                swap_other_probability=None),
+            row(0, 1, margin=1.0),
+        ]
+    )  # fmt: skip
+    effects = swap_effects(scores)
+    # The scale is the median of |4|, |-2|, |1|.
+    assert effects["g"].tolist()[0] == pytest.approx(0.3, abs=1e-12)
+    assert effects["h"].tolist()[0] == pytest.approx((3 - 1) / 2, abs=1e-12)
+    assert effects["hx"].tolist()[0] == pytest.approx((3 - 2) / 2, abs=1e-12)
+    assert effects.loc[1, ["g", "h", "hx"]].isna().all()
+
+
+def test_a_class_that_leans_is_suspect_and_the_others_are_clear() -> None:
+    found = verdicts(table({0: LEANS}))
+    assert found["verdict"].to_dict() == {"ant": "suspect", "bee": "clear", "cat": "clear"}
+    assert found.loc["ant", "background_gap"] == pytest.approx(0.6)
+    assert found.loc["ant", "kind"] == "own_shortcut"
+    assert found.loc["ant", "strength"] == "strong"
+
+
+def test_without_an_own_signal_it_is_a_victim() -> None:
+    victim = LEANS | {"swap_other_own_margin": 1.9}
+    assert verdicts(table({0: victim})).loc["ant", "kind"] == "victim"
+
+
+def test_significant_but_small_is_not_suspect() -> None:
+    small = {"swap_other_margin": 1.5, "swap_other_probability": 0.86}
+    found = verdicts(table({0: small}))
+    assert found.loc["ant", "q_value"] < 0.001
+    assert found.loc["ant", "verdict"] == "clear"
+
+
+def test_large_but_uncertain_is_watched() -> None:
+    scores = table()
+    own = scores["label"] == 0
+    wild = np.where(np.arange(own.sum()) % 2, 0.6, 1.1)
+    scores.loc[own, "swap_other_probability"] = wild
+    scores.loc[own, "swap_other_margin"] = np.where(np.arange(own.sum()) % 2, -8.0, 11.9)
+    found = verdicts(scores)
+    assert found.loc["ant", "verdict"] == "watch"
+
+
+def test_attraction_alone_is_watched() -> None:
+    scores = table({1: {"swap_other_predictions": [1, 0]}, 2: {"swap_other_predictions": [0, 2]}})
+    found = verdicts(scores)
+    assert found.loc["ant", "attraction"] == pytest.approx(1.0)
+    assert found.loc["ant", "verdict"] == "watch"
+
+
+def test_too_few_images_give_no_verdict_and_say_how_many_would() -> None:
+    found = verdicts(table({0: LEANS}, n=12))
+    assert set(found["verdict"]) == {"inconclusive"}
+    said = reasons(found.reset_index().to_dict("records")[0], VerdictSection(), 0.95, True)
+    assert "12 images" in said[0]
+    assert "8 more images would do" in said[0]
+
+
+def test_an_incomplete_run_calls_nothing_clear() -> None:
+    scores = table({0: LEANS})
+    scores.loc[scores.index[scores["label"] == 2][:5], "status"] = "unreadable"
+    found = verdicts(scores)
+    assert found["verdict"].to_dict() == {
+        "ant": "suspect",
+        "bee": "inconclusive",
+        "cat": "inconclusive",
+    }
+    assert not found["complete"].any()
+
+
+def test_without_foregrounds_nothing_is_clear_and_the_run_is_complete() -> None:
+    bare = {name: None for name in SCORE_COLUMNS.names if name.startswith(("swap", "background"))}
+    scores = table({label: bare | {"status": "no_foreground"} for label in NAMES})
+    found = decide(class_effects(scores, NAMES), VerdictSection(), 0.95, False)
+    assert set(found["verdict"]) == {"inconclusive"}
+    assert found["complete"].all()
+    said = reasons(found.to_dict("records")[0], VerdictSection(), 0.95, False)
+    assert "cannot tell" in said[0]
+
+
+def test_undefined_rates_are_nan_and_never_predicted_has_no_precision() -> None:
+    scores = table({2: {"prediction": 0}}, n=20)
+    effects = class_effects(scores, {**NAMES, 3: "empty"}).set_index("label_name")
+    assert math.isnan(effects.loc["cat", "precision"])
+    assert effects.loc["cat", "recall"] == 0.0
+    assert effects.loc["cat", "f1"] == 0.0
+    assert effects.loc["ant", "precision"] == 0.5
+    empty = effects.loc["empty"]
+    assert empty["images"] == 0
+    assert empty[["recall", "f1", "background_gap", "p_value", "q_value"]].isna().all()
+
+
+def test_every_verdict_has_a_reason_and_witnesses_agree_with_it() -> None:
+    effects = class_effects(table({0: LEANS}), NAMES)
+    found = decide(effects, VerdictSection(), 0.95, True)
+    for made in found.to_dict("records"):
+        said = reasons(made | {"attractor": None}, VerdictSection(), 0.95, True)
+        assert said
+        assert all(s.endswith(".") for s in said)
+        swap = witnesses(made, VerdictSection())[0]
+        assert swap["says"] == ("background" if made["verdict"] == "suspect" else "object")
+        assert bool(advice(made)) == (made["verdict"] != "clear")
+
+
+def test_confusions_count_answers() -> None:
+    scores = table({1: {"prediction": 2}}, n=4)
+    found = confusions(scores, list(NAMES.values()))
+    assert found[["label", "prediction", "count"]].to_numpy().tolist() == [
+        [0, 0, 4],
+        [1, 2, 4],
+        [2, 2, 4],
+    ]
+
+
+def test_the_negative_control_flags_nothing_on_clean_swaps_and_flags_a_broken_one() -> None:
+    clean = negative_control(table({0: LEANS}), VerdictSection())
+    assert clean["passed"] is True
+    biased = {"swap_same_margins": [3.0, 1.0], "swap_same_probabilities": [0.9, 0.5]}
+    broken = negative_control(table({0: biased, 1: biased}), VerdictSection())
+    assert broken["passed"] is False
+    assert broken["found"].startswith("2 of 3")
+    assert negative_control(table(n=5), VerdictSection())["passed"] is None
+
+
+def test_rates_by_hand() -> None:
+    effect = rate_excess(8, 10, 2, 20)
+    assert effect.value == pytest.approx(0.7)
+    table_ = [[8, 2], [2, 18]]
+    assert effect.p_value == pytest.approx(stats.fisher_exact(table_, "greater")[1])
+    assert effect.low < 0.7 < effect.high
+    assert math.isnan(rate_excess(0, 0, 1, 2).value)
+    # Wilson's interval of 1 in 4, by its closed form.
+    z = stats.norm.ppf(0.975)
+    centre = (0.25 + z * z / 8) / (1 + z * z / 4)
+    half = z / (1 + z * z / 4) * math.sqrt(0.25 * 0.75 / 4 + z * z / 64)
+    assert wilson(1, 4) == pytest.approx((centre - half, centre + half), abs=1e-9)
+
+
+def test_benjamini_hochberg_by_hand() -> None:
+    q = false_discovery([0.01, 0.02, 0.03, 0.5, math.nan])
+    assert q[:4].tolist() == pytest.approx([0.04, 0.04, 0.04, 0.5])
+    assert math.isnan(q[4])
+
+
+def test_undefined_statistics() -> None:
+    assert math.isnan(greater_than_zero([1.0]))
+    assert greater_than_zero([2.0, 2.0]) == 0.0
+    assert greater_than_zero([0.0, 0.0]) == 1.0
+    assert math.isnan(bootstrap_mean([]).value)
+    one = bootstrap_mean([3.0])
+    assert one.value == 3.0
+    assert math.isnan(one.low)
+    assert robust_z([1.0, 1.0, math.nan]).tolist()[:2] == [0.0, 0.0]
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.floats(-1, 1), min_size=2, max_size=60))
+def test_a_bootstrap_interval_holds_the_mean(values: list[float]) -> None:
+    effect = bootstrap_mean(values)
+    assert effect.low <= effect.value <= effect.high
+
+
+def test_the_bootstrap_interval_covers_the_truth_about_as_often_as_it_says() -> None:
+    random = np.random.default_rng(3)
+    hits = 0
+    for trial in range(300):
+        effect = bootstrap_mean(random.normal(0.2, 1, 40), seed=trial)
+        hits += effect.low <= 0.2 <= effect.high
+    assert 0.90 <= hits / 300 <= 0.98
