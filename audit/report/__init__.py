@@ -1,0 +1,1 @@
+"""The report: findings turned into pages that a person reads, questions and signs."""

@@ -1,0 +1,193 @@
+"""One entry of ``findings.json`` becomes a :class:`ClassFinding` with its pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from audit.errors import ReportError
+from audit.report.content import (
+    ClassFinding,
+    CmvPanel,
+    Confusion,
+    Exhibit,
+    Swap,
+    Witness,
+)
+from audit.report.gallery import Picture, load_picture
+from audit.report.json_values import count, estimate, items, number, objects, section, text, texts
+from audit.report.wording import clean_text, discreet
+from audit.run_folder import file_slug
+
+EXHIBITS = 6
+EXHIBIT_SIDE, SMALL_SIDE, CMV_SIDE, THUMBNAIL_SIDE = 300, 160, 240, 96
+NO_NAME = "(no name)"
+_PANEL_ORDER = {
+    panel: place
+    for place, panel in enumerate(
+        [("robust", "logit"), ("robust", "softmax"), ("simonyan", "logit"), ("simonyan", "softmax")]
+    )
+}
+
+
+class Shown(Enum):
+    """How much of a class's pictures the report shows."""
+
+    NOTHING = 0
+    ONE_EXHIBIT = 1
+    EVERYTHING = 2
+
+
+def read_finding(run_folder: Path, held: Mapping[str, Any], shown: Shown) -> ClassFinding:
+    """Read one class.
+
+    Parameters
+    ----------
+    run_folder : Path
+        Where its pictures lie.
+    held : mapping
+        The entry.
+    shown : Shown
+        Pictures that will not be shown are not opened.
+
+    Raises
+    ------
+    ReportError
+        A count or a picture that must be shown is missing.
+    """
+    label, name = count(held, "label"), clean_text(held.get("label_name", "")) or NO_NAME
+    exhibits = objects(held, "exhibits")
+    room = {Shown.NOTHING: 0, Shown.ONE_EXHIBIT: 1, Shown.EVERYTHING: EXHIBITS}[shown]
+    side = EXHIBIT_SIDE if shown is Shown.EVERYTHING else SMALL_SIDE
+    mean_map = held.get("mean_map") if shown is Shown.EVERYTHING else None
+    panels = sorted(objects(held, "cmv"), key=_panel_place)
+    return ClassFinding(
+        label=label,
+        name=name,
+        # Only characters of ours: an anchor goes into addresses.
+        anchor=f"class-{label:04d}-{file_slug(name)}",
+        verdict=str(held["verdict"]),
+        kind=text(held, "kind", 30),
+        attractor=clean_text(held.get("attractor") or ""),
+        contrast=clean_text(held.get("contrast_class") or ""),
+        strength=text(held, "strength", 20),
+        reasons=texts(held, "reasons"),
+        advice=texts(held, "advice"),
+        images=count(held, "images"),
+        scored=count(held, "scored"),
+        **_numbers(held),
+        **_estimates(held),
+        witnesses=tuple(_witness(entry) for entry in objects(held, "witnesses")),
+        confusions=tuple(_confusion(entry) for entry in objects(held, "confusions")),
+        masses=tuple(
+            float(m) for m in items(held, "masses")[:200] if isinstance(m, (int, float)) and m == m
+        ),
+        exhibits=tuple(_exhibit(run_folder, entry, name, side) for entry in exhibits[:room]),
+        exhibits_left_out=max(0, len(exhibits) - room),
+        mean_map=(
+            load_picture(run_folder, str(mean_map), f"Mean saliency map of {name}", EXHIBIT_SIDE)
+            if mean_map
+            else None
+        ),
+        cmv=tuple(
+            _panel(run_folder, panel, name, CMV_SIDE)
+            for panel in (panels if shown is Shown.EVERYTHING else [])
+        ),
+        thumbnail=_panel(run_folder, panels[0], name, THUMBNAIL_SIDE) if panels else None,
+    )
+
+
+def _numbers(held: Mapping[str, Any]) -> dict[str, Any]:
+    names = ("precision", "recall", "f1", "mean_confidence", "p_value", "q_value")
+    return {name: number(held, name) for name in names}
+
+
+def _estimates(held: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "area": estimate(held, "foreground_area"),
+        "mass": estimate(held, "foreground_mass"),
+        "lift": estimate(held, "mass_lift"),
+        "gap": estimate(held, "background_gap"),
+        "margin_gap": estimate(held, "margin_gap"),
+        "own_margin_gap": estimate(held, "own_margin_gap"),
+        "attraction": estimate(held, "attraction"),
+        "background_only": estimate(held, "background_only"),
+    }
+
+
+def _witness(held: Mapping[str, Any]) -> Witness:
+    says = held.get("says")
+    value = estimate(
+        {**held, "value_low": held.get("low"), "value_high": held.get("high")}, "value"
+    )
+    return Witness(
+        name=text(held, "name", 60),
+        says=says if says in ("background", "object") else "unclear",
+        estimate=value,
+        p_value=number(held, "p_value"),
+        unit=text(held, "unit", 30),
+        explanation=text(held, "explanation", 300),
+    )
+
+
+def _confusion(held: Mapping[str, Any]) -> Confusion:
+    name = clean_text(held.get("label_name", "")) or NO_NAME
+    return Confusion(name, count(held, "count"), number(held, "share"))
+
+
+def _exhibit(run_folder: Path, held: Mapping[str, Any], name: str, side: int) -> Exhibit:
+    pictures = section(held, "pictures")
+    prediction = clean_text(held.get("prediction_name") or "") or NO_NAME
+
+    def load(kind: str, alt: str) -> Picture | None:
+        path = pictures.get(kind)
+        return load_picture(run_folder, str(path), alt, side) if path else None
+
+    swap = section(held, "swap")
+    donor = clean_text(swap.get("donor_class") or "") or "another class"
+    return Exhibit(
+        role=text(held, "role", 30),
+        rule=text(held, "rule", 300),
+        sample_id=discreet(held.get("sample_id", ""), 120),
+        prediction=prediction,
+        right=held.get("prediction_name") == held.get("label_name"),
+        confidence=number(held, "confidence"),
+        area=number(held, "foreground_area"),
+        mass=number(held, "foreground_mass"),
+        image=load("image", f"Image of {name}, answered {prediction}"),
+        overlay=load("overlay", f"Where the score of {name} is sensitive in this image"),
+        outline=load("outline", f"The object {name} outlined in this image"),
+        swap=(
+            Swap(
+                picture=load("swap", f"The same object on a background of {donor}"),
+                donor=donor,
+                prediction=clean_text(swap.get("prediction_name") or "") or NO_NAME,
+                probability=number(swap, "probability"),
+                before=number(swap, "before"),
+            )
+            if swap
+            else None
+        ),
+    )
+
+
+def _panel_place(held: Mapping[str, Any]) -> int:
+    return _PANEL_ORDER.get((str(held.get("recipe")), str(held.get("objective"))), 9)
+
+
+def _panel(run_folder: Path, held: Mapping[str, Any], name: str, side: int) -> CmvPanel:
+    path = held.get("path")
+    if not path:
+        raise ReportError("findings.json: a class model visualization without a path")
+    recipe, objective = text(held, "recipe", 30), text(held, "objective", 30)
+    alt = f"What maximises the {objective} of {name} ({recipe} recipe)"
+    return CmvPanel(
+        recipe=recipe,
+        objective=objective,
+        picture=load_picture(run_folder, str(path), alt, side),
+        probability=number(held, "probability"),
+        robust_probability=number(held, "robust_probability"),
+        note=text(held, "note", 300),
+    )

@@ -1,0 +1,122 @@
+"""Pictures of a run folder, made small and safe to put into a page."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from PIL import Image
+
+from audit.errors import ReportError
+from audit.report.pictures import legend, to_png
+
+FORMATS = ("PNG", "JPEG", "WEBP")
+PIXELS_ALLOWED = 32_000_000
+BYTES_ALLOWED = 64 * 1024 * 1024
+JPEG_QUALITY = 84
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An encoded picture with what a reader who cannot see it must know.
+
+    Parameters
+    ----------
+    content : bytes
+        JPEG or PNG, encoded here: nothing of the file's own metadata is left.
+    media_type : str
+        Of `content`.
+    width, height : int
+        In pixels.
+    alt : str
+        The picture in words.
+    """
+
+    content: bytes = field(repr=False)
+    media_type: str
+    width: int
+    height: int
+    alt: str
+
+    @property
+    def data_uri(self) -> str:
+        """The picture as an address that needs no file."""
+        return f"data:{self.media_type};base64,{base64.b64encode(self.content).decode()}"
+
+    @property
+    def asset_name(self) -> str:
+        """The picture's name in the in-memory table that the PDF is drawn from."""
+        return f"asset:{hashlib.sha256(self.content).hexdigest()}"
+
+
+def load_picture(run_folder: Path, relative: str, alt: str, side: int) -> Picture:
+    """Read one picture of the run and make it at most `side` pixels wide and high.
+
+    Parameters
+    ----------
+    run_folder : Path
+        The only folder that pictures may come from.
+    relative : str
+        As ``findings.json`` names it, with forward slashes.
+    alt : str
+        The picture in words.
+    side : int
+        Longest side of the result in pixels.
+
+    Raises
+    ------
+    ReportError
+        It lies elsewhere (by ``..`` or by a link), is missing, too large, or no picture.
+    """
+    path = _inside(run_folder, relative)
+    shown = PurePosixPath(relative).as_posix()
+    try:
+        if path.stat().st_size > BYTES_ALLOWED:
+            raise ReportError(f"{shown}: more than {BYTES_ALLOWED:,} bytes for one picture")
+        with Image.open(path, formats=FORMATS) as opened:
+            if opened.width * opened.height > PIXELS_ALLOWED:
+                raise ReportError(
+                    f"{shown}: {opened.width} x {opened.height} pixels; "
+                    f"at most {PIXELS_ALLOWED:,} are shown"
+                )
+            pixels = opened.convert("RGB")
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise ReportError(
+            f"{shown}: the report needs this picture and cannot read it "
+            f"({type(error).__name__}). Render it again with the same command."
+        ) from error
+    pixels.thumbnail((side, side), Image.Resampling.LANCZOS)
+    held = io.BytesIO()
+    pixels.save(held, format="JPEG", quality=JPEG_QUALITY, optimize=True, subsampling=0)
+    return Picture(held.getvalue(), "image/jpeg", pixels.width, pixels.height, alt)
+
+
+def _inside(run_folder: Path, relative: str) -> Path:
+    """Resolve a path and show that it lies in the run folder."""
+    root = run_folder.resolve()
+    try:
+        path = (root / relative).resolve()
+    except (OSError, ValueError, RuntimeError) as error:
+        raise ReportError("findings.json names a picture by an impossible path") from error
+    if not relative or not path.is_relative_to(root) or path == root:
+        raise ReportError("findings.json names a picture outside the run folder; it is not shown")
+    if not path.is_file():
+        raise ReportError(
+            f"{path.relative_to(root).as_posix()}: the report needs this picture and it is missing"
+        )
+    return path
+
+
+def legend_picture() -> Picture:
+    """The strip of saliency colours."""
+    strip = legend(240, 10)
+    return Picture(
+        to_png(strip),
+        "image/png",
+        240,
+        10,
+        "Colour scale of the saliency maps: dark is little, pale yellow is most",
+    )

@@ -1,0 +1,101 @@
+"""WeasyPrint behind a wall: it gets the page and the page's own pictures, and nothing else."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Mapping
+
+import weasyprint
+from weasyprint.urls import URLFetcher, URLFetcherResponse
+
+from audit.errors import ReportError
+from audit.report.gallery import Picture
+from audit.report.wording import discreet, plural
+
+
+class OwnPictures(URLFetcher):  # type: ignore[misc]  # WeasyPrint has no types
+    """Serves pictures from memory; refuses every other address and remembers how many.
+
+    Parameters
+    ----------
+    pictures : mapping of str to Picture
+        By the address that the page uses.
+    """
+
+    def __init__(self, pictures: Mapping[str, Picture]) -> None:
+        super().__init__(allowed_protocols=(), allow_redirects=False)
+        self._pictures = pictures
+        self.refused: list[str] = []
+
+    def fetch(self, url: str, headers: object = None) -> URLFetcherResponse:
+        """Return a picture of the page.
+
+        Raises
+        ------
+        ValueError
+            The page asked for anything else.
+        """
+        picture = self._pictures.get(url)
+        if picture is None:
+            self.refused.append(url)
+            raise ValueError("refused: not a picture of this report")
+        return URLFetcherResponse(url, picture.content, {"Content-Type": picture.media_type})
+
+
+class _Errors(logging.Handler):
+    """Collects what WeasyPrint only logs, of this thread alone."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.thread = threading.get_ident()
+        self.messages: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.thread == self.thread:
+            self.messages.append(record.getMessage())
+
+
+def print_pdf(page: str, pictures: Mapping[str, Picture], identifier: str) -> bytes:
+    """Turn a page into a tagged PDF.
+
+    Parameters
+    ----------
+    page : str
+        HTML whose pictures are named as in `pictures`.
+    pictures : mapping of str to Picture
+        All that the page may show.
+    identifier : str
+        Of the document; the run's fingerprint.
+
+    Raises
+    ------
+    ReportError
+        WeasyPrint failed, logged an error, or asked for an address outside `pictures`.
+    """
+    fetcher, errors = OwnPictures(pictures), _Errors()
+    logger = logging.getLogger("weasyprint")
+    logger.addHandler(errors)
+    try:
+        printed: bytes = weasyprint.HTML(string=page, url_fetcher=fetcher).write_pdf(
+            pdf_variant="pdf/ua-1", pdf_identifier=identifier.encode() or None
+        )
+    except Exception as error:  # WeasyPrint may fail in any of its libraries' ways
+        raise ReportError(
+            f"report.pdf could not be made ({type(error).__name__}: {discreet(error, 200)}); "
+            "report.html and the scores are kept"
+        ) from error
+    finally:
+        logger.removeHandler(errors)
+    if fetcher.refused:
+        raise ReportError(
+            f"report.pdf: the page asked for {plural(len(fetcher.refused), 'address', 'addresses')} "
+            f"outside the report, first {discreet(fetcher.refused[0], 120)!r}; nothing was "
+            "fetched and no PDF was written"
+        )
+    if errors.messages:
+        raise ReportError(
+            f"report.pdf: {plural(len(errors.messages), 'error')} while printing, first: "
+            f"{discreet(errors.messages[0], 300)}"
+        )
+    return printed

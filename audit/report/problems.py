@@ -1,0 +1,56 @@
+"""The samples that were left out or degraded: counts of all, the first rows in full."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from pathlib import Path
+
+from audit.errors import ReportError
+from audit.report.content import Problem, Problems
+from audit.report.wording import clean_text, discreet
+
+ROWS_SHOWN = 50
+
+
+def read_problems(path: Path) -> Problems:
+    """Read ``problems.csv`` row by row, whatever its length.
+
+    Parameters
+    ----------
+    path : Path
+        Where it is missing, no sample had a problem.
+
+    Raises
+    ------
+    ReportError
+        It is there and no CSV.
+    """
+    counts: Counter[tuple[str, str]] = Counter()
+    rows: list[Problem] = []
+    try:
+        with path.open(encoding="utf-8", errors="replace", newline="") as lines:
+            for row in csv.DictReader(lines):
+                problem = _problem(row)
+                counts[problem.kind, problem.reason] += 1
+                if len(rows) < ROWS_SHOWN:
+                    rows.append(problem)
+    except FileNotFoundError:
+        return Problems((), (), 0)
+    except (OSError, csv.Error) as error:
+        raise ReportError(f"{path.name}: cannot be read ({error.__class__.__name__})") from error
+    ordered = sorted(counts.items(), key=lambda item: (item[0][0] != "rejected", -item[1], item[0]))
+    by_reason = tuple((kind, reason, n) for (kind, reason), n in ordered)
+    return Problems(tuple(rows), by_reason, sum(counts.values()))
+
+
+def _problem(row: dict[str, str | None]) -> Problem:
+    # A spreadsheet's guard against formulas is no part of the text.
+    held = {key: (value or "").removeprefix("'") for key, value in row.items() if key}
+    return Problem(
+        sample_id=discreet(held.get("sample_id", ""), 160),
+        name=clean_text(held.get("label_name", "")),
+        reason=clean_text(held.get("reason", ""), 60) or "unknown",
+        detail=discreet(held.get("detail", ""), 240),
+        kind="noted" if held.get("kind") == "noted" else "rejected",
+    )
