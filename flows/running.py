@@ -7,13 +7,13 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from audit.report.render import render_report
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from audit.errors import AuditError, RunFolderError
 from audit.manifest import load_manifest
+from audit.report.render import render_report
 from audit.run_folder import RunFolder, write_bytes
 from flows import steps
 from flows.audit_dataset import audit_dataset

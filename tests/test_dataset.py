@@ -124,9 +124,7 @@ def test_a_mask_of_another_size_is_named_not_resized(tmp_path: Path) -> None:
     picture(tmp_path / "mask.png", (9, 9), "L")
     picture(tmp_path / "a.png", (16, 12))
     source = open_foreground("mask_file", {}, tmp_path)
-    loaded = load_sample(
-        sample(tmp_path / "a.png", mask=tmp_path / "mask.png"), WHOLE, source
-    )
+    loaded = load_sample(sample(tmp_path / "a.png", mask=tmp_path / "mask.png"), WHOLE, source)
     assert loaded.foreground is None
     assert loaded.foreground_problem.startswith("MASK_SIZE: the mask has 9 x 9")
 

@@ -64,9 +64,7 @@ def test_the_manifest_overrules_what_the_weights_say(tmp_path: Path) -> None:
     save_file(state, tmp_path / "w.safetensors")
     (tmp_path / "classes.txt").write_text("wolf\nhusky\n")
     values = {"size": 64, "crop": "none", "mean": [0.5] * 3, "std": [0.5] * 3}
-    chosen = section(
-        name="resnet18", weights="w.safetensors", classes="classes.txt", input=values
-    )
+    chosen = section(name="resnet18", weights="w.safetensors", classes="classes.txt", input=values)
     model = load_model(chosen, tmp_path, CPU)
     assert model.class_names == ("wolf", "husky")
     assert model.geometry == Geometry(64, 64, "none")
@@ -83,9 +81,7 @@ def test_the_manifest_overrules_what_the_weights_say(tmp_path: Path) -> None:
         ({"name": "resnet18", "weights": "w.pt"}, "no such file: w.pt"),
     ],
 )
-def test_a_model_that_cannot_be_is_named(
-    tmp_path: Path, values: dict[str, Any], said: str
-) -> None:
+def test_a_model_that_cannot_be_is_named(tmp_path: Path, values: dict[str, Any], said: str) -> None:
     with pytest.raises(ModelError, match=said):
         load_model(section(**values), tmp_path, CPU)
 

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from audit.cmv.painting import NATURAL_COLORS, color_correlation, draw_crops, soften, view
+from audit.cmv.measuring import Cmv, measure
+from audit.cmv.painting import NATURAL_COLORS, color_correlation
 from audit.cmv.recipes import OBJECTIVES, RECIPES, Recipe
 from audit.errors import ManifestError, ModelError
 from audit.models import AuditedModel
@@ -27,7 +27,6 @@ __all__ = ["OBJECTIVES", "RECIPES", "Cmv", "color_correlation", "visualize_class
 # On a CPU every batch has this size and every label its place in it; see _batches.
 _SLOTS = 4
 _GPU_BATCH = 32
-_VIEWS = 16
 
 Progress = Callable[[int, int], None]
 
@@ -106,7 +105,7 @@ def visualize_classes(
     )
     total = steps * len(classes)
     count = _Counter(total, on_progress)
-    finish = partial(_finish, model, recipe=recipe, objective=objective, steps=steps)
+    finish = partial(measure, model, recipe=recipe, objective=objective, steps=steps)
     return _run(climb, finish, model.device, list(classes), seed, batch_size or _GPU_BATCH, count)
 
 
@@ -133,7 +132,7 @@ def _run(
 ) -> Iterator[Cmv]:
     pending = classes
     while pending:
-        labels, fresh = _batch(pending, device, batch_size)
+        labels, places = _batch(pending, device, batch_size)
         generators = [torch.Generator().manual_seed(_class_seed(seed, k)) for k in labels]
         before, started = count.done, time.perf_counter()
         on_device = torch.tensor(labels, device=device)
@@ -143,7 +142,7 @@ def _run(
                 images = climb(
                     on_device,
                     generators=generators,
-                    on_step=partial(count.add, len(fresh)),
+                    on_step=partial(count.add, len(places)),
                 )
         except torch.OutOfMemoryError:
             if batch_size == 1 or device.type == "cpu":
@@ -155,24 +154,25 @@ def _run(
             if device.type == "cuda":
                 torch.cuda.empty_cache()
             continue
-        pending = [label for label in pending if label not in fresh]
-        yield from finish(images, on_device, fresh=fresh, started=started)
+        pending = [label for label in pending if label not in places]
+        yield from finish(images, on_device, places, started=started)
 
 
-def _batch(pending: list[int], device: torch.device, size: int) -> tuple[list[int], list[int]]:
-    """Choose the next batch: the labels to compute, and which of them are asked for.
+def _batch(pending: list[int], device: torch.device, size: int) -> tuple[list[int], dict[int, int]]:
+    """Choose the next batch: its labels, and the place of each that is asked for.
 
     Kernels round differently for other batch sizes and other places in a batch. On a CPU, where
     pictures are promised to the last bit, a label therefore has a fixed place in a batch of fixed
     size, and places that are left over repeat a label.
     """
     if device.type != "cpu":
-        return pending[:size], pending[:size]
+        return pending[:size], {label: place for place, label in enumerate(pending[:size])}
     slots: dict[int, int] = {}
     for label in pending:
         slots.setdefault(label % _SLOTS, label)
-    fresh = list(slots.values())
-    return [slots.get(slot, fresh[0]) for slot in range(_SLOTS)], fresh
+    spare = pending[0]
+    labels = [slots.get(slot, spare) for slot in range(_SLOTS)]
+    return labels, {label: slot for slot, label in slots.items()}
 
 
 def _class_seed(seed: int, label: int) -> int:

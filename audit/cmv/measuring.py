@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -57,29 +57,44 @@ def measure(
     model: nn.Module,
     images: Tensor,
     labels: Tensor,
+    places: Mapping[int, int],
     *,
-    places: list[int],
-    started: float,
     recipe: str,
     objective: str,
     steps: int,
+    started: float,
 ) -> Iterator[Cmv]:
-    """Measure the pictures of a batch and hand them over one by one."""
+    """Measure the pictures of a batch and hand them over one by one.
+
+    Parameters
+    ----------
+    model : nn.Module
+        From images in 0..1 to class scores.
+    images : float32 (B, 3, H, W)
+        In 0..1.
+    labels : int64 (B,)
+        What each picture shows.
+    places : mapping of int to int
+        The labels that were asked for, and where in the batch each stands.
+    recipe, objective, steps
+        For the record.
+    started : float
+        When the batch began, by ``time.perf_counter``.
+    """
     with torch.no_grad():
         scores = model(images)
         own = scores.gather(1, labels[:, None])
         rank = (scores > own).sum(1) + 1
         probability = scores.softmax(1).gather(1, labels[:, None])[:, 0]
-        elsewhere = _robust_probability(model, images, labels)
-    seconds = (time.perf_counter() - started) / len(fresh)
-    order = labels.tolist()
-    for label in fresh:
-        place = order.index(label) if images.device.type != "cpu" else label % _SLOTS
+        elsewhere = robust_probability(model, images, labels)
+    pictures = images.detach().float().cpu()
+    seconds = (time.perf_counter() - started) / len(places)
+    for label, place in places.items():
         yield Cmv(
             label=label,
             recipe=recipe,
             objective=objective,
-            image=images[place].detach().float().cpu().clone(),
+            image=pictures[place].clone(),
             score=float(own[place, 0]),
             probability=float(probability[place]),
             robust_probability=float(elsewhere[place]),
@@ -89,8 +104,23 @@ def measure(
         )
 
 
-def _robust_probability(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
-    """Mean probability ``(B,)`` over the same zooms and shifts for every class and every run."""
+def robust_probability(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+    """Mean probability of the class over zooms and shifts that are the same in every run.
+
+    Parameters
+    ----------
+    model : nn.Module
+        From images in 0..1 to class scores.
+    images : float32 (B, 3, H, W)
+        In 0..1.
+    labels : int64 (B,)
+        What each picture shows.
+
+    Returns
+    -------
+    float32 (B,)
+        0..1.
+    """
     crops = draw_crops([torch.Generator().manual_seed(k) for k in range(_VIEWS)], 0.75, 0.95)
     total = torch.zeros(len(images), device=images.device)
     for index, crop in enumerate(crops.to(images.device)):

@@ -51,7 +51,8 @@ def color_correlation(images: Tensor) -> Tensor:
         # The sign of an eigenvector is arbitrary; fixed, so that runs can be repeated.
         signs = torch.where(vectors.sum(0) < 0, -1.0, 1.0)
         root = (vectors * signs * values.clamp_min(0).sqrt())[:, order]
-    return (root / root.norm()).float()
+    normed: Tensor = (root / root.norm()).float()
+    return normed
 
 
 def spectrum(generators: Sequence[torch.Generator], size: int) -> Tensor:

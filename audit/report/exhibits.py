@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from audit.report.pictures import outline, overlay, to_png
 from numpy.typing import NDArray
 
 from audit.dataset.batches import Batch, iterate_batches, to_float
@@ -18,6 +17,7 @@ from audit.interventions import feather, paste
 from audit.measuring.donors import DonorBank, donor_seed
 from audit.measuring.rows import Measurement, maps_of
 from audit.models import AuditedModel
+from audit.report.pictures import outline, overlay, to_png
 from audit.run_folder import RunFolder, file_slug, write_bytes
 
 RULES = {

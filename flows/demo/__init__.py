@@ -28,7 +28,9 @@ pictures, without this tool. The animals are Fluent Emoji by Microsoft (see LICE
 """
 
 
-def make_demo(out: Path, seed: int = 0, *, planted: bool = True, per_class: int = PER_CLASS) -> Path:
+def make_demo(
+    out: Path, seed: int = 0, *, planted: bool = True, per_class: int = PER_CLASS
+) -> Path:
     """Write the demo as ordinary files.
 
     Parameters

@@ -126,14 +126,14 @@ def compose(
     return image, np.where(alpha[..., 0] > 0.5, 255, 0).astype(np.uint8)
 
 
-def _lit(colours: NDArray[np.float32], kind: Kind, random: np.random.Generator) -> NDArray[np.float32]:
+def _lit(colours: Picture, kind: Kind, random: np.random.Generator) -> Picture:
     """The object's colours in its class's tint and this picture's light."""
     warmth = random.normal(0, 0.012)
     light = random.uniform(0.88, 1.08) * np.array([1 + warmth, 1, 1 - warmth])
     return np.clip(colours * np.array(kind.tint) * light, 0, 1).astype(np.float32)
 
 
-def _shadow(alpha: NDArray[np.float32], size: int) -> NDArray[np.float32]:
+def _shadow(alpha: Picture, size: int) -> Picture:
     """A soft contact shadow below the object ``(side, side, 1)`` in 0..1."""
     rows = np.flatnonzero(alpha[..., 0].max(1) > 0.5)
     columns = np.flatnonzero(alpha[..., 0].max(0) > 0.5)

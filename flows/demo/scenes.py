@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-Picture = NDArray[np.float32]
+Picture = NDArray[np.floating]
 """RGB ``(side, side, 3)`` in 0..1."""
 
 
@@ -21,9 +21,7 @@ def _noise(random: np.random.Generator, side: int, cells: tuple[int, int]) -> Pi
 
 def _clouds(random: np.random.Generator, side: int, cells: int = 3, octaves: int = 4) -> Picture:
     """Noise of several scales ``(side, side, 1)``, about -1..1."""
-    layers = [
-        _noise(random, side, (cells * 2**k, cells * 2**k)) / 1.7**k for k in range(octaves)
-    ]
+    layers = [_noise(random, side, (cells * 2**k, cells * 2**k)) / 1.7**k for k in range(octaves)]
     return np.sum(layers, axis=0) / 1.8
 
 

@@ -103,7 +103,7 @@ def train(seed: int, correlation: float) -> SmallNetwork:
     loss_of = nn.CrossEntropyLoss(label_smoothing=0.02)
     network.train()
     for _ in range(EPOCHS):
-        for chosen in torch.randperm(len(images), generator=order).split(BATCH):
+        for chosen in torch.split(torch.randperm(len(images), generator=order), BATCH):
             if len(chosen) < BATCH:
                 continue
             loss = loss_of(network(_flipped(images[chosen], order)), labels[chosen])
