@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import os
+import tempfile
 
-# Before Prefect is imported by any test.
-os.environ.setdefault("PREFECT_LOGGING_LEVEL", "ERROR")
+# Before Prefect is imported by any test, and for the processes that tests start: a home of its
+# own, so that a test neither sees nor leaves anything in the user's.
+os.environ["PREFECT_HOME"] = tempfile.mkdtemp(prefix="prefect-home-")
+os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
 os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
 os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "180")

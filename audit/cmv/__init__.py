@@ -135,7 +135,9 @@ def _run(
         labels, places = _batch(pending, device, batch_size)
         generators = [torch.Generator().manual_seed(_class_seed(seed, k)) for k in labels]
         before, started = count.done, time.perf_counter()
-        on_device = torch.tensor(labels, device=device)
+        # The caller may be in inference mode, whose tensors cannot be differentiated.
+        with torch.inference_mode(False):
+            on_device = torch.tensor(labels, device=device)
         images: Tensor | None = None
         try:
             with torch.inference_mode(False), torch.enable_grad():
@@ -145,11 +147,11 @@ def _run(
                     on_step=partial(count.add, len(places)),
                 )
         except torch.OutOfMemoryError:
-            if batch_size == 1 or device.type == "cpu":
+            if not _may_shrink(device, len(labels)):
                 raise
         # Only here, behind the except block, are the failed attempt's tensors let go.
         if images is None:
-            batch_size = max(1, min(batch_size, len(labels)) // 2)
+            batch_size = len(labels) // 2
             count.done = before
             if device.type == "cuda":
                 torch.cuda.empty_cache()
@@ -173,6 +175,11 @@ def _batch(pending: list[int], device: torch.device, size: int) -> tuple[list[in
     spare = pending[0]
     labels = [slots.get(slot, spare) for slot in range(_SLOTS)]
     return labels, {label: slot for slot, label in slots.items()}
+
+
+def _may_shrink(device: torch.device, size: int) -> bool:
+    """Whether a smaller batch can be tried; on a CPU the size is fixed."""
+    return size > 1 and device.type != "cpu"
 
 
 def _class_seed(seed: int, label: int) -> int:

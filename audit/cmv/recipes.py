@@ -98,7 +98,7 @@ def robust(
         In 0..1, on the model's device.
     """
     device = labels.device
-    colors = colors.to(device)
+    colors = colors.to(device).clone()
     spectra = spectrum(generators, size).to(device).requires_grad_(True)
     grain = [torch.Generator(device).manual_seed(_draw_seed(g)) for g in generators]
     # Adam works on each number by itself, so classes of a batch do not touch each other.
@@ -159,7 +159,7 @@ def simonyan(
     return (x * std + mean).clamp(0, 1)
 
 
-RECIPES: Mapping[str, Recipe] = {"simonyan": simonyan, "robust": robust}
+RECIPES: dict[str, Recipe] = {"simonyan": simonyan, "robust": robust}
 
 
 def _normalisation(model: nn.Module, device: torch.device) -> tuple[Tensor, Tensor]:

@@ -91,11 +91,14 @@ def smoothgrad(
 
     def piece(x: Tensor, t: Tensor, s: Sequence[int]) -> Tensor:
         generators = [torch.Generator().manual_seed(int(seed)) for seed in s]
-        width = noise * (x.amax((1, 2, 3), keepdim=True) - x.amin((1, 2, 3), keepdim=True))
+        values = x.flatten(1)
+        width = noise * (values.amax(1) - values.amin(1)).view(-1, 1, 1, 1)
 
         def noisy(_step: int) -> Tensor:
-            drawn = [torch.randn(x.shape[1:], generator=g) for g in generators]
-            return x + width * torch.stack(drawn).to(x)
+            drawn = torch.empty(x.shape)
+            for row, generator in zip(drawn, generators, strict=True):
+                row.normal_(generator=generator)
+            return x + width * drawn.to(x)
 
         return _strongest(_mean_gradient(model, noisy, samples, t))
 

@@ -1,0 +1,252 @@
+"""The command line and the flow, as a user meets them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import yaml
+from planted import CLASSES, write_dataset
+from typer.testing import CliRunner
+
+from audit.errors import InputError
+from flows.cli import app
+
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+QUICK = ("--set", "cmv.classes=none", "--set", "report.formats=[html]")
+
+
+def command(*arguments: str | Path) -> list[str]:
+    return [sys.executable, "-m", "flows", *map(str, arguments)]
+
+
+def call(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command(*arguments), env=ENVIRONMENT, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, dict[str, Any]]:
+    """Manifest, run folder and JSON answer of an audit by the command line."""
+    folder = tmp_path_factory.mktemp("finished")
+    manifest = write_dataset(folder, [1])
+    out = folder / "run"
+    options = ("--set", "cmv.steps=4", "--set", "cmv.classes=suspect", "--json")
+    done = call("run", manifest, "--out", out, *options, "--set", "report.formats=[html, pdf]")
+    assert done.returncode == 0, done.stderr
+    return manifest, out, json.loads(done.stdout)
+
+
+def test_a_run_leaves_everything_that_the_contract_names(
+    finished: tuple[Path, Path, dict[str, Any]],
+) -> None:
+    _, out, answer = finished
+    assert answer["suspect"] == 1
+    assert answer["clear"] == len(CLASSES) - 1
+    for name in (
+        "run.json",
+        "manifest.yaml",
+        "samples.parquet",
+        "scores/part-00000.parquet",
+        "scores.parquet",
+        "classes.parquet",
+        "classes.csv",
+        "confusions.parquet",
+        "findings.json",
+        "report.html",
+        "report.pdf",
+        "problems.csv",
+    ):
+        assert (out / name).is_file(), name
+    assert not (out / "donors").exists()
+    facts = json.loads((out / "run.json").read_text())
+    assert facts["status"] == "complete"
+    assert set(facts["hashes"]) == {"model", "data", "manifest"}
+    findings = json.loads((out / "findings.json").read_text())["findings"]
+    (suspect,) = [f for f in findings if f["verdict"] == "suspect"]
+    assert suspect["label_name"] == "bee"
+    assert {cmv["objective"] for cmv in suspect["cmv"]} == {"logit", "softmax"}
+    pictures = [p for e in suspect["exhibits"] for p in e["pictures"].values() if p]
+    assert len(pictures) >= 4 * 4
+    assert all((out / p).is_file() for p in pictures)
+
+
+def test_the_report_names_the_suspect_and_no_path_of_this_machine(
+    finished: tuple[Path, Path, dict[str, Any]],
+) -> None:
+    _, out, _ = finished
+    page = (out / "report.html").read_text()
+    assert all(name in page for name in CLASSES)
+    assert str(out.parent) not in page
+    assert str(Path.home()) not in page
+    assert (out / "report.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_a_failed_gate_exits_with_3_and_computes_nothing_again(
+    finished: tuple[Path, Path, dict[str, Any]],
+) -> None:
+    manifest, out, _ = finished
+    stamps = {p: p.stat().st_mtime_ns for p in (out / "scores").iterdir()}
+    again = call("run", manifest, "--out", out, "--gate", "suspect", *QUICK)
+    assert again.returncode == 3, again.stderr
+    assert {p: p.stat().st_mtime_ns for p in (out / "scores").iterdir()} == stamps
+
+
+def test_killed_and_resumed_is_the_same_to_the_last_byte(
+    finished: tuple[Path, Path, dict[str, Any]], tmp_path: Path
+) -> None:
+    manifest, whole, _ = finished
+    out = tmp_path / "run"
+    arguments = command("run", manifest, "--out", out, *QUICK)
+    running = subprocess.Popen(
+        arguments, env=ENVIRONMENT, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    first = out / "scores" / "part-00000.parquet"
+    deadline = time.monotonic() + 240
+    while not first.exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    os.killpg(running.pid, signal.SIGKILL)
+    running.wait()
+    assert first.exists()
+    assert not (out / "scores.parquet").exists()
+    assert json.loads((out / "run.json").read_text())["status"] == "running"
+    stamp = first.stat().st_mtime_ns
+    resumed = call("run", manifest, "--out", out, *QUICK)
+    assert resumed.returncode == 0, resumed.stderr
+    assert first.stat().st_mtime_ns == stamp
+    assert (out / "scores.parquet").read_bytes() == (whole / "scores.parquet").read_bytes()
+
+
+def test_new_thresholds_render_again_without_a_model(
+    finished: tuple[Path, Path, dict[str, Any]], tmp_path: Path
+) -> None:
+    _, out, _ = finished
+    copy = tmp_path / "copy"
+    subprocess.run(["cp", "-r", str(out), str(copy)], check=True)
+    done = call("report", copy, "--set", "verdict.effect=0.99", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["suspect"] == 0
+    assert "suspect" not in set(pd.read_parquet(copy / "classes.parquet")["verdict"])
+
+
+def test_the_state_of_the_flow_is_named_after_what_was_found(tmp_path: Path) -> None:
+    code = (
+        "import sys\n"
+        "from flows.audit_dataset import audit_dataset\n"
+        "state = audit_dataset(sys.argv[1], out=sys.argv[2], return_state=True,\n"
+        "    overrides=['cmv.classes=none', 'report.formats=[]'])\n"
+        "print('STATE', state.name)\n"
+    )
+    names = []
+    for index, planted in enumerate(([2], [])):
+        folder = tmp_path / str(index)
+        folder.mkdir()
+        manifest = write_dataset(folder, planted)
+        done = subprocess.run(
+            [sys.executable, "-c", code, str(manifest), str(folder / "run")],
+            env=ENVIRONMENT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        names.append(done.stdout.strip().splitlines()[-1])
+    assert names == ["STATE SuspectClasses", "STATE Completed"]
+
+
+def test_a_mistake_ends_with_2_and_one_message(tmp_path: Path) -> None:
+    manifest = write_dataset(tmp_path, [], per_class=3)
+    for arguments, said in (
+        (("run", tmp_path / "none.yaml"), "no such file"),
+        (("run", manifest, "--set", "verdict.fdr=3"), "verdict.fdr: expected less than 1"),
+        (("run", manifest, "--set", "dataset.root=nowhere"), "no such folder"),
+        (("run", manifest, "--device", "tpu9"), "--device"),
+    ):
+        done = call(*arguments)
+        assert done.returncode == 2, done.stderr
+        assert said in done.stderr
+        assert "Traceback" not in done.stderr
+    assert not (tmp_path / "runs").exists()
+
+
+def test_an_incomplete_run_exits_with_4(tmp_path: Path) -> None:
+    manifest = write_dataset(tmp_path, [], per_class=20)
+    for index in range(3):
+        (tmp_path / "images" / "ant" / f"{index:03d}.png").write_bytes(b"broken")
+    done = call("run", manifest, "--out", tmp_path / "run", *QUICK, "--json")
+    assert done.returncode == 4, done.stderr
+    assert json.loads(done.stdout)["clear"] == 0
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["status"] == "incomplete"
+
+
+@pytest.fixture
+def in_tests_path(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_check_counts_and_warns(in_tests_path: Path) -> None:
+    manifest = write_dataset(in_tests_path, [], per_class=6)
+    done = CliRunner().invoke(app, ["check", str(manifest), "--json"], catch_exceptions=False)
+    found = json.loads(done.stdout)
+    assert found["images"] == 36
+    assert found["foreground"] == "mask_file"
+    assert found["accuracy_tried"] == 1.0
+    assert any("6 of the 20 images" in warning for warning in found["warnings"])
+
+
+def test_explain_writes_an_overlay_and_says_how_much_lies_on_the_object(
+    in_tests_path: Path,
+) -> None:
+    manifest = write_dataset(in_tests_path, [1], per_class=4)
+    done = CliRunner().invoke(
+        app, ["explain", str(manifest), "cat/001.png", "--json"], catch_exceptions=False
+    )
+    found = json.loads(done.stdout)
+    assert found["explained"] == "cat"
+    assert found["foreground_mass"] > 0.99
+    assert (in_tests_path / found["overlay"]).is_file()
+    against = ["explain", str(manifest), "cat/001.png", "--against", "dog", "--json"]
+    done = CliRunner().invoke(app, against, catch_exceptions=False)
+    assert json.loads(done.stdout)["against"] == "dog"
+    with pytest.raises(InputError, match="'cow' is no class of the model"):
+        CliRunner().invoke(
+            app, ["explain", str(manifest), "cat/001.png", "--target", "cow"],
+            catch_exceptions=False,
+        )  # fmt: skip
+
+
+def test_init_writes_a_manifest_that_can_be_checked(in_tests_path: Path) -> None:
+    write_dataset(in_tests_path, [], per_class=4)
+    arguments = ["init", "--images", "images", "--masks", "masks"]
+    arguments += ["--model", "planted_loader_none:load", "--out", "mine.yaml"]
+    CliRunner().invoke(app, arguments, catch_exceptions=False)
+    written = yaml.safe_load((in_tests_path / "mine.yaml").read_text())
+    assert written["dataset"]["root"] == "images"
+    assert written["foreground"] == {"source": "mask_file", "root": "masks"}
+    done = CliRunner().invoke(
+        app,
+        ["check", "mine.yaml", "--json", "--set", "model.input.mean=[0, 0, 0]",
+         "--set", "model.input.std=[1, 1, 1]", "--set", "model.input.size=32"],
+        catch_exceptions=False,
+    )  # fmt: skip
+    assert json.loads(done.stdout)["images"] == 24
+    with pytest.raises(InputError, match="exists already"):
+        CliRunner().invoke(app, arguments, catch_exceptions=False)
+
+
+def test_cmv_alone_needs_no_dataset_pass(in_tests_path: Path) -> None:
+    manifest = write_dataset(in_tests_path, [], per_class=3)
+    arguments = ["cmv", str(manifest), "--class", "ant", "--objective", "logit"]
+    arguments += ["--out", "pictures", "--set", "cmv.steps=3"]
+    CliRunner().invoke(app, arguments, catch_exceptions=False)
+    assert (in_tests_path / "pictures" / "cmv" / "0000-ant.png").is_file()
