@@ -166,31 +166,30 @@ def timed(run: RunFolder, step: str) -> Iterator[None]:
 
 
 def gather_donors(request: AuditRequest) -> None:
-    """Write the bank of backgrounds, unless it is there or no longer needed."""
+    """Write the bank of backgrounds, unless it is there or every swap has been made."""
     session = open_session(request)
-    if not session.has_foregrounds:
-        return
-    marker = session.run.donors / "donors.parquet"
-    if marker.exists() or not _needs_donors(session):
-        return
-    interventions = session.manifest.interventions
-    with timed(session.run, "donors"), session.loader() as loader:
-        build_bank(
-            session.run.donors,
-            session.table,
-            loader,
-            bank=interventions.bank,
-            fill=interventions.fill,
-            seed=session.manifest.run.seed,
-            device=session.model.device,
-        )
-
-
-def _needs_donors(session: Session) -> bool:
-    """Whether a swap is still to be made, for a score or for a picture."""
     shards = shard_count(len(session.table), session.manifest.run.shard_size)
-    scored = all(session.run.part(shard).exists() for shard in range(shards))
-    return not scored or not (session.run.exhibits / "index.json").exists()
+    if not all(session.run.part(shard).exists() for shard in range(shards)):
+        _open_bank(session)
+
+
+def _open_bank(session: Session) -> DonorBank | None:
+    """The bank of the run, made where it is missing; None without foregrounds."""
+    if not session.has_foregrounds:
+        return None
+    interventions = session.manifest.interventions
+    if not (session.run.donors / "donors.parquet").exists():
+        with timed(session.run, "donors"), session.loader() as loader:
+            build_bank(
+                session.run.donors,
+                session.table,
+                loader,
+                bank=interventions.bank,
+                fill=interventions.fill,
+                seed=session.manifest.run.seed,
+                device=session.model.device,
+            )
+    return DonorBank(session.run.donors)
 
 
 def score(
@@ -203,7 +202,7 @@ def score(
     if session.run.part(shard).exists():
         on_progress(len(rows))
         return False
-    bank = DonorBank(session.run.donors) if session.has_foregrounds else None
+    bank = _open_bank(session)
     with timed(session.run, "scores"), session.loader() as loader:
         score_shard(
             session.run,
@@ -274,7 +273,12 @@ def draw_exhibits(
         for label, own in scores.groupby("label")
         for choice in choose(own, each=2 if label in suspect else 1)
     ]
-    bank = DonorBank(run.donors) if session.has_foregrounds else None
+    index = run.exhibits / "index.json"
+    ids = session.table["sample_id"]
+    before = json.loads(index.read_text(encoding="utf-8")) if index.exists() else []
+    if {(ids[c.row], c.role) for c in choices} == {(e["sample_id"], e["role"]) for e in before}:
+        return len(before)
+    bank = _open_bank(session)
     with timed(run, "exhibits"), session.loader() as loader:
         drawn = draw(
             run,
@@ -289,7 +293,7 @@ def draw_exhibits(
             batch_size=session.batch_size(),
             on_progress=on_progress,
         )
-    write_json(run.exhibits / "index.json", plain(drawn))
+    write_json(index, plain(drawn))
     return len(drawn)
 
 

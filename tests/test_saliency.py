@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache, partial
 from itertools import pairwise
 
@@ -26,6 +26,15 @@ from audit.saliency.occlusion import occlusion, windows
 QUICK = {"smoothgrad": {"samples": 3}, "integrated_gradients": {"steps": 3}}
 
 every_method = pytest.mark.parametrize("name", METHODS)
+
+
+@pytest.fixture(autouse=True)
+def _single_thread() -> Iterator[None]:
+    """On a busy machine the threads of tiny kernels mostly wait for each other."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 def audited(network: nn.Module, **options: object) -> AuditedModel:

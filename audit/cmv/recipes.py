@@ -124,7 +124,7 @@ def simonyan(
     size: int,
     colors: Tensor,
     on_step: Callable[[], None],
-    rate: float = 10.0,
+    rate: float = 2.0,
     decay: float = 0.005,
 ) -> Tensor:
     """Climb ``S_c(x) - decay * |x|^2`` from the mean image by plain gradient steps.
