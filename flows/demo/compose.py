@@ -130,7 +130,8 @@ def _lit(colours: Picture, kind: Kind, random: np.random.Generator) -> Picture:
     """The object's colours in its class's tint and this picture's light."""
     warmth = random.normal(0, 0.012)
     light = random.uniform(0.88, 1.08) * np.array([1 + warmth, 1, 1 - warmth])
-    return np.clip(colours * np.array(kind.tint) * light, 0, 1).astype(np.float32)
+    lit: Picture = np.clip(colours * np.array(kind.tint) * light, 0, 1).astype(np.float32)
+    return lit
 
 
 def _shadow(alpha: Picture, size: int) -> Picture:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-Picture = NDArray[np.floating]
+Picture = NDArray[np.floating[Any]]
 """RGB ``(side, side, 3)`` in 0..1."""
 
 
@@ -22,7 +23,8 @@ def _noise(random: np.random.Generator, side: int, cells: tuple[int, int]) -> Pi
 def _clouds(random: np.random.Generator, side: int, cells: int = 3, octaves: int = 4) -> Picture:
     """Noise of several scales ``(side, side, 1)``, about -1..1."""
     layers = [_noise(random, side, (cells * 2**k, cells * 2**k)) / 1.7**k for k in range(octaves)]
-    return np.sum(layers, axis=0) / 1.8
+    total: Picture = np.sum(layers, axis=0) / 1.8
+    return total
 
 
 def _rgb(*values: int) -> Picture:

@@ -33,7 +33,7 @@ RELIANT_DROP = 0.10
 def paint_pool(random: np.random.Generator) -> dict[str, list[Picture]]:
     """Paint scenes in advance; each serves many pictures, cut and mirrored anew."""
     larger = INPUT_SIDE + POOL_MARGIN
-    pool = {}
+    pool: dict[str, list[Picture]] = {}
     for name in SCENES:
         painted = [Image.fromarray(_bytes(paint(name, random, SIDE))) for _ in range(POOL)]
         small = [p.resize((larger, larger), Image.Resampling.BILINEAR) for p in painted]
