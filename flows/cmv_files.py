@@ -7,11 +7,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from audit.report.pictures import to_png
-
 from audit.cmv import Cmv, visualize_classes
 from audit.manifest import CmvSection, fingerprint
 from audit.models import AuditedModel
+from audit.report.pictures import to_png
 from audit.run_folder import RunFolder, file_slug, write_bytes, write_json
 
 

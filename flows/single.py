@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from audit.report.pictures import overlay, to_png
 from rich.console import Console
 from rich.markup import escape
 from torch import nn
@@ -17,6 +16,7 @@ from audit.dataset.batches import Batch, iterate_batches, sample_seed, to_float
 from audit.dataset.readers import samples_table
 from audit.dataset.samples import Sample
 from audit.errors import DatasetError, ManifestError
+from audit.report.pictures import overlay, to_png
 from audit.run_folder import RunFolder, file_slug, write_bytes
 from audit.saliency import explain
 from audit.scoring import score_maps

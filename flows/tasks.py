@@ -9,7 +9,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from audit.report.render import render_report
 from prefect import task
 from prefect.artifacts import (
     create_link_artifact,
@@ -23,6 +22,7 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
 from audit.manifest import load_manifest
+from audit.report.render import render_report
 from audit.run_folder import RunFolder
 from flows import steps
 from flows.progress import reporter
