@@ -14,7 +14,7 @@ demo: setup
 
 ## Format check, types, architecture, tests.
 test: check
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadscope
 
 check: setup
 	$(BIN)/ruff format --check .

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import torchvision
 import yaml
 
 from audit.errors import ManifestError
@@ -97,12 +98,11 @@ def write_manifest(
 
 def _model(model: str, below: Callable[[str], str]) -> str:
     name, _, weights = model.partition(":")
-    if "." in name or not weights:
-        if not weights:
-            raise ManifestError(
-                '--model: expected "resnet18:weights.pt" or "package.module:function", '
-                f"found {model!r}"
-            )
+    if not name or not weights:
+        raise ManifestError(
+            f'--model: expected "resnet18:weights.pt" or "package.module:function", found {model!r}'
+        )
+    if name not in torchvision.models.list_models(module=torchvision.models):
         return f"  loader: {_quoted(model)}"
     place = below(weights) if Path(weights).exists() else _quoted(weights)
     return f"  loader: torchvision\n  name: {_quoted(name)}\n  weights: {place}"

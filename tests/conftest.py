@@ -5,6 +5,9 @@ import tempfile
 
 # Before Prefect is imported by any test, and for the processes that tests start: a home of its
 # own, so that a test neither sees nor leaves anything in the user's.
+# Threads that spin while they wait slow each other down where several processes share few cores.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["PREFECT_HOME"] = tempfile.mkdtemp(prefix="prefect-home-")
 os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
 os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")

@@ -18,7 +18,7 @@ from planted import CLASSES, write_dataset
 from typer.testing import CliRunner
 
 from audit.errors import InputError
-from flows.cli import app
+from flows.cli import app, main
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
 QUICK = ("--set", "cmv.classes=none", "--set", "report.formats=[html]")
@@ -163,7 +163,10 @@ def test_the_state_of_the_flow_is_named_after_what_was_found(tmp_path: Path) -> 
     assert names == ["STATE SuspectClasses", "STATE Completed"]
 
 
-def test_a_mistake_ends_with_2_and_one_message(tmp_path: Path) -> None:
+def test_a_mistake_ends_with_2_and_one_message(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
     manifest = write_dataset(tmp_path, [], per_class=3)
     for arguments, said in (
         (("run", tmp_path / "none.yaml"), "no such file"),
@@ -171,10 +174,13 @@ def test_a_mistake_ends_with_2_and_one_message(tmp_path: Path) -> None:
         (("run", manifest, "--set", "dataset.root=nowhere"), "no such folder"),
         (("run", manifest, "--device", "tpu9"), "--device"),
     ):
-        done = call(*arguments)
-        assert done.returncode == 2, done.stderr
-        assert said in done.stderr
-        assert "Traceback" not in done.stderr
+        monkeypatch.setattr(sys, "argv", ["saliency-audit", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert ended.value.code == 2
+        shown = capsys.readouterr().err
+        assert said in shown
+        assert "Traceback" not in shown
     assert not (tmp_path / "runs").exists()
 
 

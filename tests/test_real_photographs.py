@@ -68,8 +68,10 @@ def test_an_imagenet_network_on_real_photographs(tmp_path: Path) -> None:
     out = tmp_path / "run"
     # Ten images of each class, so that it fits into a test run; the whole set is audited by hand.
     done = subprocess.run(
-        [sys.executable, "-m", "flows", "run", str(tmp_path / "audit.yaml"), "--out", str(out)]
-        + ["--limit", "200", "--json"],
+        [
+            *(sys.executable, "-m", "flows", "run", str(tmp_path / "audit.yaml")),
+            *("--out", str(out), "--limit", "200", "--json"),
+        ],
         env=os.environ,
         capture_output=True,
         text=True,

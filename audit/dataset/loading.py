@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageCms, UnidentifiedImageError
+from PIL import Image, ImageCms, ImageFile, UnidentifiedImageError
 
 from audit.dataset.samples import Sample
 from audit.errors import SampleError
@@ -156,6 +156,8 @@ def _first_frame(image: Image.Image, notes: list[str]) -> None:
 
 
 def _load_pixels(image: Image.Image) -> None:
+    # Another library in this process may have switched it on; a partial picture is no picture.
+    ImageFile.LOAD_TRUNCATED_IMAGES = False
     try:
         image.load()
     except (MemoryError, RecursionError) as error:

@@ -92,7 +92,7 @@ def _finish(loaded: Any, section: ModelSection, folder: Path, sha256: str) -> Au
         geometry,
         mean,
         std,
-        name=model.name if model else section.loader.rpartition(":")[2] or section.loader,
+        name=model.name if model else section.loader,
         sha256=(model.sha256 if model else "") or sha256 or weights_sha256(module),
         target_layer=model.target_layer if model else None,
     )

@@ -81,9 +81,11 @@ def interval_chart(
             )
         )
     if labelled:
-        marks.append(_text(x(span[0]), height - 2, number(span[0]), 9, "start"))
         marks.append(_text(x(0.0), height - 2, "0", 9, "middle"))
-        marks.append(_text(x(span[1]), height - 2, number(span[1]), 9, "end"))
+        marks.append(_text(x(span[1]), height - 2, f"{span[1]:g}", 9, "end"))
+        # A low end close to 0 would run into the 0.
+        if x(0.0) - x(span[0]) > 40:
+            marks.append(_text(x(span[0]), height - 2, f"−{-span[0]:g}", 9, "start"))
     return _svg(width, height, title, marks, "chart c-interval")
 
 

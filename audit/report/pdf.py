@@ -88,10 +88,10 @@ def print_pdf(page: str, pictures: Mapping[str, Picture], identifier: str) -> by
     finally:
         logger.removeHandler(errors)
     if fetcher.refused:
+        addresses = plural(len(fetcher.refused), "address", "addresses")
         raise ReportError(
-            f"report.pdf: the page asked for {plural(len(fetcher.refused), 'address', 'addresses')} "
-            f"outside the report, first {discreet(fetcher.refused[0], 120)!r}; nothing was "
-            "fetched and no PDF was written"
+            f"report.pdf: the page asked for {addresses} outside the report, first "
+            f"{discreet(fetcher.refused[0], 120)!r}; nothing was fetched and no PDF was written"
         )
     if errors.messages:
         raise ReportError(

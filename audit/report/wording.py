@@ -25,7 +25,7 @@ _FILE_URL = re.compile(r"\bfile:/+", re.IGNORECASE)
 
 
 def clean_text(text: object, limit: int = NAME_KEPT) -> str:
-    """Make foreign text one line without control characters or direction marks.
+    r"""Make foreign text one line without control characters or direction marks.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ def clean_text(text: object, limit: int = NAME_KEPT) -> str:
 
     Examples
     --------
-    >>> clean_text("a\\u202eb\\x00\\n  c"), clean_text("abcdef", 4), clean_text(" ")
+    >>> clean_text("a\u202eb\x00\n  c"), clean_text("abcdef", 4), clean_text(" ")
     ('ab c', 'abc…', '')
     """
     kept = "".join(
@@ -80,16 +80,16 @@ def plural(count: int, one: str, many: str | None = None) -> str:
     >>> plural(1, "class", "classes"), plural(2000, "image")
     ('1 class', '2,000 images')
     """
-    return f"{count:,}{_SPACE}{one if count == 1 else many or one + 's'}".replace(_SPACE, " ")
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
 
 
 def share(value: float | None) -> str:
-    """Show a rate of 0..1 in per cent.
+    """Show a rate of 0..1 in per cent, with a space that does not break.
 
     Examples
     --------
-    >>> [share(v).replace("\\xa0", " ") for v in (0.714, 0.004, 0.9996, None)]
-    ['71 %', '0.4 %', '99.9 %', 'not measured']
+    >>> [" ".join(share(v).split()) for v in (0.714, 0.004, 0.05, 0.9996, None)]
+    ['71 %', '0.4 %', '5 %', '99.9 %', 'not measured']
     """
     if value is None:
         return NOT_MEASURED
@@ -97,8 +97,9 @@ def share(value: float | None) -> str:
     if 99 < percent < 100:
         # Rounding must not turn "almost all" into "all".
         return f"{math.floor(10 * percent + 1e-9) / 10:g}{_SPACE}%"
-    digits = 0 if abs(percent) >= 9.95 or percent == 0 else 1
-    return f"{percent + 0.0:.{digits}f}{_SPACE}%"
+    digits = 0 if abs(percent) >= 9.95 else 1
+    shown = f"{percent:.{digits}f}".removesuffix(".0")
+    return f"{'0' if shown == '-0' else shown}{_SPACE}%".replace("-", "−")
 
 
 def points(value: float | None) -> str:
@@ -131,12 +132,12 @@ def chance(value: float | None) -> str:
 
     Examples
     --------
-    >>> chance(0.0302), chance(0.00001), chance(0.0), chance(None)
-    ('0.030', '< 0.001', '< 0.001', 'not measured')
+    >>> [" ".join(chance(v).split()) for v in (0.0302, 0.0, None)]
+    ['0.030', '< 0.001', 'not measured']
     """
     if value is None:
         return NOT_MEASURED
-    return f"<{_SPACE}0.001".replace(_SPACE, " ") if value < 0.001 else f"{value:.3f}"
+    return f"<{_SPACE}0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def duration(seconds: float | None) -> str:
