@@ -12,6 +12,8 @@ from typing import Annotated, Any, NoReturn
 
 # Before Prefect is imported anywhere: its own log is for servers, ours is for people.
 os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
+# Threads that spin while they wait make everything slow on a machine that others use too.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
 # The embedded server makes its database on the first start; Prefect's own 20 s are too few then.
 os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "180")

@@ -85,7 +85,7 @@ def write_run(
                 "name": "Negative control",
                 "description": "The same rule with backgrounds of the same class.",
                 "expected": "0 classes flagged",
-                "found": f"0 of {len(names)} classes flagged",
+                "found": f"0 of {len(names)} flagged",
                 "passed": True,
             }
         ],

@@ -9,6 +9,7 @@ alone. Attributes hold the colours for print; the classes let the stylesheet cha
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from statistics import median
 
 from markupsafe import Markup, escape
 
@@ -182,9 +183,10 @@ def mass_chart(
         marks.append(
             _text(x(area) + (4 if area < 0.7 else -4), top - 8, "area of the object", 10, anchor)
         )
+    middles = [share(median(held) if held else None) for held in (own, others)]
     title = (
         f"Share of saliency on the object: {plural(len(own), 'image')} of {name} (line), "
-        f"median {share(_median(own))}; other classes (bars), median {share(_median(others))}."
+        f"median {middles[0]}; other classes (bars), median {middles[1]}."
     )
     return _svg(520, 190, title, marks)
 
@@ -205,14 +207,6 @@ def _histogram(values: Sequence[float], bins: int) -> list[float]:
     for value in values:
         counts[min(max(int(value * bins), 0), bins - 1)] += 1
     return [count / max(len(values), 1) for count in counts]
-
-
-def _median(values: Sequence[float]) -> float | None:
-    ordered = sorted(values)
-    if not ordered:
-        return None
-    half = len(ordered) // 2
-    return ordered[half] if len(ordered) % 2 else (ordered[half - 1] + ordered[half]) / 2
 
 
 def _grid(left: int, right: int, y: Callable[[float], float], peak: float) -> Markup:

@@ -10,6 +10,7 @@ from audit.errors import ReportError
 from audit.report.content import (
     SUSPECT,
     VERDICTS,
+    ClassFinding,
     Control,
     Foregrounds,
     Provenance,
@@ -83,7 +84,7 @@ def load_context(run_folder: Path) -> ReportContext:
     )
 
 
-def _findings(run_folder: Path, held: Mapping[str, Any]) -> tuple[Any, ...]:
+def _findings(run_folder: Path, held: Mapping[str, Any]) -> tuple[ClassFinding, ...]:
     entries = objects(held, "findings")
     for entry in entries:
         if entry.get("verdict") not in VERDICTS:

@@ -76,6 +76,9 @@ def print_pdf(page: str, pictures: Mapping[str, Picture], identifier: str) -> by
     fetcher, errors = OwnPictures(pictures), _Errors()
     logger = logging.getLogger("weasyprint")
     logger.addHandler(errors)
+    # Its warnings tell of screen rules that paper ignores.
+    level = logger.level
+    logger.setLevel(logging.ERROR)
     try:
         printed: bytes = weasyprint.HTML(string=page, url_fetcher=fetcher).write_pdf(
             pdf_variant="pdf/ua-1", pdf_identifier=identifier.encode() or None
@@ -86,6 +89,7 @@ def print_pdf(page: str, pictures: Mapping[str, Picture], identifier: str) -> by
             "report.html and the scores are kept"
         ) from error
     finally:
+        logger.setLevel(level)
         logger.removeHandler(errors)
     if fetcher.refused:
         addresses = plural(len(fetcher.refused), "address", "addresses")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import median
 
 from audit.report.content import (
     CLEAR,
@@ -185,7 +186,7 @@ def tasks(report: ReportContext) -> list[Task]:
     return [Task(text, tuple(found)) for text, found in gathered.items()]
 
 
-def exhibit_line(exhibit: Exhibit, name: str) -> str:
+def exhibit_line(exhibit: Exhibit) -> str:
     """Say what the model answered to an exhibit."""
     how_sure = (
         f" with confidence {share(exhibit.confidence)}" if exhibit.confidence is not None else ""
@@ -218,6 +219,8 @@ def panel_line(panel: CmvPanel) -> str:
 
 def confusion_line(finding: ClassFinding) -> str:
     """Say what a class is taken for."""
+    if finding.recall is None:
+        return "What its images are taken for was not measured."
     if not finding.confusions:
         return "None of its images was taken for another class."
     named = [
@@ -231,10 +234,10 @@ def median_line(own: Sequence[float], others: Sequence[float]) -> str:
     """Compare the masses of a class with those of all others."""
     if not own:
         return "The saliency of this class was not measured against foregrounds."
-    mine = share(sorted(own)[len(own) // 2])
+    mine = share(median(own))
     if not others:
         return f"In the middle image {mine} of the saliency lies on the object."
-    theirs = share(sorted(others)[len(others) // 2])
+    theirs = share(median(others))
     return (
         f"In the middle image of this class {mine} of the saliency lies on the object; in that of "
         f"all other classes {theirs}. This alone decides nothing."

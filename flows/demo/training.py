@@ -20,8 +20,8 @@ _log = logging.getLogger(__name__)
 MEAN = (0.5, 0.5, 0.5)
 STD = (0.25, 0.25, 0.25)
 
-PER_CLASS = 200
-EPOCHS = 10
+PER_CLASS = 160
+EPOCHS = 8
 BATCH = 64
 POOL = 40
 POOL_MARGIN = 16
@@ -93,10 +93,13 @@ def train(seed: int, correlation: float) -> SmallNetwork:
     labels = torch.arange(len(names)).repeat(PER_CLASS)
     random = np.random.default_rng([seed, 1])
     images = render(names * PER_CLASS, paint_pool(random), random, correlation)
+    # On a CPU this layout trains half as fast again.
+    images = images.contiguous(memory_format=torch.channels_last)
     order = torch.Generator().manual_seed(seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = SmallNetwork(len(names))
+    network = network.to(memory_format=torch.channels_last)
     steps = EPOCHS * (len(images) // BATCH)
     optimiser = torch.optim.AdamW(network.parameters(), lr=3e-3, weight_decay=1e-3)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 6e-3, total_steps=steps)
@@ -112,7 +115,7 @@ def train(seed: int, correlation: float) -> SmallNetwork:
             optimiser.step()
             schedule.step()
     _log.info("trained on %d pictures; last loss %.3f", len(images), loss.item())
-    return network.eval()
+    return network.to(memory_format=torch.contiguous_format).eval()
 
 
 def _flipped(images: Tensor, order: torch.Generator) -> Tensor:

@@ -1,0 +1,386 @@
+from __future__ import annotations
+
+import io
+import json
+import logging
+from html.parser import HTMLParser
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from pypdf import PdfReader
+from report_fixture import write_run
+
+from audit.errors import ReportError
+from audit.report import gallery, pdf, render, selection
+from audit.report.context import load_context
+from audit.report.render import render_html, render_pdf, render_report
+
+NAMES = ["wolf", "husky", "goose", "red fox", "cat", "duck", "polar bear", "horse"]
+HOSTILE = [
+    "</td></tr></table><script>alert(1)</script>",
+    '"><img src=file:///etc/hostname onerror=alert(1)>',
+    "{{ 7 * 7 }}{% raw %}",
+    "\u202eevil\u2066\u200f name\x00\x07",
+    "../../etc/passwd\\..\\x",
+    "狼 \U0001f43a العربية ̴z̵a̶l̷g̸o",
+    "x" * 300,
+    "url(javascript:alert(1)); --> ]]> <style>*{display:none}</style>",
+]
+VOID = {"meta", "img", "br", "link", "hr", "input"}
+
+
+class Structure(HTMLParser):
+    """Tags in their order, text, and attributes, with a check that every tag is closed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.open: list[str] = []
+        self.words: list[str] = []
+        self.attributes: list[tuple[str, str, str | None]] = []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += [(tag, key, value) for key, value in attrs]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+        self.tags.append("/" + tag)
+
+    def handle_data(self, data):
+        if "style" not in self.open:
+            self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).split())
+
+
+def parse(page: str) -> Structure:
+    parsed = Structure()
+    parsed.feed(page)
+    parsed.close()
+    assert parsed.open == []
+    return parsed
+
+
+def change(folder: Path, name: str, edit) -> None:
+    path = folder / name
+    held = json.loads(path.read_text())
+    edit(held)
+    path.write_text(json.dumps(held))
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory) -> Path:
+    return write_run(tmp_path_factory.mktemp("run"), NAMES)
+
+
+@pytest.fixture(scope="module")
+def page(run) -> str:
+    return render_html(load_context(run))
+
+
+@pytest.fixture(scope="module")
+def printed(run) -> PdfReader:
+    return PdfReader(io.BytesIO(render_pdf(load_context(run))))
+
+
+def test_the_page_says_what_was_found(page):
+    text = parse(page).text
+    assert "Do not trust this model yet on 2 of 8 classes." in text
+    assert all(name in text for name in NAMES)
+    assert "323 images found" in text
+    assert "2 rejected" in text
+    assert "1 used with a note" in text
+    assert "91 %" in text
+    assert "The file ends early." in text
+    assert "weasyprint" in text
+    assert "1 min 15 s" in text
+
+
+def test_what_is_unknown_is_not_zero(page):
+    text = parse(page).text
+    assert "not measured" in text
+    assert "None" not in text
+    assert "nan" not in text.lower().split()
+
+
+def test_the_page_needs_no_other_file_and_runs_nothing(page):
+    parsed = parse(page)
+    assert "script" not in parsed.tags
+    sources = [value for _, key, value in parsed.attributes if key == "src"]
+    assert sources
+    assert all(value.startswith("data:image/") for value in sources)
+    assert not any(key.startswith("on") for _, key, _ in parsed.attributes)
+    targets = {value for _, key, value in parsed.attributes if key == "href"}
+    identifiers = [value for _, key, value in parsed.attributes if key == "id"]
+    assert len(identifiers) == len(set(identifiers))
+    assert {t for t in targets if not t.startswith("#")} <= {"classes.csv", "problems.csv"}
+    assert {t[1:] for t in targets if t.startswith("#")} <= set(identifiers)
+    assert "class-0000-wolf" in identifiers
+
+
+def test_the_page_can_be_read_by_everyone(page):
+    parsed = parse(page)
+    assert ("html", "lang", "en") in parsed.attributes
+    pictures = parsed.tags.count("img")
+    assert pictures == len([1 for tag, key, value in parsed.attributes if key == "alt" and value])
+    assert parsed.tags.count("th") == len([1 for t, k, _ in parsed.attributes if k == "scope"])
+    assert parsed.tags.count("table") == parsed.tags.count("caption")
+    levels = [
+        int(tag[1]) for tag in parsed.tags if len(tag) == 2 and tag[0] == "h" and tag[1] in "123456"
+    ]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(after <= before + 1 for before, after in pairwise(levels))
+
+
+def test_hostile_names_do_not_change_the_structure(tmp_path):
+    def shape(names: list[str], folder: str) -> Structure:
+        return parse(render_html(load_context(write_run(tmp_path / folder, names))))
+
+    plain, hostile = shape(NAMES, "plain"), shape(HOSTILE, "hostile")
+    assert plain.tags == hostile.tags
+    keys = [[(tag, key) for tag, key, _ in held.attributes] for held in (plain, hostile)]
+    assert keys[0] == keys[1]
+    assert "<script>alert(1)</script>" in hostile.text
+    assert "<img src=file:///etc/hostname" in hostile.text
+    assert "{{ 7 * 7 }}" in hostile.text
+    assert "evil name" in hostile.text
+    assert "x" * 59 + "…" in hostile.text
+    assert not set("\u202e\u2066\u200f\x00\x07") & set(hostile.text)
+
+
+def test_hostile_names_print_and_fetch_nothing(tmp_path):
+    context = load_context(write_run(tmp_path, HOSTILE))
+    reader = PdfReader(io.BytesIO(render_pdf(context)))
+    extracted = "".join(page.extract_text() for page in reader.pages)
+    # With glyphs that no font has, pypdf reads every letter as two bytes.
+    words = "".join(extracted.replace("\0", "").split())
+    assert "<script>alert(1)</script>" in words
+    assert "etc/hostname" in words
+    assert not reader.attachments
+
+
+def test_the_pdf_has_pages_bookmarks_and_a_title(printed):
+    assert printed.metadata.title == "Saliency audit: farm animals"
+    assert printed.metadata.author == "Ann Example"
+    assert printed.trailer["/Root"]["/MarkInfo"]["/Marked"]
+    assert printed.trailer["/Root"]["/Lang"] == "en"
+    titles = [str(entry.title) for entry in _flat(printed.outline)]
+    assert {"Suspect classes", "wolf", "horse", "Limits", "Sign-off"} <= set(titles)
+    first = printed.pages[0].extract_text()
+    assert "Do not trust this model yet" in first
+    assert "What can this audit not say?" in first
+    assert f"Page 1 of {len(printed.pages)}" in first
+
+
+def _flat(outline):
+    for entry in outline:
+        if isinstance(entry, list):
+            yield from _flat(entry)
+        else:
+            yield entry
+
+
+def test_both_formats_are_written_and_unknown_ones_refused(run):
+    written = render_report(run, ["html", "pdf"])
+    assert written["html"].read_text().startswith("<!DOCTYPE html>")
+    assert written["pdf"].read_bytes().startswith(b"%PDF-1.7")
+    assert not list(run.glob(".writing-*"))
+    assert render_report(run, []) == {}
+    with pytest.raises(ReportError, match="docx"):
+        render_report(run, ["docx"])
+
+
+def test_the_html_survives_a_pdf_that_fails(tmp_path, monkeypatch):
+    folder = write_run(tmp_path, NAMES[:2])
+    (folder / "report.pdf").write_bytes(b"of an earlier state")
+
+    def fail(*_, **__):
+        raise MemoryError("at /home/ann/secret")
+
+    monkeypatch.setattr(pdf.weasyprint.HTML, "write_pdf", fail)
+    with pytest.raises(ReportError, match=r"could not be made .*…/secret"):
+        render_report(folder, ["html", "pdf"])
+    assert (folder / "report.html").exists()
+    assert not (folder / "report.pdf").exists()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "<img alt=a src=file:///etc/hostname>",
+        "<img alt=a src=http://127.0.0.1:9/a.png>",
+        "<img alt=a src=data:image/gif;base64,R0lGODlhAQABAAAAACw=>",
+        "<link rel=stylesheet href=file:///etc/hostname>",
+        "<style>@import url(http://127.0.0.1:9/a.css);</style>",
+        "<a rel=attachment href=file:///etc/hostname>a</a>",
+        "<p style='background:url(file:///etc/hostname)'>a</p>",
+        "<svg xmlns='http://www.w3.org/2000/svg'><title>a</title>"
+        "<image href='file:///etc/hostname' width='9' height='9'/></svg>",
+    ],
+)
+def test_the_printer_refuses_every_address(body):
+    with pytest.raises(ReportError, match="outside the report|while printing"):
+        pdf.print_pdf(f"<!DOCTYPE html><html lang=en><title>t</title>{body}", {}, "id")
+
+
+def test_errors_that_are_only_logged_are_errors():
+    with pytest.raises(ReportError, match=r"1 error while printing.*alt"):
+        picture = gallery.legend_picture()
+        page = f"<!DOCTYPE html><html lang=en><title>t</title><img src={picture.asset_name}>"
+        pdf.print_pdf(page, {picture.asset_name: picture}, "id")
+    assert not [h for h in logging.getLogger("weasyprint").handlers if isinstance(h, pdf._Errors)]
+
+
+def test_pictures_come_from_inside_the_run_folder_only(tmp_path):
+    folder = write_run(tmp_path / "run", NAMES[:2])
+    picture = next((folder / "cmv").glob("*.png"))
+    outside = tmp_path / "outside.png"
+    outside.write_bytes(picture.read_bytes())
+    (folder / "link.png").symlink_to(outside)
+    for path in ("../outside.png", str(outside), "link.png", ".", "a\0b"):
+        with pytest.raises(ReportError, match=r"outside|impossible"):
+            gallery.load_picture(folder, path, "alt", 10)
+    picture.write_bytes(b"no picture")
+    with pytest.raises(ReportError, match=r"cannot read"):
+        load_context(folder)
+    picture.unlink()
+    with pytest.raises(ReportError, match=r"cmv/.*missing"):
+        load_context(folder)
+
+
+def test_a_picture_of_too_many_pixels_is_refused(run, monkeypatch):
+    monkeypatch.setattr(gallery, "PIXELS_ALLOWED", 100)
+    with pytest.raises(ReportError, match="pixels"):
+        load_context(run)
+
+
+def test_no_suspects(tmp_path):
+    text = parse(render_html(load_context(write_run(tmp_path, NAMES, verdicts=["clear"])))).text
+    assert "No dependence on the background was found in all 8 classes." in text
+    assert "None is called suspect." in text
+    assert "Nothing because of this audit." in text
+    assert "Suspect classes" not in text
+
+
+@pytest.mark.parametrize(
+    ("verdict", "expected"),
+    [
+        ("suspect", "Do not trust this model yet on the only class."),
+        ("watch", "No class is suspect, but the only class could not be cleared."),
+        ("clear", "No dependence on the background was found in the only class."),
+    ],
+)
+def test_one_class_is_one_class(tmp_path, verdict, expected):
+    text = parse(render_html(load_context(write_run(tmp_path, ["wolf"], verdicts=[verdict])))).text
+    assert expected in text
+    assert "1 class of 1" in text
+    assert "1 classes" not in text
+    assert "1 images" not in text
+
+
+def test_no_foregrounds_is_said_loudly(tmp_path):
+    folder = write_run(tmp_path, NAMES, foregrounds="none")
+    text = parse(render_html(load_context(folder))).text
+    assert "it was given no foregrounds" in text
+    assert "No foregrounds. This audit was not told where the objects are." in text
+    assert "0 classes" in text
+    render_pdf(load_context(folder))
+
+
+def test_an_incomplete_run_says_so(tmp_path):
+    folder = write_run(tmp_path, NAMES, status="incomplete", problems=200)
+    text = parse(render_html(load_context(folder))).text
+    assert "The audit is incomplete" in text
+    assert "The first 50 of 200 rows" in text
+
+
+def test_many_classes_are_cut_and_the_cut_is_said(tmp_path, monkeypatch):
+    folder = write_run(tmp_path, NAMES)
+
+    def multiply(held):
+        quiet = next(f for f in held["findings"] if f["verdict"] == "clear")
+        quiet = dict(quiet, exhibits=[], cmv=[], masses=[])
+        held["findings"] = [dict(quiet, label=i, label_name=f"class {i}") for i in range(1100)]
+        held["summary"].update(classes=1100, suspect=0, watch=0, inconclusive=0, clear=1100)
+
+    change(folder, "findings.json", multiply)
+    context = load_context(folder)
+    text = parse(render_html(context)).text
+    assert "100 more classes are not in this table" in text
+    monkeypatch.setattr(render, "PRINT", selection.Medium("print", 5, 10, 10))
+    printed = PdfReader(io.BytesIO(render_pdf(context)))
+    words = " ".join("".join(page.extract_text() for page in printed.pages).split())
+    assert "1,095 more classes are not in this table" in words
+    assert "1,090 more classes: see classes.csv" in words
+
+
+def test_nothing_private_is_shown(tmp_path):
+    folder = write_run(tmp_path, NAMES[:2])
+
+    def plant(held):
+        held["audit"]["dataset"] = "/home/ann/private/photos"
+        held["audit"]["model"] = "s3://KEY:CANARY@bucket/model?X-Signature=CANARY"
+        held["findings"][0]["reasons"] = [
+            r"read from C:\Users\CANARY\photos and file:///srv/CANARY/x"
+        ]
+
+    change(folder, "findings.json", plant)
+    change(folder, "run.json", lambda held: held["settings"].update(root="/root/CANARY/data"))
+    page = render_html(load_context(folder))
+    assert "CANARY" not in page
+    assert "/home/ann" not in page
+    assert str(tmp_path) not in page
+    assert "…/photos" in page
+
+
+def test_the_class_name_may_look_like_a_path(tmp_path):
+    text = parse(render_html(load_context(write_run(tmp_path, ["/etc/passwd", "b"])))).text
+    assert "/etc/passwd" in text
+
+
+@pytest.mark.parametrize("name", ["run.json", "findings.json"])
+@pytest.mark.parametrize(
+    "content", [None, b"{", b"[]", b'{"schema_version": 99}', b"\xff", b"[" * 99999]
+)
+def test_foreign_files_are_refused_by_name(tmp_path, name, content):
+    folder = write_run(tmp_path, NAMES[:1])
+    (folder / name).unlink() if content is None else (folder / name).write_bytes(content)
+    with pytest.raises(ReportError, match=name):
+        load_context(folder)
+
+
+def test_a_count_that_is_missing_is_no_zero(tmp_path):
+    folder = write_run(tmp_path, NAMES[:1])
+    change(folder, "findings.json", lambda held: held["findings"][0].update(images=None))
+    with pytest.raises(ReportError, match="images"):
+        load_context(folder)
+
+
+def test_naughty_strings_as_names(tmp_path):
+    naughty = Path(__file__).parents[2] / "shared" / "data" / "blns.json"
+    if not naughty.exists():
+        pytest.skip("the Big List of Naughty Strings is not beside this repository")
+    strings = [s for s in json.loads(naughty.read_text()) if s]
+    names = [f"class {i}" for i in range(64)]
+    kinds = ["suspect", "watch", "inconclusive", *["clear"] * 61]
+    folder = write_run(tmp_path, names, verdicts=kinds, simonyan=False)
+    plain = parse(render_html(load_context(folder))).tags
+    for start in range(0, len(strings), 64):
+
+        def rename(held, naughty=strings[start : start + 64]):
+            for finding, name in zip(held["findings"], naughty, strict=False):
+                finding["label_name"] = name
+                finding["attractor"] = finding["contrast_class"] = name
+
+        change(folder, "findings.json", rename)
+        assert parse(render_html(load_context(folder))).tags == plain
