@@ -51,13 +51,12 @@ class DonorBank:
         # Mapped, not read: the bank may be larger than memory.
         self.backgrounds: NDArray[np.uint8] = np.load(folder / "backgrounds.npy", mmap_mode="r")
         self.labels: NDArray[np.int64] = self.table["label"].to_numpy()
-        self._rows: NDArray[np.int64] = self.table["row"].to_numpy()
         self._hashes = self.table["sha256"].to_numpy()
         self._of_class = {
             int(label): np.flatnonzero(self.labels == label) for label in np.unique(self.labels)
         }
 
-    def draw(self, row: int, label: int, sha256: str, seed: int, count: int) -> Donors:
+    def draw(self, label: int, sha256: str, seed: int, count: int) -> Donors:
         """Draw donors for one sample.
 
         Other classes are drawn first, without replacement while there are enough, then one image
@@ -65,12 +64,10 @@ class DonorBank:
 
         Parameters
         ----------
-        row : int
-            Position of the sample in the list of samples.
         label : int
-            Its label.
+            Of the sample.
         sha256 : str
-            Of its file.
+            Of its file; no copy of it is drawn.
         seed : int
             Of this sample alone.
         count : int
@@ -78,7 +75,8 @@ class DonorBank:
         """
         random = np.random.default_rng(seed)
         own = self._of_class.get(label, np.array([], dtype=np.int64))
-        own = own[(self._rows[own] != row) & (self._hashes[own] != sha256)]
+        # By content: that leaves out the sample itself and every copy of it.
+        own = own[self._hashes[own] != sha256]
         same = random.permutation(own)[:count]
         classes = np.array([c for c in self._of_class if c != label])
         other: list[int] = []

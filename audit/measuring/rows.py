@@ -210,7 +210,6 @@ def _intervene(
     _add(kept, _answers(class_scores(model, lone), targets), "object_only_")
     draws = [
         bank.draw(
-            row["row"],
             row["label"],
             row["sha256"],
             donor_seed(plan.seed, row["sample_id"]),

@@ -154,7 +154,6 @@ def _swap(
         return None
     label, sample_id = int(record["label"]), str(record["sample_id"])
     drawn = bank.draw(
-        batch.rows[index],
         label,
         str(record["sha256"]),
         donor_seed(plan.seed, sample_id),
