@@ -15,7 +15,7 @@ from audit.errors import AuditError, RunFolderError
 from audit.manifest import load_manifest
 from audit.report.render import render_report
 from audit.run_folder import RunFolder, write_bytes
-from flows import steps
+from flows import preparing, steps
 from flows.audit_dataset import audit_dataset
 from flows.progress import reporter
 from flows.runners import task_runner
@@ -53,7 +53,7 @@ def run_audit(
         request = run_folder_for(request, out, resume=resume)
     with request.run.locked():
         # Before Prefect: a mistake in the input ends here, with one message.
-        steps.prepare(request, resume=resume)
+        preparing.prepare(request, resume=resume)
         console.print(f"Auditing into {escape(_shown(request.run.path))}")
         with reporter.shown(console):
             state = audit_dataset.with_options(task_runner=task_runner(runner))(

@@ -24,7 +24,7 @@ from prefect.states import Completed
 from audit.manifest import load_manifest
 from audit.report.render import render_report
 from audit.run_folder import RunFolder
-from flows import steps
+from flows import preparing, steps
 from flows.progress import reporter
 from flows.session import AuditRequest, open_session
 
@@ -34,7 +34,7 @@ _OPTIONS: dict[str, Any] = {"cache_policy": NO_CACHE, "persist_result": False}
 @task(name="prepare", **_OPTIONS)
 def prepare(request: AuditRequest, resume: bool) -> int:
     """Check everything, freeze the list of samples; returns the number of shards."""
-    return steps.prepare(request, resume=resume)
+    return preparing.prepare(request, resume=resume)
 
 
 @task(name="gather-donors", **_OPTIONS)

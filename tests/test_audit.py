@@ -17,14 +17,14 @@ from audit.errors import InputError
 from audit.manifest import load_manifest
 from audit.measuring.columns import SCORE_COLUMNS
 from audit.verdicts.evidence import CLASS_COLUMNS
-from flows import steps
+from flows import preparing, steps
 from flows.session import AuditRequest
 
 
 def audit(manifest: Path, out: Path, *overrides: str, **more: Any) -> AuditRequest:
     """Every step up to the verdicts."""
     request = AuditRequest(str(manifest), str(out), overrides, device="cpu", **more)
-    shards = steps.prepare(request)
+    shards = preparing.prepare(request)
     steps.gather_donors(request)
     for shard in range(shards):
         steps.score(request, shard)
@@ -130,9 +130,9 @@ def test_a_folder_of_another_audit_is_refused(
     manifest, first = leaning
     other = AuditRequest(str(manifest), first.out, ("saliency.method=gradcam",), device="cpu")
     with pytest.raises(InputError, match="holds another audit"):
-        steps.prepare(other)
+        preparing.prepare(other)
     changed = AuditRequest(str(manifest), first.out, ("verdict.effect=0.5",), device="cpu")
-    assert steps.prepare(changed) == 3
+    assert preparing.prepare(changed) == 3
 
 
 def test_bad_files_are_rows_and_end_the_word_clear(tmp_path: Path) -> None:

@@ -1,0 +1,138 @@
+"""Before the first shard: check everything, freeze the list of samples, open the run folder."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import shutil
+from datetime import UTC, datetime
+from typing import Any
+
+import torch
+
+from audit.errors import RunFolderError
+from audit.manifest import Manifest, fingerprint
+from audit.measuring.shards import shard_count
+from audit.models import AuditedModel
+from audit.run_folder import RunFolder, write_atomically, write_bytes
+from flows.session import AuditRequest, Session, open_session, try_one_batch
+
+_VERSIONED = ("torch", "torchvision", "prefect", "pandas", "pillow", "weasyprint", "numpy")
+
+
+def prepare(request: AuditRequest, *, resume: bool = True) -> int:
+    """Check everything, freeze the list of samples and open the run; returns the shards.
+
+    Raises
+    ------
+    InputError
+        Something given is wrong, or the folder holds another audit.
+    """
+    session = open_session(request)
+    run = session.run
+    run.prepare()
+    before = run.read_run()
+    if before and not resume:
+        _clear(run)
+        before = {}
+    shard_size = session.manifest.run.shard_size
+    held = before.get("fingerprint")
+    if held and held != session.key:
+        raise RunFolderError(
+            f"{run.path}: holds another audit (its dataset, model, method or software differs). "
+            "Choose another --out, or replace it with --no-resume."
+        )
+    if before and before.get("shard_size") != shard_size:
+        # Parts of another size cannot be mixed.
+        shutil.rmtree(run.path / "scores", ignore_errors=True)
+    accuracy = _try_once(session)
+    write_bytes(run.manifest, session.manifest.source.encode())
+    _drop_mixed(run, session)
+    write_atomically(run.samples, lambda temporary: session.table.to_parquet(temporary))
+    run.update_run(**_facts(session, before, accuracy))
+    return shard_count(len(session.table), shard_size)
+
+
+_tried: dict[str, float] = {}
+"""Accuracy on the batch that was tried, by fingerprint: the command line and the flow both ask."""
+
+
+def _try_once(session: Session) -> float:
+    if session.key not in _tried:
+        _tried[session.key] = try_one_batch(session)["accuracy"]
+    return _tried[session.key]
+
+
+def _clear(run: RunFolder) -> None:
+    """Empty a run folder of what a run writes, and of nothing else."""
+    for folder in (run.path / "scores", run.donors, run.cmv, run.exhibits):
+        shutil.rmtree(folder, ignore_errors=True)
+    for path in (run.scores, run.classes, run.classes_csv, run.confusions, run.findings):
+        path.unlink(missing_ok=True)
+    for name in ("report.html", "report.pdf", "problems.csv", "samples.parquet", "run.json"):
+        (run.path / name).unlink(missing_ok=True)
+
+
+def _drop_mixed(run: RunFolder, session: Session) -> None:
+    """Remove parts beyond the end, which an older list of samples may have left."""
+    count = shard_count(len(session.table), session.manifest.run.shard_size)
+    for part in (run.path / "scores").glob("part-*.parquet"):
+        if int(part.stem.removeprefix("part-")) >= count:
+            part.unlink()
+
+
+def _facts(session: Session, before: dict[str, Any], accuracy: float) -> dict[str, Any]:
+    started = before.get("started") or now()
+    manifest, model = session.manifest, session.model
+    device = str(model.device)
+    if model.device.type == "cuda":
+        device += f" ({torch.cuda.get_device_name(model.device)})"
+    return {
+        "status": "running",
+        "name": manifest.name,
+        "run_id": before.get("run_id") or f"{started}-{session.key[:8]}",
+        "started": started,
+        "finished": None,
+        "fingerprint": session.key,
+        "shard_size": manifest.run.shard_size,
+        "device": device,
+        "seed": manifest.run.seed,
+        "precision": "float32",
+        "versions": _versions(),
+        "hashes": {"model": model.sha256, "data": "", "manifest": fingerprint(manifest.source)},
+        "timings": before.get("timings", {}),
+        "counts": before.get("counts", {}),
+        "class_names": list(session.class_names),
+        "labels": {str(index): name for index, name in session.labels.items()},
+        "foreground_source": session.source,
+        "model_name": model.name,
+        "limit": session.request.limit,
+        "probe_accuracy": accuracy,
+        "settings": _settings(manifest, model, session.source),
+    }
+
+
+def _settings(manifest: Manifest, model: AuditedModel, source: str) -> dict[str, Any]:
+    geometry = model.geometry
+    return {
+        "saliency method": manifest.saliency.method,
+        "saliency target": manifest.saliency.target,
+        "foreground source": source,
+        "donors per image": manifest.interventions.donors,
+        "fill": manifest.interventions.fill,
+        "input": f"{geometry.size} x {geometry.size} pixels, resize {geometry.resize}, "
+        f"crop {geometry.crop}, {geometry.interpolation}",
+        "mean": ", ".join(f"{v:.4g}" for v in model.mean.flatten().tolist()),
+        "std": ", ".join(f"{v:.4g}" for v in model.std.flatten().tolist()),
+    }
+
+
+def now() -> str:
+    """Tell the time in UTC, as run.json writes it."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    found["saliency-audit"] = importlib.metadata.version("saliency-audit")
+    return found | {name: importlib.metadata.version(name) for name in _VERSIONED}
