@@ -15,7 +15,7 @@ from audit.manifest import Manifest, load_manifest
 from audit.verdicts.reasons import plural
 from flows import steps, tasks
 from flows.progress import reporter
-from flows.runs import run_folder_for
+from flows.runs import point_latest, run_folder_for
 from flows.session import AuditRequest, open_session
 
 
@@ -77,6 +77,7 @@ def audit_dataset(
         except BaseException:
             steps.mark_failed(request.run)
             raise
+    point_latest(request.run.path)
     return _state(summary, request.run.path)
 
 

@@ -19,7 +19,7 @@ from flows import preparing, steps
 from flows.audit_dataset import audit_dataset
 from flows.progress import reporter
 from flows.runners import task_runner
-from flows.runs import point_latest, run_folder_for
+from flows.runs import run_folder_for
 from flows.session import AuditRequest, open_session
 
 _COLOURS = {"suspect": "bold red", "watch": "yellow", "inconclusive": "dim", "clear": "green"}
@@ -68,7 +68,6 @@ def run_audit(
             )
         if not state.is_completed():
             raise _failure(state, request.run)
-    point_latest(request.run.path)
     findings = steps.read_findings(request.run)
     show_findings(findings, request.run, console)
     summary: dict[str, Any] = findings["summary"]
