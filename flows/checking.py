@@ -10,7 +10,6 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from audit.measuring.donors import MAX_HOLE
 from audit.measuring.rows import maps_of
 from flows.session import AuditRequest, Session, open_session, try_one_batch
 
@@ -84,7 +83,6 @@ def _describe(session: Session, tried: dict[str, Any], seconds: float) -> dict[s
         "accuracy_tried": tried["accuracy"],
         "expected_seconds": round(seconds * len(table), 1),
         "donor_bank_bytes": stored if session.has_foregrounds else 0,
-        "largest_hole": MAX_HOLE,
         "warnings": warnings,
     }
 

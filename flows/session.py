@@ -177,7 +177,6 @@ def _open(request: AuditRequest) -> Session:
     )
     source = chosen_source(manifest.foreground.source, dataset.samples)
     open_foreground(source, manifest.foreground.options, manifest.folder)
-    # One thread more than cores only makes convolutions wait for each other.
     model = load_model(manifest.model, manifest.folder, device)
     indices, names = match_labels(dataset.class_names, model.class_names, count_outputs(model))
     table = samples_table(dataset.samples, [indices[s.label_name] for s in dataset.samples])
