@@ -52,6 +52,7 @@ SCORE_COLUMNS = pa.schema(
         ("swap_other_margins", _FLOATS),
         ("swap_other_own_margins", _FLOATS),
         ("swap_other_donor_labels", _INTS),
+        ("swap_other_donor_rows", _INTS),  # whose background: a row of samples.parquet
         ("swap_other_donor_probabilities", _FLOATS),  # softmax of the donor's class
         ("background_only_prediction", pa.int32()),
         ("background_only_probability", pa.float64()),

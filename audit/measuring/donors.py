@@ -51,6 +51,7 @@ class DonorBank:
         # Mapped, not read: the bank may be larger than memory.
         self.backgrounds: NDArray[np.uint8] = np.load(folder / "backgrounds.npy", mmap_mode="r")
         self.labels: NDArray[np.int64] = self.table["label"].to_numpy()
+        self.rows: NDArray[np.int64] = self.table["row"].to_numpy()
         self._hashes = self.table["sha256"].to_numpy()
         self._of_class = {
             int(label): np.flatnonzero(self.labels == label) for label in np.unique(self.labels)

@@ -244,6 +244,7 @@ def _swap(
         for j, i in enumerate(has):
             met[i].append({name: values[j].item() for name, values in answers.items()})
             met[i][-1]["donor_label"] = int(bank.labels[positions[j]])
+            met[i][-1]["donor_row"] = int(bank.rows[positions[j]])
     for row, answered in zip(rows, met, strict=True):
         row.update(_summary(answered, f"swap_{kind}_", kind == "other"))
 
@@ -273,6 +274,7 @@ def _summary(answered: list[dict[str, Any]], prefix: str, of_others: bool) -> di
             "own_margin": mean("own_margin"),
             "own_margins": every("own_margin"),
             "donor_labels": every("donor_label"),
+            "donor_rows": every("donor_row"),
             "donor_probabilities": every("donor_probability"),
         }
     return {prefix + name: value for name, value in found.items()}
