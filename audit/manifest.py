@@ -83,6 +83,7 @@ class InterventionsSection(_Closed):
     donors: int = Field(default=4, ge=1, le=32)
     fill: Literal["inpaint", "mean", "blur"] = "inpaint"
     bank: int = Field(default=32, ge=2, le=512)
+    also: tuple[Literal["noise", "shuffle"], ...] = ("noise", "shuffle")
 
 
 class CmvSection(_Closed):

@@ -121,6 +121,11 @@ class RunFolder:
         return self.path / "scores.parquet"
 
     @property
+    def follow_up(self) -> Path:
+        """One row a swap of the second look."""
+        return self.path / "follow_up.parquet"
+
+    @property
     def classes(self) -> Path:
         """One row a class."""
         return self.path / "classes.parquet"

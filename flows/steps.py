@@ -15,12 +15,14 @@ import pandas as pd
 from audit.manifest import Manifest
 from audit.measuring.collect import collect, inert
 from audit.measuring.donors import DonorBank, build_bank
+from audit.measuring.follow_up import follow_up
 from audit.measuring.shards import score_shard, shard_count
 from audit.report.exhibits import choose, draw
 from audit.run_folder import RunFolder, write_atomically, write_json
 from audit.verdicts.effects import confusions
 from audit.verdicts.evidence import CLASS_COLUMNS, find, plain, write_down
 from audit.verdicts.findings import SUSPECT
+from audit.verdicts.suspicion import choose_pairs
 from flows.cmv_files import draw_cmvs
 from flows.preparing import now
 from flows.session import AuditRequest, Session, open_session
@@ -103,6 +105,40 @@ def gather_scores(request: AuditRequest) -> dict[str, int]:
     return counts
 
 
+def look_again(request: AuditRequest, on_progress: Callable[[int], None] = lambda _: None) -> int:
+    """Measure with fresh donors the pairs of classes where the first pass leaves a doubt.
+
+    Returns
+    -------
+    int
+        Pairs looked at.
+    """
+    session = open_session(request)
+    run = session.run
+    if run.follow_up.exists() or not session.has_foregrounds:
+        return 0
+    scores = pd.read_parquet(run.scores)
+    decided = find(scores, session.manifest, session.labels, session.class_names, True)
+    pairs = choose_pairs(scores, decided)
+    bank = _open_bank(session) if len(pairs) else None
+    if bank is None:
+        return 0
+    with timed(run, "second look"), session.loader() as loader:
+        follow_up(
+            run,
+            session.table,
+            scores,
+            pairs,
+            session.model,
+            bank,
+            loader,
+            seed=session.manifest.run.seed,
+            batch_size=session.batch_size(),
+            on_progress=on_progress,
+        )
+    return len(pairs)
+
+
 def decide_classes(run: RunFolder, manifest: Manifest) -> dict[str, Any]:
     """Turn the stored scores into findings; loads no model. Returns the summary.
 
@@ -114,7 +150,8 @@ def decide_classes(run: RunFolder, manifest: Manifest) -> dict[str, Any]:
     scores = pd.read_parquet(run.scores)
     has_foregrounds = facts["foreground_source"] != "none"
     with timed(run, "verdicts"):
-        table = find(scores, manifest, labels, class_names, has_foregrounds)
+        second = pd.read_parquet(run.follow_up) if run.follow_up.exists() else None
+        table = find(scores, manifest, labels, class_names, has_foregrounds, second)
         confused = confusions(scores, class_names)
         written = write_down(
             table, scores, manifest, confused, facts["foreground_source"], facts["model_name"]

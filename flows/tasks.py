@@ -72,6 +72,13 @@ def gather_scores(request: AuditRequest) -> dict[str, int]:
     return steps.gather_scores(request)
 
 
+@task(name="look-again", **_OPTIONS)
+def look_again(request: AuditRequest) -> int:
+    """Measure with fresh donors where the first pass leaves a doubt."""
+    with reporter.step("second look"):
+        return steps.look_again(request)
+
+
 @task(name="decide", **_OPTIONS)
 def decide(request: AuditRequest) -> dict[str, Any]:
     """Give each class its verdict, with intervals and false-discovery control."""

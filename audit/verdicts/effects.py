@@ -21,6 +21,8 @@ from numpy.typing import NDArray
 
 from audit.scoring import FULL_FOREGROUND, SCORED
 from audit.verdicts.statistics import (
+    LEVEL,
+    RESAMPLES,
     Effect,
     bootstrap_mean,
     false_discovery,
@@ -38,6 +40,7 @@ EFFECTS = (
     "own_margin_gap",
     "attraction",
     "background_only",
+    "rfs",
 )
 """Columns that come with ``_low`` and ``_high``."""
 
@@ -101,6 +104,9 @@ def class_effects(
             row |= _spread(effect, bootstrap_mean(own[column], seed))
         row |= _spread("attraction", attraction.get(label, _NOTHING), with_p=True)
         row |= _spread("background_only", alone.get(label, _NOTHING), with_p=True)
+        row |= _spread("rfs", relative_foreground_sensitivity(own, seed))
+        for effect in ("mass_lift_eroded", "mass_lift_dilated"):
+            row[effect] = float(np.nanmean(held)) if len(held := own[effect].dropna()) else np.nan
         row["p_value"] = greater_than_zero(own["h"])
         row["own_margin_p"] = greater_than_zero(own["hx"])
         rows.append(row)
@@ -138,6 +144,44 @@ def _counts(own: pd.DataFrame, predicted: int, label: int) -> dict[str, Any]:
         "f1": 2 * hits / both if both and answered.any() else float("nan"),
         "mean_confidence": float(own["confidence"].mean()) if answered.any() else float("nan"),
     }
+
+
+def relative_foreground_sensitivity(own: pd.DataFrame, seed: int = 0) -> Effect:
+    """RFS of one class (Moayeri et al. 2022), -1..1, with its bootstrap interval.
+
+    With ``a_f`` the accuracy under noise on the object, ``a_b`` under the same noise on the
+    background and ``a`` their mean: ``RFS = (a_b - a_f) / (2 min(a, 1 - a))``. Positive: the
+    class depends on the object. Undefined where no answer, or every answer, survives the noise.
+
+    Parameters
+    ----------
+    own : DataFrame
+        The class's rows of ``scores.parquet``.
+    seed : int
+        Of the bootstrap.
+    """
+    met = own[own["foreground_noise_prediction"].notna()]
+    n = len(met)
+    if n == 0:
+        return _NOTHING
+    hits = [
+        (met[f"{side}_noise_prediction"] == met["label"]).to_numpy(np.float64)
+        for side in ("foreground", "background")
+    ]
+    drawn = np.random.default_rng(seed).integers(0, n, (RESAMPLES, n)) if n > 1 else None
+
+    def ratio(on_object: Any, on_background: Any) -> Any:
+        middle = (on_object + on_background) / 2
+        room = 2 * np.minimum(middle, 1 - middle)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.where(room > 0, (on_background - on_object) / room, np.nan)
+
+    value = float(ratio(hits[0].mean(), hits[1].mean()))
+    if drawn is None or value != value:
+        return Effect(value, np.nan, np.nan, n=n)
+    spread = ratio(hits[0][drawn].mean(1), hits[1][drawn].mean(1))
+    low, high = np.nanquantile(spread, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return Effect(value, min(float(low), value), max(float(high), value), n=n)
 
 
 def _attraction(scores: pd.DataFrame) -> dict[int, Effect]:

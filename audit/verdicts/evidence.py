@@ -13,8 +13,9 @@ import pandas as pd
 from audit.manifest import Manifest
 from audit.verdicts.controls import negative_control
 from audit.verdicts.effects import EFFECTS, class_effects
-from audit.verdicts.findings import INCONCLUSIVE, SUSPECT, VERDICTS, decide
+from audit.verdicts.findings import INCONCLUSIVE, SUSPECT, VERDICTS, decide, loses_to_one
 from audit.verdicts.reasons import advice, reasons, witnesses
+from audit.verdicts.victims import VICTIM_COLUMNS, victim_effects
 
 CLASS_COLUMNS = (
     "label",
@@ -30,6 +31,7 @@ CLASS_COLUMNS = (
     *(f"{name}{end}" for name in EFFECTS for end in ("", "_low", "_high")),
     "p_value",
     "q_value",
+    *VICTIM_COLUMNS[:-1],
     "verdict",
     "kind",
     "strength",
@@ -58,6 +60,7 @@ def find(
     labels: Mapping[int, str],
     class_names: Sequence[str],
     has_foregrounds: bool,
+    second: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """Decide every class.
 
@@ -73,6 +76,8 @@ def find(
         All outputs of the model.
     has_foregrounds : bool
         Whether the audit was given foregrounds.
+    second : DataFrame, optional
+        All rows of ``follow_up.parquet``; None before the second look.
 
     Returns
     -------
@@ -80,13 +85,15 @@ def find(
         One row a class: all of :data:`CLASS_COLUMNS`, and what the witnesses need.
     """
     effects = class_effects(scores, labels, manifest.run.seed)
+    looked = scores.iloc[:0] if second is None else second
+    effects = effects.join(victim_effects(scores, looked, manifest.run.seed), on="label")
     table = decide(effects, manifest.verdict, manifest.run.min_coverage, has_foregrounds)
     by_label = dict(list(scores.groupby("label")))
     nothing = scores.iloc[:0]
     own = [by_label.get(label, nothing) for label in table["label"]]
     table["attractor"] = [
-        _taker(rows, class_names) if kind == "victim" else None
-        for rows, kind in zip(own, table["kind"], strict=True)
+        _attractor(row, rows, manifest, class_names)
+        for row, rows in zip(table.to_dict("records"), own, strict=True)
     ]
     table["contrast_class"] = [_contrast(rows, class_names) for rows in own]
     table["reasons"] = [
@@ -94,6 +101,17 @@ def find(
         for row in table.to_dict("records")
     ]
     return table
+
+
+def _attractor(
+    row: dict[str, Any], rows: pd.DataFrame, manifest: Manifest, class_names: Sequence[str]
+) -> str | None:
+    """The class that takes a victim's votes."""
+    if row["kind"] != "victim":
+        return None
+    if loses_to_one(row, manifest.verdict):
+        return class_names[int(row["victim_of"])]
+    return _taker(rows, class_names)
 
 
 def _taker(rows: pd.DataFrame, class_names: Sequence[str]) -> str | None:
