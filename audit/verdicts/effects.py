@@ -30,6 +30,7 @@ from audit.verdicts.statistics import (
     rate_excess,
     robust_z,
 )
+from audit.verdicts.swaps import each_swap
 
 EFFECTS = (
     "foreground_area",
@@ -88,6 +89,7 @@ def class_effects(
     scores = swap_effects(scores)
     attraction = _attraction(scores)
     alone = _background_only(scores)
+    typical = _typical_gap(scores)
     predicted = scores["prediction"].value_counts()
     rows = []
     for label, name in sorted(class_names.items()):
@@ -104,6 +106,7 @@ def class_effects(
             row |= _spread(effect, bootstrap_mean(own[column], seed))
         row |= _spread("attraction", attraction.get(label, _NOTHING), with_p=True)
         row |= _spread("background_only", alone.get(label, _NOTHING), with_p=True)
+        row["typical_gap"], row["donor_classes"] = typical.get(label, (np.nan, 0))
         row |= _spread("rfs", relative_foreground_sensitivity(own, seed))
         for effect in ("mass_lift_eroded", "mass_lift_dilated"):
             row[effect] = float(np.nanmean(held)) if len(held := own[effect].dropna()) else np.nan
@@ -144,6 +147,15 @@ def _counts(own: pd.DataFrame, predicted: int, label: int) -> dict[str, Any]:
         "f1": 2 * hits / both if both and answered.any() else float("nan"),
         "mean_confidence": float(own["confidence"].mean()) if answered.any() else float("nan"),
     }
+
+
+def _typical_gap(scores: pd.DataFrame) -> dict[int, tuple[float, int]]:
+    """For each class: the median over donor classes of its mean loss, and how many there were."""
+    cells = each_swap(scores).groupby(["label", "donor_label"])["lost"].mean().dropna()
+    if cells.empty:
+        return {}
+    found = cells.groupby("label").agg(["median", "size"])
+    return {int(label): (float(m), int(n)) for label, m, n in found.itertuples()}
 
 
 def relative_foreground_sensitivity(own: pd.DataFrame, seed: int = 0) -> Effect:
@@ -190,13 +202,10 @@ def _attraction(scores: pd.DataFrame) -> dict[int, Effect]:
     The base rate counts the same among other-class swaps in which neither the object nor the
     background is of the class.
     """
-    met = scores[scores["swap_other_donor_labels"].map(lambda held: held is not None)]
-    if met.empty:
-        return {}
-    counts = [len(held) for held in met["swap_other_donor_labels"]]
-    objects = np.repeat(met["label"].to_numpy(dtype=np.int64), counts)
-    donors = np.concatenate([np.asarray(v, np.int64) for v in met["swap_other_donor_labels"]])
-    answers = np.concatenate([np.asarray(v, np.int64) for v in met["swap_other_predictions"]])
+    swaps = each_swap(scores)
+    objects, donors, answers = (
+        swaps[name].to_numpy(dtype=np.int64) for name in ("label", "donor_label", "prediction")
+    )
     found = {}
     for label in np.unique(donors):
         of_class = donors == label

@@ -26,7 +26,11 @@ VERDICTS = (SUSPECT, WATCH, INCONCLUSIVE, CLEAR)
 """In the order in which a reader should meet them."""
 
 OWN_MARGIN_FLOOR = 0.4
+TYPICAL_CLASSES = 3
+"""With fewer other classes a loss to all of them and a loss to one cannot be told apart."""
 VICTIM_FLOOR = 0.25
+VICTIM_FLIPS = 0.15
+"""Share of the decisions that must change as well: a lower confidence alone harms nobody."""
 EXCESS_FLOOR = 0.25
 MASS_Z = -2.0
 
@@ -99,7 +103,11 @@ def loses_anywhere(row: dict[str, Any], thresholds: VerdictSection) -> bool:
 def loses_to_one(row: dict[str, Any], thresholds: VerdictSection) -> bool:
     """Whether the background of one other class costs it enough, by the second look."""
     floor = max(VICTIM_FLOOR, thresholds.effect)
-    return bool(row["victim_q"] <= thresholds.fdr and row["victim_gap"] >= floor)
+    return bool(
+        row["victim_q"] <= thresholds.fdr
+        and row["victim_gap"] >= floor
+        and row["victim_flips"] >= VICTIM_FLIPS
+    )
 
 
 def speaks_for_itself(row: dict[str, Any], thresholds: VerdictSection) -> bool:
@@ -111,10 +119,16 @@ def speaks_for_itself(row: dict[str, Any], thresholds: VerdictSection) -> bool:
 
 
 def _kind(row: dict[str, Any], thresholds: VerdictSection) -> str:
-    """Own shortcut, or victim of another class's: they want different repairs."""
-    if row["own_margin_gap"] >= OWN_MARGIN_FLOOR or speaks_for_itself(row, thresholds):
+    """Own shortcut, or victim of another class's: they want different repairs.
+
+    Who leans on its own background loses on whatever else stands behind it: the median over the
+    donor classes is as large as the floor. A victim loses to one or few.
+    """
+    if speaks_for_itself(row, thresholds):
         return "own_shortcut"
-    return "victim"
+    if row["donor_classes"] < TYPICAL_CLASSES:
+        return "own_shortcut" if row["own_margin_gap"] >= OWN_MARGIN_FLOOR else "victim"
+    return "own_shortcut" if row["typical_gap"] >= thresholds.effect else "victim"
 
 
 def leans_by_mass(row: dict[str, Any]) -> bool:

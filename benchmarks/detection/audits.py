@@ -32,11 +32,11 @@ def run_steps(request: AuditRequest) -> pd.DataFrame:
     return pd.read_parquet(request.run.classes)
 
 
-def audit_world(folder: Path, world: dict[str, Any], side: int, size: int, quality: str) -> Path:
+def audit_world(folder: Path, world: dict[str, Any], size: int, quality: str) -> Path:
     """Audit a world once, unless that was done; returns the run folder."""
     run = folder / "runs" / f"{size}-{quality}"
     if not (run / "findings.json").exists():
-        path = manifest(folder, world["architecture"], side, size, quality)
+        path = manifest(folder, world["architecture"], size, quality)
         request = AuditRequest(str(path), str(run), device="cpu")
         run_steps(request)
         shutil.rmtree(run / "donors", ignore_errors=True)

@@ -12,12 +12,13 @@ import yaml
 from numpy.typing import NDArray
 from PIL import Image
 from safetensors.torch import save_file
+from torch import nn
 
 from audit.interventions import dilate
 from audit.run_folder import write_bytes, write_json
-from benchmarks.detection.networks import MEAN, STD, train
+from benchmarks.detection.networks import MEAN, STD, TRUNK, train
 from benchmarks.detection.pictures import paint
-from benchmarks.detection.truth import judge, measure
+from benchmarks.detection.truth import EACH, judge, measure
 from benchmarks.detection.worlds import World, make_world
 
 IMAGES = 50
@@ -39,8 +40,10 @@ def prepare(folder: Path, seed: int, architecture: str, *, clean: bool) -> dict[
     if done.exists():
         held: dict[str, Any] = json.loads(done.read_text())
         return held
-    world = make_world(seed, clean=clean)
-    network = train(world, architecture)
+    world = make_world(seed, clean=clean, side=side_of(architecture))
+    network = _trained(world, architecture)
+    # A large network pays for every picture.
+    each = EACH // 2 if architecture == TRUNK else EACH
     folder.mkdir(parents=True, exist_ok=True)
     save_file(
         {k: v.contiguous() for k, v in network.state_dict().items()}, folder / "model.safetensors"
@@ -53,11 +56,24 @@ def prepare(folder: Path, seed: int, architecture: str, *, clean: bool) -> dict[
         "clean": clean,
         "classes": [
             row | {"name": name, "cue": vars(world.cues[name]) if name in world.cues else None}
-            for name, row in zip(world.names, judge(measure(world, network)), strict=True)
+            for name, row in zip(world.names, judge(measure(world, network, each)), strict=True)
         ],
     }
     write_json(done, found)
     return found
+
+
+def side_of(architecture: str) -> int:
+    """Pixels of the pictures that a network sees."""
+    return 128 if architecture == TRUNK else 64
+
+
+def _trained(world: World, architecture: str) -> nn.Module:
+    if architecture == TRUNK:
+        from benchmarks.detection.trunk import train_head
+
+        return train_head(world)
+    return train(world, architecture)
 
 
 def write_images(world: World, folder: Path) -> None:
@@ -92,9 +108,7 @@ def _save(pixels: NDArray[np.uint8], path: Path) -> None:
     Image.fromarray(pixels).save(path)
 
 
-def manifest(
-    folder: Path, architecture: str, side: int, size: int, quality: str, **changed: Any
-) -> Path:
+def manifest(folder: Path, architecture: str, size: int, quality: str, **changed: Any) -> Path:
     """Write the manifest of one audit of the world and return its path."""
     content: dict[str, Any] = {
         "version": 1,
@@ -106,7 +120,12 @@ def manifest(
             "weights": "model.safetensors",
             "architecture": architecture,
             "classes": "classes.txt",
-            "input": {"size": side, "crop": "none", "mean": list(MEAN), "std": list(STD)},
+            "input": {
+                "size": side_of(architecture),
+                "crop": "none",
+                "mean": list(MEAN),
+                "std": list(STD),
+            },
         },
         "cmv": {"classes": "none"},
         "verdict": {"minimum_images": min(size, 20)},

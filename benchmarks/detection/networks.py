@@ -90,6 +90,20 @@ ARCHITECTURES: Mapping[str, Callable[[int], nn.Module]] = {
 }
 
 
+TRUNK = "imagenet"
+"""The architecture with a head on an ImageNet trunk; it sees larger pictures."""
+
+
+def build(architecture: str, classes: int) -> nn.Module:
+    """An untrained network, or one with an untrained head."""
+    if architecture == TRUNK:
+        # Only here, since it needs packages that nothing else needs.
+        from benchmarks.detection.trunk import imagenet
+
+        return imagenet(classes)
+    return ARCHITECTURES[architecture](classes)
+
+
 def normalised(pictures: NDArray[np.uint8]) -> Tensor:
     """uint8 (N, S, S, 3) to normalised float32 (N, 3, S, S)."""
     # Contiguous: torch 2.14 on some CPUs ends with a segmentation fault where a residual network
@@ -136,6 +150,6 @@ def train(world: World, architecture: str) -> nn.Module:
 def load(device: torch.device, *, weights: str, architecture: str) -> nn.Module:
     """Load a trained network; the loader that a world's manifest names."""
     state = load_file(weights, device=str(device))
-    network = ARCHITECTURES[architecture](CLASSES)
+    network = build(architecture, CLASSES)
     network.load_state_dict(state)
     return network.to(device)

@@ -10,6 +10,11 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from audit.manifest import VerdictSection
+from audit.verdicts.findings import VICTIM_FLIPS, VICTIM_FLOOR
+
+EFFECT = VerdictSection().effect
+
 WITNESSES: Mapping[str, tuple[str, int]] = {
     "verdict (whole rule)": ("strength_of_case", 1),
     "swap, probability gap G": ("background_gap", 1),
@@ -55,9 +60,8 @@ def read(folder: Path, size: int, quality: str) -> pd.DataFrame:
         )
     table = pd.concat(frames, ignore_index=True)
     # One number for the whole rule: the larger effect, in units of the floor that it must pass.
-    table["strength_of_case"] = np.fmax(
-        table["background_gap"] / 0.10, table["victim_gap"].fillna(0) / 0.25
-    )
+    to_one = np.fmin(table["victim_gap"] / VICTIM_FLOOR, table["victim_flips"] / VICTIM_FLIPS)
+    table["strength_of_case"] = np.fmax(table["background_gap"] / EFFECT, to_one)
     return table
 
 
@@ -128,7 +132,8 @@ def verdict_row(table: pd.DataFrame) -> dict[str, object]:
     own, victim = table["truth"] == "own", table["truth"] == "victim"
     innocent = (table["truth"] == "innocent") & ~table["clean"]
     clean = table["clean"]
-    kinds = table[flagged & (own | victim)]
+    # A victim on which something was planted as well may be both; it is not asked.
+    kinds = table[flagged & (own | (victim & (table["planted"] == "")))]
     right = np.where(kinds["truth"] == "own", "own_shortcut", "victim") == kinds["kind"]
 
     def rate(part: pd.Series, of: pd.Series) -> str:

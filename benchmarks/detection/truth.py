@@ -12,6 +12,7 @@ from benchmarks.detection.pictures import paint
 from benchmarks.detection.worlds import World
 
 EACH = 200
+"""Pictures behind each accuracy."""
 RELIANT = 0.20
 """A class that loses this much accuracy is affected."""
 INNOCENT_OWN = 0.05
@@ -19,7 +20,7 @@ INNOCENT_MOVED = 0.10
 """A class that loses no more than these is unaffected; between the two nobody is counted."""
 
 
-def measure(world: World, network: nn.Module) -> dict[str, NDArray[np.float64]]:
+def measure(world: World, network: nn.Module, each: int = EACH) -> dict[str, NDArray[np.float64]]:
     """Measure accuracies with the surroundings exchanged by the painter.
 
     Returns
@@ -33,15 +34,15 @@ def measure(world: World, network: nn.Module) -> dict[str, NDArray[np.float64]]:
     moved = np.zeros((len(names), len(names)))
     for label, name in enumerate(names):
         random = np.random.default_rng([world.seed, 2, label])
-        own[label] = _accuracy(world, network, label, name, random)
-        bare[label] = _accuracy(world, network, label, None, random)
+        own[label] = _accuracy(world, network, label, name, random, each)
+        bare[label] = _accuracy(world, network, label, None, random, each)
         for other, where in enumerate(names):
             planted = where in world.cues
             # Where nothing is planted, every class's surroundings are the same.
             moved[label, other] = (
                 own[label]
                 if other == label
-                else _accuracy(world, network, label, where, random)
+                else _accuracy(world, network, label, where, random, each)
                 if planted
                 else np.nan
             )
@@ -49,13 +50,22 @@ def measure(world: World, network: nn.Module) -> dict[str, NDArray[np.float64]]:
 
 
 def _accuracy(
-    world: World, network: nn.Module, label: int, where: str | None, random: np.random.Generator
+    world: World,
+    network: nn.Module,
+    label: int,
+    where: str | None,
+    random: np.random.Generator,
+    each: int,
 ) -> float:
-    names = [world.names[label]] * EACH
-    painted = paint(world, names, [where] * EACH, world.seed * 10 + 2, random)
+    names = [world.names[label]] * each
+    painted = paint(world, names, [where] * each, world.seed * 10 + 2, random)
     with torch.no_grad():
-        answers = network(normalised(painted.images)).argmax(1)
-    return float((answers == label).float().mean())
+        # In parts: a large network on all pictures at once needs gigabytes.
+        answers = [
+            network(normalised(painted.images[start : start + 50])).argmax(1)
+            for start in range(0, each, 50)
+        ]
+    return float((torch.cat(answers) == label).float().mean())
 
 
 def judge(truth: dict[str, NDArray[np.float64]]) -> list[dict[str, object]]:
