@@ -15,7 +15,7 @@ from audit.measuring.columns import SCORE_COLUMNS
 from audit.verdicts.controls import negative_control
 from audit.verdicts.effects import class_effects, confusions, swap_effects
 from audit.verdicts.findings import decide
-from audit.verdicts.reasons import advice, reasons, witnesses
+from audit.verdicts.reasons import advice, reasons
 from audit.verdicts.statistics import (
     bootstrap_mean,
     false_discovery,
@@ -24,6 +24,7 @@ from audit.verdicts.statistics import (
     robust_z,
     wilson,
 )
+from audit.verdicts.witnesses import witnesses
 
 NAMES = {0: "ant", 1: "bee", 2: "cat"}
 
@@ -55,6 +56,7 @@ def row(index: int, label: int, **more: Any) -> dict[str, Any]:
         "swap_other_margin": 2.0,
         "swap_other_own_margin": 2.0,
         "swap_other_predictions": [label, label],
+        "swap_other_probabilities": [0.9, 0.9],
         "swap_other_donor_labels": [other, (label + 2) % 3],
         "background_only_prediction": other,
     }
@@ -78,6 +80,7 @@ LEANS = {
     "swap_other_margin": -1.0,
     "swap_other_own_margin": 0.2,
     "swap_other_predictions": [2, 2],
+    "swap_other_probabilities": [0.3, 0.3],
 }
 
 

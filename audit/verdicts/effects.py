@@ -20,9 +20,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from audit.scoring import FULL_FOREGROUND, SCORED
+from audit.verdicts.noise import relative_foreground_sensitivity
 from audit.verdicts.statistics import (
-    LEVEL,
-    RESAMPLES,
     Effect,
     bootstrap_mean,
     false_discovery,
@@ -31,6 +30,7 @@ from audit.verdicts.statistics import (
     robust_z,
 )
 from audit.verdicts.swaps import each_swap
+from audit.verdicts.victims import victim_effects
 
 EFFECTS = (
     "foreground_area",
@@ -65,7 +65,10 @@ def _number(scores: pd.DataFrame, column: str) -> NDArray[np.float64]:
 
 
 def class_effects(
-    scores: pd.DataFrame, class_names: Mapping[int, str], seed: int = 0
+    scores: pd.DataFrame,
+    class_names: Mapping[int, str],
+    seed: int = 0,
+    second: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """Measure every class.
 
@@ -77,6 +80,8 @@ def class_effects(
         The classes to report, by label; those without images get a row of nulls.
     seed : int
         Of the bootstrap.
+    second : DataFrame, optional
+        All rows of ``follow_up.parquet``; None before the second look.
 
     Returns
     -------
@@ -84,7 +89,8 @@ def class_effects(
         One row a class in the order of the labels: counts, precision, recall, f1, the
         :data:`EFFECTS` with intervals, ``attraction_p``, ``background_only_p``, ``p_value``,
         ``q_value``, ``lift_z``, ``judged`` (images that met donors of both kinds), ``covered``
-        (images that were measured, or have no background to measure).
+        (images that were measured, or have no background to measure), and the second look's
+        :data:`~audit.verdicts.victims.VICTIM_COLUMNS`.
     """
     scores = swap_effects(scores)
     attraction = _attraction(scores)
@@ -118,7 +124,8 @@ def class_effects(
     table["attraction_q"] = false_discovery(table["attraction_p"])
     table["background_only_q"] = false_discovery(table["background_only_p"])
     table["lift_z"] = robust_z(table["mass_lift"])
-    return table
+    again = victim_effects(scores, scores.iloc[:0] if second is None else second, seed)
+    return table.join(again, on="label")
 
 
 _NOTHING = Effect(float("nan"), float("nan"), float("nan"))
@@ -156,44 +163,6 @@ def _typical_gap(scores: pd.DataFrame) -> dict[int, tuple[float, int]]:
         return {}
     found = cells.groupby("label").agg(["median", "size"])
     return {int(label): (float(m), int(n)) for label, m, n in found.itertuples()}
-
-
-def relative_foreground_sensitivity(own: pd.DataFrame, seed: int = 0) -> Effect:
-    """RFS of one class (Moayeri et al. 2022), -1..1, with its bootstrap interval.
-
-    With ``a_f`` the accuracy under noise on the object, ``a_b`` under the same noise on the
-    background and ``a`` their mean: ``RFS = (a_b - a_f) / (2 min(a, 1 - a))``. Positive: the
-    class depends on the object. Undefined where no answer, or every answer, survives the noise.
-
-    Parameters
-    ----------
-    own : DataFrame
-        The class's rows of ``scores.parquet``.
-    seed : int
-        Of the bootstrap.
-    """
-    met = own[own["foreground_noise_prediction"].notna()]
-    n = len(met)
-    if n == 0:
-        return _NOTHING
-    hits = [
-        (met[f"{side}_noise_prediction"] == met["label"]).to_numpy(np.float64)
-        for side in ("foreground", "background")
-    ]
-    drawn = np.random.default_rng(seed).integers(0, n, (RESAMPLES, n)) if n > 1 else None
-
-    def ratio(on_object: Any, on_background: Any) -> Any:
-        middle = (on_object + on_background) / 2
-        room = 2 * np.minimum(middle, 1 - middle)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return np.where(room > 0, (on_background - on_object) / room, np.nan)
-
-    value = float(ratio(hits[0].mean(), hits[1].mean()))
-    if drawn is None or value != value:
-        return Effect(value, np.nan, np.nan, n=n)
-    spread = ratio(hits[0][drawn].mean(1), hits[1][drawn].mean(1))
-    low, high = np.nanquantile(spread, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Effect(value, min(float(low), value), max(float(high), value), n=n)
 
 
 def _attraction(scores: pd.DataFrame) -> dict[int, Effect]:

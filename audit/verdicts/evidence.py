@@ -14,8 +14,9 @@ from audit.manifest import Manifest
 from audit.verdicts.controls import negative_control
 from audit.verdicts.effects import EFFECTS, class_effects
 from audit.verdicts.findings import INCONCLUSIVE, SUSPECT, VERDICTS, decide, loses_to_one
-from audit.verdicts.reasons import advice, reasons, witnesses
-from audit.verdicts.victims import VICTIM_COLUMNS, victim_effects
+from audit.verdicts.reasons import advice, reasons
+from audit.verdicts.victims import VICTIM_COLUMNS
+from audit.verdicts.witnesses import witnesses
 
 CLASS_COLUMNS = (
     "label",
@@ -87,9 +88,7 @@ def find(
     DataFrame
         One row a class: all of :data:`CLASS_COLUMNS`, and what the witnesses need.
     """
-    effects = class_effects(scores, labels, manifest.run.seed)
-    looked = scores.iloc[:0] if second is None else second
-    effects = effects.join(victim_effects(scores, looked, manifest.run.seed), on="label")
+    effects = class_effects(scores, labels, manifest.run.seed, second)
     table = decide(effects, manifest.verdict, manifest.run.min_coverage, has_foregrounds)
     by_label = dict(list(scores.groupby("label")))
     nothing = scores.iloc[:0]

@@ -27,7 +27,7 @@ def each_swap(scores: pd.DataFrame) -> pd.DataFrame:
         ``probability`` of the object's class, ``lost``: what that is less than the mean of the
         same image's same-class swaps (NaN where there were none).
     """
-    met = scores[scores["swap_other_donor_labels"].map(lambda held: held is not None)]
+    met = scores[scores["swap_other_probabilities"].map(lambda held: held is not None)]
     if met.empty:
         return pd.DataFrame(columns=["label", *_LISTS, "lost"], dtype=np.float64)
     counts = met["swap_other_donor_labels"].map(len).to_numpy()
