@@ -126,6 +126,11 @@ class RunFolder:
         return self.path / "follow_up.parquet"
 
     @property
+    def controls(self) -> Path:
+        """What the run measured of itself."""
+        return self.path / "controls.json"
+
+    @property
     def classes(self) -> Path:
         """One row a class."""
         return self.path / "classes.parquet"

@@ -70,6 +70,7 @@ def _clear(run: RunFolder) -> None:
     for path in (
         run.scores,
         run.follow_up,
+        run.controls,
         run.classes,
         run.classes_csv,
         run.confusions,

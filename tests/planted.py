@@ -95,7 +95,8 @@ def write_dataset(
 ) -> Path:
     """Write images, masks, a loader module and a manifest; returns the manifest.
 
-    A planted class and a thief stand on their own scene, an honest one on any scene of an honest class.
+    A planted class and a thief stand on their own scene, an honest one on any scene of an honest
+    class.
     """
     random = np.random.default_rng(seed)
     alone = {*planted, *robbed[1:]}

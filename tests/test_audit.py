@@ -30,6 +30,7 @@ def audit(manifest: Path, out: Path, *overrides: str, **more: Any) -> AuditReque
         steps.score(request, shard)
     steps.gather_scores(request)
     steps.look_again(request)
+    steps.check_itself(request)
     steps.decide_classes(request.run, load_manifest(manifest, overrides))
     return request
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from audit.manifest import Manifest
-from audit.verdicts.controls import negative_control
+from audit.verdicts.controls import negative_control, positive_control, untrained_control
 from audit.verdicts.effects import EFFECTS, class_effects
 from audit.verdicts.findings import INCONCLUSIVE, SUSPECT, VERDICTS, decide, loses_to_one
 from audit.verdicts.reasons import advice, reasons
@@ -147,8 +147,12 @@ def write_down(
     confused: pd.DataFrame,
     foreground_source: str,
     model_name: str,
+    checks: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Compose ``findings.json``; exhibits and CMVs are added when they are drawn."""
+    """Compose ``findings.json``; exhibits and CMVs are added when they are drawn.
+
+    `checks` is what ``controls.json`` holds, None where nothing was measured.
+    """
     complete = bool(table["complete"].all())
     return {
         "schema_version": 1,
@@ -163,7 +167,11 @@ def write_down(
         },
         "summary": _summary(table, scores, manifest, complete),
         "thresholds": manifest.verdict.model_dump(),
-        "controls": [negative_control(scores, manifest.verdict)],
+        "controls": [
+            negative_control(scores, manifest.verdict),
+            positive_control((checks or {}).get("tags", ()), manifest.verdict),
+            untrained_control((checks or {}).get("lifts", {})),
+        ],
         "limits": list(LIMITS),
         "foreground_quality": _foreground_quality(scores, foreground_source),
         "findings": [_finding(row, scores, confused, manifest) for row in _ranked(table)],
