@@ -153,3 +153,25 @@ def verdict_row(table: pd.DataFrame) -> dict[str, object]:
         "kind right": f"{int(right.sum())}/{len(kinds)}",
         "watch": rate(table["verdict"] == "watch", innocent | clean),
     }
+
+
+def method_table(folder: Path, table: pd.DataFrame) -> pd.DataFrame:
+    """A row a saliency method and target: how well low mass or low lift ranks own cues."""
+    frames = [
+        pd.read_parquet(path).assign(world=int(path.parents[2].name.removeprefix("world-")))
+        for path in sorted(folder.glob("world-*/runs/20-exact/methods.parquet"))
+    ]
+    if not frames:
+        return pd.DataFrame({"method": ["not measured"]})
+    held = table[["world", "label", "truth"]].merge(pd.concat(frames), on=["world", "label"])
+    innocent = held["truth"] == "innocent"
+    rows = []
+    for column in held.columns[3:]:
+        row: dict[str, object] = {"method": column}
+        for word, guilty in (
+            ("own", held["truth"] == "own"),
+            ("any", held["truth"].isin(("own", "victim"))),
+        ):
+            row[f"AUROC {word}"] = auroc(-held.loc[guilty, column], -held.loc[innocent, column])
+        rows.append(row)
+    return pd.DataFrame(rows)
