@@ -103,6 +103,7 @@ class VerdictSection(_Closed):
     effect: float = Field(default=0.10, ge=0, le=1)
     strong_effect: float = Field(default=0.15, ge=0, le=1)
     fdr: float = Field(default=0.05, gt=0, lt=1)
+    test: Literal["t", "sign_flip"] = "t"
 
 
 class RunSection(_Closed):

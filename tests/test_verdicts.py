@@ -23,6 +23,7 @@ from audit.verdicts.statistics import (
     greater_than_zero,
     rate_excess,
     robust_z,
+    sign_flip,
     wilson,
 )
 from audit.verdicts.witnesses import agreement, witnesses
@@ -326,3 +327,44 @@ def test_the_agreement_of_witnesses_is_counted() -> None:
     heard = [w["says"] for w in witnesses(record, VerdictSection())]
     count = heard.count("background")
     assert agreement(record, VerdictSection()).startswith(f"{count} of {len(heard)} witnesses")
+
+
+def test_sign_flip_by_hand() -> None:
+    # Of the eight orders of signs one sum is as large as 6, two are as large as 4.
+    assert sign_flip([1.0, 2.0, 3.0]) == pytest.approx(1 / 8)
+    assert sign_flip([-1.0, 2.0, 3.0]) == pytest.approx(2 / 8)
+    assert sign_flip([0.0, 0.0, 0.0]) == 1.0
+    assert math.isnan(sign_flip([1.0]))
+
+
+def test_sign_flip_agrees_with_scipy_and_never_says_zero() -> None:
+    random = np.random.default_rng(5)
+    values = random.normal(0.3, 1, 30)
+    theirs = stats.permutation_test(
+        (values,),
+        lambda held, axis: held.mean(axis),
+        permutation_type="samples",
+        n_resamples=20_000,
+        alternative="greater",
+        vectorized=True,
+        rng=np.random.default_rng(6),
+    ).pvalue
+    assert sign_flip(values) == pytest.approx(theirs, abs=0.012)
+    assert sign_flip(np.full(30, 1.0)) == pytest.approx(1 / 20_001)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.floats(-5, 5), min_size=2, max_size=10))
+def test_a_sign_flip_test_and_its_mirror_cover_every_order(values: list[float]) -> None:
+    p, mirrored = sign_flip(values), sign_flip([-v for v in values])
+    assert 0 < p <= 1
+    assert p + mirrored >= 1 - 1e-12
+
+
+def test_the_test_of_the_manifest_decides() -> None:
+    scores = table({0: LEANS}, n=5)
+    labels = dict(NAMES)
+    by_t = class_effects(scores, labels, test="t")
+    by_flips = class_effects(scores, labels, test="sign_flip")
+    assert by_t.loc[0, "p_value"] < 0.001
+    assert by_flips.loc[0, "p_value"] == pytest.approx(1 / 32)

@@ -22,10 +22,10 @@ from numpy.typing import NDArray
 from audit.scoring import FULL_FOREGROUND, SCORED
 from audit.verdicts.noise import relative_foreground_sensitivity
 from audit.verdicts.statistics import (
+    TESTS,
     Effect,
     bootstrap_mean,
     false_discovery,
-    greater_than_zero,
     rate_excess,
     robust_z,
 )
@@ -69,6 +69,7 @@ def class_effects(
     class_names: Mapping[int, str],
     seed: int = 0,
     second: pd.DataFrame | None = None,
+    test: str = "t",
 ) -> pd.DataFrame:
     """Measure every class.
 
@@ -82,6 +83,8 @@ def class_effects(
         Of the bootstrap.
     second : DataFrame, optional
         All rows of ``follow_up.parquet``; None before the second look.
+    test : str
+        Key of :data:`audit.verdicts.statistics.TESTS`.
 
     Returns
     -------
@@ -116,15 +119,15 @@ def class_effects(
         row |= _spread("rfs", relative_foreground_sensitivity(own, seed))
         for effect in ("mass_lift_eroded", "mass_lift_dilated"):
             row[effect] = float(np.nanmean(held)) if len(held := own[effect].dropna()) else np.nan
-        row["p_value"] = greater_than_zero(own["h"])
-        row["own_margin_p"] = greater_than_zero(own["hx"])
+        row["p_value"] = TESTS[test](own["h"])
         rows.append(row)
     table = pd.DataFrame(rows)
     table["q_value"] = false_discovery(table["p_value"])
     table["attraction_q"] = false_discovery(table["attraction_p"])
     table["background_only_q"] = false_discovery(table["background_only_p"])
     table["lift_z"] = robust_z(table["mass_lift"])
-    again = victim_effects(scores, scores.iloc[:0] if second is None else second, seed)
+    looked = scores.iloc[:0] if second is None else second
+    again = victim_effects(scores, looked, seed, test)
     return table.join(again, on="label")
 
 

@@ -88,7 +88,7 @@ def find(
     DataFrame
         One row a class: all of :data:`CLASS_COLUMNS`, and what the witnesses need.
     """
-    effects = class_effects(scores, labels, manifest.run.seed, second)
+    effects = class_effects(scores, labels, manifest.run.seed, second, manifest.verdict.test)
     table = decide(effects, manifest.verdict, manifest.run.min_coverage, has_foregrounds)
     by_label = dict(list(scores.groupby("label")))
     nothing = scores.iloc[:0]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from audit.verdicts.statistics import bootstrap_mean, false_discovery, greater_than_zero
+from audit.verdicts.statistics import TESTS, bootstrap_mean, false_discovery
 
 VICTIM_COLUMNS = (
     "victim_gap",
@@ -18,13 +18,15 @@ VICTIM_COLUMNS = (
 )
 
 
-def victim_effects(scores: pd.DataFrame, second: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
+def victim_effects(
+    scores: pd.DataFrame, second: pd.DataFrame, seed: int = 0, test: str = "t"
+) -> pd.DataFrame:
     """Measure for each class the loss to the one background that costs it most.
 
     For image ``i`` and donor class ``d``: ``v = p_y(same-class swaps) - mean p_y(fresh swaps on
     backgrounds of d)``. ``victim_gap`` is the mean of ``v`` over the images for the ``d`` where it
     is largest; ``victim_flips`` is how many more of the decisions are wrong there than on
-    backgrounds of the own class. The p-value is that of the paired t-test on the margins, times
+    backgrounds of the own class. The p-value is that of the paired test on the margins, times
     the number of donor classes among which ``d`` was found (Bonferroni); ``victim_q`` is it under
     Benjamini-Hochberg over the classes that got a second look.
 
@@ -36,6 +38,8 @@ def victim_effects(scores: pd.DataFrame, second: pd.DataFrame, seed: int = 0) ->
         All rows of ``follow_up.parquet``.
     seed : int
         Of the bootstrap.
+    test : str
+        Key of :data:`audit.verdicts.statistics.TESTS`.
 
     Returns
     -------
@@ -63,7 +67,7 @@ def victim_effects(scores: pd.DataFrame, second: pd.DataFrame, seed: int = 0) ->
         pairs = dict(list(own.groupby("donor_label")))
         worst = max(pairs, key=lambda donor: pairs[donor]["lost"].mean())
         effect = bootstrap_mean(pairs[worst]["lost"], seed)
-        p_value = greater_than_zero(pairs[worst]["lost_margin"])
+        p_value = TESTS[test](pairs[worst]["lost_margin"])
         found[label] = {
             "victim_gap": effect.value,
             "victim_gap_low": effect.low,
