@@ -132,6 +132,25 @@ FILLS: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
 }
 
 
+def ring_of_doubt(foreground: Tensor, doubt: float) -> Tensor:
+    """The rim of a foreground, where a loose outline holds background as well.
+
+    Parameters
+    ----------
+    foreground : bool (N, H, W)
+        As it was drawn.
+    doubt : float
+        Width of the rim, in sides of the image, 0..0.25. An object as narrow as that is all rim.
+
+    Returns
+    -------
+    bool (N, H, W)
+        Within the foreground; empty where `doubt` is less than half a pixel.
+    """
+    radius = round(doubt * foreground.shape[-1])
+    return foreground & dilate(~foreground, radius) if radius else torch.zeros_like(foreground)
+
+
 def hole_of(foreground: Tensor, ignored: Tensor) -> Tensor:
     """What is cut out of a donor: the object, widened by :func:`hole_radius`.
 

@@ -48,6 +48,8 @@ class ForegroundSection(_Open):
     """Where foregrounds come from; `source` None: from the reader's own masks or boxes, if any."""
 
     source: str | None = None
+    doubt: float = Field(default=0.0, ge=0, le=0.25)
+    """Width, in sides of the input, of the ring inside the outline that counts for neither side."""
 
 
 class InputSection(_Closed):

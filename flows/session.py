@@ -110,6 +110,7 @@ class Session:
             donors=self.manifest.interventions.donors,
             fill=self.manifest.interventions.fill,
             also=self.manifest.interventions.also,
+            doubt=self.manifest.foreground.doubt,
             seed=self.manifest.run.seed,
         )
 

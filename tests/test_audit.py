@@ -234,3 +234,38 @@ def test_memory_that_does_not_suffice_halves_the_batch(
     manifest, first = leaning
     again = audit(manifest, tmp_path / "run")
     assert again.run.scores.read_bytes() == first.run.scores.read_bytes()
+
+
+def test_a_ring_of_doubt_counts_for_neither_side_of_the_map(
+    leaning: tuple[Path, AuditRequest], tmp_path: Path
+) -> None:
+    manifest, request = leaning
+    other = audit(manifest, tmp_path / "run", "foreground.doubt=0.0625")
+    plain, doubting = (pd.read_parquet(r.run.scores) for r in (request, other))
+    assert (doubting["foreground_area"] < plain["foreground_area"]).all()
+    swaps = [c for c in SCORE_COLUMNS.names if c.startswith("swap_")]
+    pd.testing.assert_frame_equal(plain[swaps], doubting[swaps])
+
+
+def test_a_narrower_and_a_wider_outline_stand_beside_the_lift(
+    leaning: tuple[Path, AuditRequest],
+) -> None:
+    scores = pd.read_parquet(leaning[1].run.scores)
+    honest = scores[scores["label_name"].isin(["ant", "cat"])]
+    # All mass on the object: the wider the outline, the less a lift that is.
+    assert (honest["mass_lift_eroded"] < honest["mass_lift"]).all()
+    assert (honest["mass_lift_dilated"] <= honest["mass_lift"]).all()
+
+
+def test_the_further_experiments_can_be_left_out(
+    leaning: tuple[Path, AuditRequest], tmp_path: Path
+) -> None:
+    manifest, request = leaning
+    scores = pd.read_parquet(request.run.scores)
+    assert scores["foreground_noise_prediction"].notna().all()
+    assert scores["background_shuffled_margin"].notna().all()
+    bare = audit(manifest, tmp_path / "run", "interventions.also=[]")
+    without = pd.read_parquet(bare.run.scores)
+    assert without["foreground_noise_prediction"].isna().all()
+    assert pd.read_parquet(bare.run.classes)["rfs"].isna().all()
+    pd.testing.assert_series_equal(scores["swap_other_margin"], without["swap_other_margin"])

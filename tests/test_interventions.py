@@ -15,6 +15,7 @@ from audit.interventions import (
     margins,
     object_only,
     paste,
+    ring_of_doubt,
     shuffle_patches,
     with_noise,
 )
@@ -165,3 +166,14 @@ def test_what_fills_no_whole_patch_stays_in_place() -> None:
     shuffled = shuffle_patches(images, [3])
     assert torch.equal(shuffled[..., 16:, :], images[..., 16:, :])
     assert torch.equal(shuffled[..., 16:], images[..., 16:])
+
+
+def test_the_ring_of_doubt_is_the_rim_inside_the_outline() -> None:
+    mask = torch.zeros(1, 16, 16, dtype=torch.bool)
+    mask[:, 4:12, 4:12] = True
+    ring = ring_of_doubt(mask, 1 / 16)
+    core = torch.zeros_like(mask)
+    core[:, 5:11, 5:11] = True
+    assert torch.equal(ring, mask & ~core)
+    assert not ring_of_doubt(mask, 0.0).any()
+    assert torch.equal(ring_of_doubt(mask, 0.25), mask)

@@ -27,6 +27,7 @@ def test_three_keys_are_enough_and_the_rest_has_the_documented_defaults(tmp_path
         "effect": 0.1,
         "strong_effect": 0.15,
         "fdr": 0.05,
+        "test": "t",
     }
     assert manifest.run.batch_size == "auto"
     assert manifest.run.shard_size == 1024

@@ -42,6 +42,8 @@ class Measurement:
         Key of :data:`audit.interventions.FILLS`.
     also : tuple of str
         Keys of :data:`FURTHER`.
+    doubt : float
+        Width of :func:`audit.interventions.ring_of_doubt`; 0: none.
     seed : int
         Of the run.
     """
@@ -51,6 +53,7 @@ class Measurement:
     donors: int = 4
     fill: str = "inpaint"
     also: tuple[str, ...] = ()
+    doubt: float = 0.0
     seed: int = 0
 
 

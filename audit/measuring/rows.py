@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from audit.dataset.batches import Batch, sample_seed, to_float
-from audit.interventions import dilate, hole_radius
+from audit.interventions import dilate, hole_radius, ring_of_doubt
 from audit.measuring.donors import DonorBank
 from audit.measuring.experiments import Measurement, Subjects, add, answers, experiment
 from audit.models import AuditedModel
@@ -71,7 +71,9 @@ def measure_batch(
     finite = scores.isfinite().all(1).cpu()
     foreground = batch.foreground.to(model.device)
     ignored = batch.ignored.to(model.device)
-    left_out = ignored if bool(ignored.any()) else None
+    # The ring counts for neither side of the map; a swap keeps it, since it may be the object.
+    doubtful = ignored | ring_of_doubt(foreground, plan.doubt)
+    left_out = doubtful if bool(doubtful.any()) else None
     maps = maps_of(model, batch, plan)
     localisation = {
         **score_maps(maps, foreground, left_out),
