@@ -14,7 +14,7 @@ from torch import Tensor
 
 from audit.cues.between import contrast_maps
 from audit.cues.find import Crop, Search, find_cues
-from audit.dataset.batches import Batch, iterate_batches, to_float
+from audit.dataset.batches import iterate_batches, to_float
 from audit.dataset.loader import Loader
 from audit.interventions import FILLS, hole_of
 from audit.report.pictures import overlay, to_png
@@ -43,7 +43,8 @@ def _pictures_of(entry: dict[str, Any]) -> list[str]:
     crops = [crop["path"] for cluster in entry["clusters"] for crop in cluster["crops"]]
     donors = [donor["path"] for donor in entry["donors"]["shown"] if donor["path"]]
     between = entry["between"] or {}
-    return crops + donors + [between[k] for k in ("image", "towards", "away") if k in between]
+    maps = [between.get(name) for name in ("image", "towards", "away")]
+    return crops + donors + [path for path in maps if path]
 
 
 def draw_cues(
@@ -167,20 +168,16 @@ def _between(session: Session, plan: CuePlan, loader: Loader) -> dict[str, Any] 
         session.model, batch, session.measurement(), plan.label, plan.contrast
     )
     image = np.ascontiguousarray(batch.images[0].permute(1, 2, 0).numpy())
-    drawn = {
-        "image": image,
-        "towards": _overlay(image, towards[0], batch),
-        "away": _overlay(image, away[0], batch),
-    }
-    return {
-        "sample_id": batch.ids[0],
-        **{k: _write(session.run, plan, f"between-{k}", pixels) for k, pixels in drawn.items()},
-    }
-
-
-def _overlay(image: NDArray[np.uint8], saliency: Tensor, batch: Batch) -> NDArray[np.uint8]:
     mask = batch.foreground[0].numpy()
-    return overlay(image, saliency.numpy(), mask if mask.any() else None)
+    drawn = {"image": image}
+    for name, saliency in (("towards", towards[0]), ("away", away[0])):
+        # A blank map means that nothing speaks this way; it is said, not drawn.
+        if bool((saliency > 0).any()):
+            drawn[name] = overlay(image, saliency.numpy(), mask if mask.any() else None)
+    paths: dict[str, Any] = {"image": None, "towards": None, "away": None}
+    for name, pixels in drawn.items():
+        paths[name] = _write(session.run, plan, f"between-{name}", pixels)
+    return {"sample_id": batch.ids[0], **paths}
 
 
 def _pixels(image: Tensor) -> NDArray[np.uint8]:

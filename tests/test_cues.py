@@ -214,6 +214,7 @@ def test_the_busiest_part_says_what_it_leaves_out() -> None:
     matrix = whose_background(scores_table(), NAMES)
     whole = busiest(matrix)
     assert [c["label_name"] for c in whole["classes"]] == ["cat", "husky", "wolf"]
+    assert [(c["swaps"], c["lost"]) for c in whole["classes"]] == [(6, 4), (0, 0), (3, 2)]
     assert (whole["left_out"], whole["swaps"], whole["became_donor"]) == (0, 9, 3)
     part = busiest(matrix, 2)
     assert [c["label_name"] for c in part["classes"]] == ["cat", "husky"]

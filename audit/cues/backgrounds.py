@@ -102,7 +102,10 @@ def whose_background(scores: pd.DataFrame, labels: Mapping[int, str]) -> pd.Data
 
 
 def busiest(matrix: pd.DataFrame, classes: int = 12) -> dict[str, Any]:
-    """The part of the matrix that a page has room for: the classes with most turned decisions.
+    """The part of the matrix that a page has room for: the classes where most happens.
+
+    What counts is how often a class's background turned other objects into the class, and how
+    often its own objects were not answered with their label.
 
     Parameters
     ----------
@@ -114,20 +117,26 @@ def busiest(matrix: pd.DataFrame, classes: int = 12) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``classes`` (label and name, in the order of the labels), ``cells`` (rows of the matrix
-        between them), ``left_out`` (classes), ``swaps`` and ``became_donor`` (of the whole
-        matrix), ``became_donor_shown`` (of the cells).
+        ``classes`` (label, name, ``swaps`` and ``lost`` of its objects on all backgrounds; in the
+        order of the labels), ``cells`` (rows of the matrix between them), ``left_out``
+        (classes), ``swaps`` and ``became_donor`` (of the whole matrix), ``became_donor_shown``
+        (of the cells).
     """
     given = matrix.groupby("donor_label")["became_donor"].sum()
-    taken = matrix.groupby("label")["became_donor"].sum()
-    action = given.add(taken, fill_value=0).sort_index()
+    own = matrix.groupby("label")[["swaps", "lost"]].sum()
+    action = given.add(own["lost"], fill_value=0).sort_index()
     busy = action.sort_values(ascending=False, kind="stable").head(classes)
     shown = sorted(int(label) for label in busy.index)
     cells = matrix[matrix["label"].isin(shown) & matrix["donor_label"].isin(shown)]
     names = dict(zip(matrix["label"], matrix["label_name"], strict=True))
     names |= dict(zip(matrix["donor_label"], matrix["donor_name"], strict=True))
     return {
-        "classes": [{"label": label, "label_name": names[label]} for label in shown],
+        "classes": [
+            {"label": label, "label_name": names[label], **totals}
+            for label, totals in zip(
+                shown, own.reindex(shown, fill_value=0).to_dict("records"), strict=True
+            )
+        ],
         "cells": cells.to_dict("records"),
         "left_out": len(action) - len(shown),
         "swaps": int(matrix["swaps"].sum()),
