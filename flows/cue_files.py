@@ -154,7 +154,13 @@ def _donors(session: Session, plan: CuePlan, loader: Loader) -> dict[str, Any]:
         for donor in found["donors"]
     ]
     whole = _rate("became", found["became"], found["swaps"])
-    return {"swaps": found["swaps"], **whole, "tried": found["tried"], "shown": shown}
+    victim = found["victim"] and {
+        "label_name": session.class_names[found["victim"]["label"]],
+        "swaps": found["victim"]["swaps"],
+        "became": found["victim"]["became"],
+    }
+    tried = found["tried"]
+    return {"swaps": found["swaps"], **whole, "victim": victim, "tried": tried, "shown": shown}
 
 
 def _between(session: Session, plan: CuePlan, loader: Loader) -> dict[str, Any] | None:

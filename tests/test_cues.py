@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 from drawing import foreground, ignored, maps
-from planted import CLASSES, ColourCounter
+from PIL import Image
+from planted import CLASSES, OBJECTS, SCENES, ColourCounter, write_dataset
 from torch import nn
 
 from audit.cues import regions
 from audit.cues.backgrounds import busiest, foreign_swaps, turning_donors, whose_background
-from audit.cues.between import hardest
+from audit.cues.between import contrast_maps, hardest
 from audit.cues.clusters import assign, cluster, representatives
 from audit.cues.features import feature_reader
 from audit.cues.find import sampled
+from audit.dataset.batches import Batch
 from audit.geometry import Geometry
+from audit.manifest import load_manifest
+from audit.measuring.rows import Measurement
 from audit.models import AuditedModel
+from flows import preparing, steps
+from flows.session import AuditRequest
 
 MASK = """
 FFBBBB
@@ -227,6 +236,7 @@ def test_the_rates_of_donors_equal_hand_counts() -> None:
     assert found == {
         "swaps": 7,
         "became": 3,
+        "victim": {"label": 0, "swaps": 5, "became": 2},
         "tried": 2,
         "donors": [{"row": 10, "swaps": 4, "became": 3}],
     }
@@ -268,3 +278,108 @@ def test_the_contrast_is_drawn_on_the_image_with_the_lowest_margin() -> None:
     scores = scores_table()
     assert hardest(scores[scores["label"] == 0]) == 1
     assert hardest(scores[scores["label"] == 1]) is None
+
+
+def test_the_contrast_of_two_classes_lies_where_each_has_its_own_colour() -> None:
+    """Left half in the scene of bee, right half in the object of ant."""
+    model = audited(ColourCounter([1]))
+    half = torch.zeros(32, 32, dtype=torch.bool)
+    half[:, :16] = True
+    colours = torch.from_numpy(np.stack([SCENES[1], OBJECTS[0]])).to(torch.uint8)
+    image = torch.where(half, colours[0].view(3, 1, 1), colours[1].view(3, 1, 1))
+    # One step beside the exact colour, where the counter's slope is not zero.
+    image = (image.int() + 6).clamp(0, 255).to(torch.uint8)
+    empty = torch.zeros(1, 32, 32, dtype=torch.bool)
+    batch = Batch(
+        image[None], empty, empty, torch.tensor([1]), empty[:, 0, 0], (0,), ("a",), ("bee",), (), ()
+    )
+
+    def falling(model, images, targets, *, seeds):
+        """Where the score falls, and by how much, when the pixel is blackened."""
+        found = torch.zeros(1, 32, 32)
+        before = model(images)[0, targets[0]]
+        for left in (0, 16):
+            black = images.clone()
+            black[..., left : left + 16] = 0
+            found[..., left : left + 16] = (before - model(black)[0, targets[0]]).clamp_min(0)
+        return found
+
+    towards, away = contrast_maps(model, batch, Measurement(method=falling), label=1, other=0)
+    assert bool((towards[0] > 0).equal(half))
+    assert bool((away[0] > 0).equal(~half))
+
+
+@pytest.fixture(scope="module")
+def audited_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[AuditRequest, Path]:
+    """Steps of an audit in which ``bee`` and ``elk`` lean on their scenes, up to its findings."""
+    manifest = write_dataset(tmp_path_factory.mktemp("cues"), [1, 4], per_class=20)
+    (manifest.parent / "blank_method.py").write_text(
+        "import torch\n\n\ndef blank(model, images, targets, *, seeds):\n"
+        "    return torch.zeros(len(images), *images.shape[2:])\n"
+    )
+    request = AuditRequest(str(manifest), str(manifest.parent / "run"), device="cpu")
+    for shard in range(preparing.prepare(request, resume=True)):
+        steps.score(request, shard)
+    steps.gather_scores(request)
+    decide(request)
+    return request, manifest
+
+
+def decide(request: AuditRequest) -> None:
+    steps.decide_classes(request.run, load_manifest(request.manifest, request.overrides))
+
+
+def bee_of(request: AuditRequest) -> dict:
+    steps.compose(request.run)
+    findings = steps.read_findings(request.run)["findings"]
+    assert {f["label_name"] for f in findings if f["cues"]} == {"bee", "elk"}
+    return next(f["cues"] for f in findings if f["label_name"] == "bee")
+
+
+def test_the_planted_scene_is_the_cue(audited_run: tuple[AuditRequest, Path]) -> None:
+    request, _ = audited_run
+    assert steps.find_cues(request) == 2
+    cues = bee_of(request)
+    assert (cues["images"], cues["contrast_class"], cues["contrast_images"]) == (20, "elk", 20)
+    assert cues["clusters"][0]["seen"] > 10
+    assert cues["clusters"][0]["contrast"] == 0
+    for crop in cues["clusters"][0]["crops"]:
+        pixels = np.asarray(Image.open(request.run.path / crop["path"]))
+        assert np.abs(pixels.mean((0, 1)) - SCENES[1]).max() < 6
+    matrix = pd.read_parquet(request.run.whose_background)
+    on_bee = matrix[matrix["donor_name"] == "bee"]
+    assert cues["donors"]["swaps"] == on_bee["swaps"].sum()
+    assert cues["donors"]["became"] == on_bee["became_donor"].sum()
+
+
+def test_what_was_found_is_not_looked_for_again_unless_a_picture_is_gone(
+    audited_run: tuple[AuditRequest, Path],
+) -> None:
+    request, _ = audited_run
+    steps.find_cues(request)
+    crop = request.run.path / bee_of(request)["clusters"][0]["crops"][0]["path"]
+    stamp = crop.stat().st_mtime_ns
+    decide(request)
+    assert steps.find_cues(request) == 2
+    assert crop.stat().st_mtime_ns == stamp
+    crop.unlink()
+    steps.find_cues(request)
+    assert crop.exists()
+
+
+def test_blank_maps_give_no_cue_and_it_is_said(audited_run: tuple[AuditRequest, Path]) -> None:
+    request, manifest = audited_run
+    blank = AuditRequest(
+        str(manifest), request.out, ("saliency.method=blank_method:blank",), device="cpu"
+    )
+    shutil.rmtree(request.run.cues, ignore_errors=True)
+    assert steps.find_cues(blank) == 2
+    cues = bee_of(blank)
+    shutil.rmtree(request.run.cues)
+    assert cues["clusters"] == []
+    assert cues["note"] == (
+        "No cue was found. Of 20 images looked at, 20 have a blank saliency map."
+    )
+    assert (cues["between"]["towards"], cues["between"]["away"]) == (None, None)
+    # The swaps do not depend on the maps.
+    assert cues["donors"]["swaps"] > 0

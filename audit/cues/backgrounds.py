@@ -158,10 +158,11 @@ def turning_donors(swaps: pd.DataFrame, label: int) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``swaps`` and ``became`` over all backgrounds of the class, ``tried`` (backgrounds with at
-        least :data:`LEAST_SWAPS` swaps) and ``donors``: at most :data:`DONORS_SHOWN` of those
-        that turned any, each with ``row``, ``swaps``, ``became``. The highest rate comes first,
-        of equal rates the one with more swaps, then the lower row.
+        ``swaps`` and ``became`` over all backgrounds of the class; ``victim``, the class whose
+        objects became it most often, with its own ``label``, ``swaps`` and ``became``, or None;
+        ``tried`` (backgrounds with at least :data:`LEAST_SWAPS` swaps); and ``donors``: at most
+        :data:`DONORS_SHOWN` of those that turned any, each with ``row``, ``swaps``, ``became``.
+        The highest rate comes first, of equal rates the one with more swaps, then the lower row.
     """
     own = swaps[swaps["donor_label"] == label]
     counted = own[own["donor_row"] >= 0].groupby("donor_row")["became_donor"].agg(["size", "sum"])
@@ -171,9 +172,16 @@ def turning_donors(swaps: pd.DataFrame, label: int) -> dict[str, Any]:
         .sort_values(["rate", "size", "row"], ascending=[False, False, True])
         .query("sum > 0")
     )
+    by_object = own.groupby("label")["became_donor"].agg(["size", "sum"])
+    turned = by_object[by_object["sum"] > 0].sort_values("sum", ascending=False, kind="stable")
+    victims = [
+        {"label": int(label), "swaps": int(size), "became": int(became)}
+        for label, size, became in zip(turned.index, turned["size"], turned["sum"], strict=True)
+    ]
     return {
         "swaps": len(own),
         "became": int(own["became_donor"].sum()),
+        "victim": victims[0] if victims else None,
         "tried": len(listed),
         "donors": [
             {"row": int(row), "swaps": int(size), "became": int(became)}

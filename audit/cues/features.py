@@ -108,7 +108,8 @@ def _choose(model: nn.Module, image: Tensor) -> tuple[nn.Module | None, bool, st
             handle.remove()
     for call in reversed(calls):
         if _decides(call.module, classes):
-            return call.module, True, f"the input of the model's last layer ({call.name})"
+            shown = call.name.removeprefix("module.")
+            return call.module, True, f"the input of the model's last layer, {shown}"
     try:
         name, layer = find_layer(model, image, None)
     except ModelError:

@@ -61,6 +61,8 @@ class Cues:
     donors: tuple[CueDonor, ...]
     donors_tried: int
     all_donors: Rate
+    victim: str
+    of_victim: Rate
     between: Between | None
 
 

@@ -47,6 +47,7 @@ def read_cues(run_folder: Path, held: Mapping[str, Any], name: str) -> Cues | No
         return None
     contrast = clean_text(held.get("contrast_class") or "")
     donors = section(held, "donors")
+    victim = section(donors, "victim")
     return Cues(
         contrast=contrast,
         features=text(held, "features", 200),
@@ -60,6 +61,8 @@ def read_cues(run_folder: Path, held: Mapping[str, Any], name: str) -> Cues | No
         ),
         donors_tried=count(donors, "tried"),
         all_donors=_rate(donors, "became", count(donors, "swaps")),
+        victim=(clean_text(victim.get("label_name") or "") or NO_NAME) if victim else "",
+        of_victim=_rate(victim, "became", count(victim, "swaps")) if victim else Rate(0, 0),
         between=_between(run_folder, section(held, "between"), name, contrast),
     )
 
