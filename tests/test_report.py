@@ -418,4 +418,5 @@ def test_a_run_without_cues_or_matrix_still_reads(tmp_path: Path) -> None:
     change(folder, "findings.json", forget)
     text = parse(render_html(load_context(folder))).text
     assert "What is the cue?" not in text
+    assert "leans on was not looked for" in text
     assert "Whose background" not in text
