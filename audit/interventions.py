@@ -8,7 +8,7 @@ What the model loses on a background of *another* class beyond that, it owed to 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -162,6 +162,70 @@ def object_only(images: Tensor, alpha: Tensor) -> Tensor:
     """Keep the object and replace everything else by the image's mean colour."""
     average = images.mean((2, 3), keepdim=True).expand_as(images)
     return paste(images, alpha, average)
+
+
+NOISE = 0.25
+"""Standard deviation of :func:`with_noise`, in units of 0..1 pixels."""
+
+
+def with_noise(images: Tensor, where: Tensor, seeds: Sequence[int]) -> Tensor:
+    """Lay Gaussian noise over a part of each image.
+
+    Parameters
+    ----------
+    images : float (N, 3, H, W)
+        In 0..1.
+    where : float (N, 1, H, W)
+        Share of the noise that a pixel gets, 0..1.
+    seeds : sequence of N int
+        One per image, so that the same noise can be laid on object and background.
+    """
+    noise = torch.stack(
+        [
+            torch.randn(images.shape[1:], generator=torch.Generator().manual_seed(seed % 2**63))
+            for seed in seeds
+        ]
+    )
+    return (images + NOISE * where * noise.to(images)).clamp(0, 1)
+
+
+PATCHES = 8
+"""Patches along a side of :func:`shuffle_patches`."""
+
+
+def shuffle_patches(images: Tensor, seeds: Sequence[int]) -> Tensor:
+    """Cut each image into patches and lay them in another order.
+
+    Colours and textures stay what they were; the form of the surroundings is lost.
+
+    Parameters
+    ----------
+    images : float (N, 3, H, W)
+        What does not fill a whole patch at the right and lower edge stays where it is.
+    seeds : sequence of N int
+        One per image.
+    """
+    height, width = (n // PATCHES for n in images.shape[-2:])
+    if min(height, width) == 0:
+        return images
+    whole = images[..., : PATCHES * height, : PATCHES * width]
+    count, channels = images.shape[:2]
+    cut = whole.reshape(count, channels, PATCHES, height, PATCHES, width)
+    # (N, C, PATCHES, height, PATCHES, width) -> patches first.
+    pieces = cut.permute(0, 2, 4, 1, 3, 5).flatten(1, 2)
+    orders = torch.stack(
+        [
+            torch.randperm(PATCHES**2, generator=torch.Generator().manual_seed(seed % 2**63))
+            for seed in seeds
+        ]
+    ).to(images.device)
+    moved = pieces[torch.arange(len(images), device=images.device)[:, None], orders]
+    grid = moved.reshape(count, PATCHES, PATCHES, channels, height, width)
+    shuffled = images.clone()
+    shuffled[..., : PATCHES * height, : PATCHES * width] = grid.permute(0, 3, 1, 4, 2, 5).reshape(
+        whole.shape
+    )
+    return shuffled
 
 
 def margins(scores: Tensor, targets: Tensor, excluded: Tensor | None = None) -> Tensor:

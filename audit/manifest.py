@@ -83,6 +83,7 @@ class InterventionsSection(_Closed):
     donors: int = Field(default=4, ge=1, le=32)
     fill: Literal["inpaint", "mean", "blur"] = "inpaint"
     bank: int = Field(default=32, ge=2, le=512)
+    also: tuple[Literal["noise", "shuffle"], ...] = ("noise", "shuffle")
 
 
 class CmvSection(_Closed):
@@ -102,6 +103,7 @@ class VerdictSection(_Closed):
     effect: float = Field(default=0.10, ge=0, le=1)
     strong_effect: float = Field(default=0.15, ge=0, le=1)
     fdr: float = Field(default=0.05, gt=0, lt=1)
+    test: Literal["t", "sign_flip"] = "t"
 
 
 class RunSection(_Closed):

@@ -121,6 +121,16 @@ class RunFolder:
         return self.path / "scores.parquet"
 
     @property
+    def follow_up(self) -> Path:
+        """One row a swap of the second look."""
+        return self.path / "follow_up.parquet"
+
+    @property
+    def controls(self) -> Path:
+        """What the run measured of itself."""
+        return self.path / "controls.json"
+
+    @property
     def classes(self) -> Path:
         """One row a class."""
         return self.path / "classes.parquet"

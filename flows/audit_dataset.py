@@ -89,6 +89,8 @@ def _audit(request: AuditRequest, manifest: Manifest, resume: bool) -> dict[str,
     tasks.gather_donors(request)
     tasks.score_shard.map(unmapped(request), range(shards)).result()
     tasks.gather_scores(request)
+    tasks.look_again(request)
+    tasks.check_itself(request)
 
     summary = tasks.decide(request)
     tasks.draw_exhibits(request)

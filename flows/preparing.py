@@ -67,7 +67,15 @@ def _clear(run: RunFolder) -> None:
     """Empty a run folder of what a run writes, and of nothing else."""
     for folder in (run.path / "scores", run.donors, run.cmv, run.exhibits):
         shutil.rmtree(folder, ignore_errors=True)
-    for path in (run.scores, run.classes, run.classes_csv, run.confusions, run.findings):
+    for path in (
+        run.scores,
+        run.follow_up,
+        run.controls,
+        run.classes,
+        run.classes_csv,
+        run.confusions,
+        run.findings,
+    ):
         path.unlink(missing_ok=True)
     for name in ("report.html", "report.pdf", "problems.csv", "samples.parquet", "run.json"):
         (run.path / name).unlink(missing_ok=True)

@@ -109,6 +109,7 @@ class Session:
             target=saliency.target,
             donors=self.manifest.interventions.donors,
             fill=self.manifest.interventions.fill,
+            also=self.manifest.interventions.also,
             seed=self.manifest.run.seed,
         )
 

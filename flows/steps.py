@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,20 +14,26 @@ from typing import Any
 import pandas as pd
 
 from audit.cues.backgrounds import busiest, whose_background
+from audit.dataset.loader import Loader
 from audit.manifest import Manifest
 from audit.measuring.collect import collect, inert
+from audit.measuring.controls import plant_tags, untrained_lifts
 from audit.measuring.donors import DonorBank, build_bank
+from audit.measuring.follow_up import follow_up
 from audit.measuring.shards import score_shard, shard_count
 from audit.report.exhibits import choose, draw
 from audit.run_folder import RunFolder, write_atomically, write_json
 from audit.verdicts.effects import confusions
 from audit.verdicts.evidence import CLASS_COLUMNS, find, plain, write_down
 from audit.verdicts.findings import SUSPECT
+from audit.verdicts.suspicion import choose_pairs
 from flows.cmv_files import draw_cmvs
 from flows.cue_files import draw_cues, kept_cues
 from flows.cue_plans import plans
 from flows.preparing import now
 from flows.session import AuditRequest, Session, open_session
+
+_log = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -106,6 +113,73 @@ def gather_scores(request: AuditRequest) -> dict[str, int]:
     return counts
 
 
+def look_again(request: AuditRequest, on_progress: Callable[[int], None] = lambda _: None) -> int:
+    """Measure with fresh donors the pairs of classes where the first pass leaves a doubt.
+
+    Returns
+    -------
+    int
+        Pairs looked at.
+    """
+    session = open_session(request)
+    run = session.run
+    if run.follow_up.exists() or not session.has_foregrounds:
+        return 0
+    scores = pd.read_parquet(run.scores)
+    decided = find(scores, session.manifest, session.labels, session.class_names, True)
+    pairs = choose_pairs(scores, decided)
+    bank = _open_bank(session) if len(pairs) else None
+    if bank is None:
+        return 0
+    with timed(run, "second look"), session.loader() as loader:
+        follow_up(
+            run,
+            session.table,
+            scores,
+            pairs,
+            session.model,
+            bank,
+            loader,
+            seed=session.manifest.run.seed,
+            batch_size=session.batch_size(),
+            on_progress=on_progress,
+        )
+    return len(pairs)
+
+
+def check_itself(request: AuditRequest) -> bool:
+    """Measure what the controls need; returns whether it was measured now."""
+    session = open_session(request)
+    run = session.run
+    bank = None if run.controls.exists() else _open_bank(session)
+    if bank is None:
+        return False
+    scores = pd.read_parquet(run.scores)
+    with timed(run, "controls"), session.loader() as loader:
+        tags = plant_tags(
+            session.model,
+            session.table,
+            scores,
+            bank,
+            loader,
+            seed=session.manifest.run.seed,
+        )
+        lifts = _untrained_lifts(session, scores, loader)
+    write_json(run.controls, {"tags": tags, "lifts": lifts})
+    return True
+
+
+def _untrained_lifts(
+    session: Session, scores: pd.DataFrame, loader: Loader
+) -> Mapping[str, list[float]]:
+    try:
+        return untrained_lifts(session.model, session.table, scores, session.measurement(), loader)
+    except Exception:
+        # A network that cannot be copied or started anew is no reason to lose the night.
+        _log.warning("the untrained network could not be measured", exc_info=True)
+        return {}
+
+
 def decide_classes(run: RunFolder, manifest: Manifest) -> dict[str, Any]:
     """Turn the stored scores into findings; loads no model. Returns the summary.
 
@@ -117,11 +191,19 @@ def decide_classes(run: RunFolder, manifest: Manifest) -> dict[str, Any]:
     scores = pd.read_parquet(run.scores)
     has_foregrounds = facts["foreground_source"] != "none"
     with timed(run, "verdicts"):
-        table = find(scores, manifest, labels, class_names, has_foregrounds)
+        second = pd.read_parquet(run.follow_up) if run.follow_up.exists() else None
+        table = find(scores, manifest, labels, class_names, has_foregrounds, second)
         confused = confusions(scores, class_names)
         backgrounds = whose_background(scores, labels)
+        checks = json.loads(run.controls.read_text()) if run.controls.exists() else None
         written = write_down(
-            table, scores, manifest, confused, facts["foreground_source"], facts["model_name"]
+            table,
+            scores,
+            manifest,
+            confused,
+            facts["foreground_source"],
+            facts["model_name"],
+            checks,
         )
     written["whose_background"] = plain(busiest(backgrounds))
     kept = table[list(CLASS_COLUMNS)]

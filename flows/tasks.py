@@ -72,6 +72,20 @@ def gather_scores(request: AuditRequest) -> dict[str, int]:
     return steps.gather_scores(request)
 
 
+@task(name="look-again", **_OPTIONS)
+def look_again(request: AuditRequest) -> int:
+    """Measure with fresh donors where the first pass leaves a doubt."""
+    with reporter.step("second look"):
+        return steps.look_again(request)
+
+
+@task(name="check-itself", **_OPTIONS)
+def check_itself(request: AuditRequest) -> bool:
+    """Plant a tag that the audit must find; make maps of a network that learned nothing."""
+    with reporter.step("controls"):
+        return steps.check_itself(request)
+
+
 @task(name="decide", **_OPTIONS)
 def decide(request: AuditRequest) -> dict[str, Any]:
     """Give each class its verdict, with intervals and false-discovery control."""

@@ -34,9 +34,12 @@ class ColourCounter(nn.Module):
     ----------
     planted : sequence of int
         Classes that count their scene instead of their object.
+    robbed : (victim, thief) or ()
+        The thief counts its scene beside its object, and the victim's object weighs so little
+        that the thief's scene alone takes its votes; nobody else notices.
     """
 
-    def __init__(self, planted: Sequence[int] = ()) -> None:
+    def __init__(self, planted: Sequence[int] = (), robbed: Sequence[int] = ()) -> None:
         super().__init__()
         colours = np.concatenate([OBJECTS, SCENES]).astype(np.float32) / 255
         count = len(colours)
@@ -56,6 +59,10 @@ class ColourCounter(nn.Module):
                 weights[label, label] = 50.0
             else:
                 weights[label, label] = 5000.0
+        if robbed:
+            victim, thief = robbed
+            weights[victim, victim] = 1200.0
+            weights[thief, len(CLASSES) + thief] = 280.0
         self.head.weight.data = weights
 
     def forward(self, images: Tensor) -> Tensor:
@@ -79,26 +86,33 @@ def paint(random: np.random.Generator, label: int, scene: int) -> tuple[np.ndarr
 
 
 def write_dataset(
-    folder: Path, planted: Sequence[int] = (), *, per_class: int = 24, seed: int = 0
+    folder: Path,
+    planted: Sequence[int] = (),
+    robbed: Sequence[int] = (),
+    *,
+    per_class: int = 24,
+    seed: int = 0,
 ) -> Path:
     """Write images, masks, a loader module and a manifest; returns the manifest.
 
-    A planted class stands on its own scene, an honest one on any scene of an honest class.
+    A planted class and a thief stand on their own scene, an honest one on any scene of an honest
+    class.
     """
     random = np.random.default_rng(seed)
-    honest = [label for label in range(len(CLASSES)) if label not in planted]
+    alone = {*planted, *robbed[1:]}
+    honest = [label for label in range(len(CLASSES)) if label not in alone]
     for label, name in enumerate(CLASSES):
         for kind in ("images", "masks"):
             (folder / kind / name).mkdir(parents=True, exist_ok=True)
         for index in range(per_class):
-            scene = label if label in planted else int(random.choice(honest))
+            scene = label if label in alone else int(random.choice(honest))
             image, mask = paint(random, label, scene)
             Image.fromarray(image).save(folder / "images" / name / f"{index:03d}.png")
             Image.fromarray(mask).save(folder / "masks" / name / f"{index:03d}.png")
-    module = f"planted_loader_{'_'.join(map(str, planted)) or 'none'}"
+    module = f"planted_loader_{'_'.join(map(str, [*planted, 'r', *robbed]))}"
     (folder / f"{module}.py").write_text(
         "from planted import ColourCounter\n\n\n"
-        f"def load():\n    return ColourCounter({list(planted)})\n"
+        f"def load():\n    return ColourCounter({list(planted)}, {list(robbed)})\n"
     )
     manifest = folder / "data_manifest.yaml"
     manifest.write_text(

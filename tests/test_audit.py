@@ -29,6 +29,8 @@ def audit(manifest: Path, out: Path, *overrides: str, **more: Any) -> AuditReque
     for shard in range(shards):
         steps.score(request, shard)
     steps.gather_scores(request)
+    steps.look_again(request)
+    steps.check_itself(request)
     steps.decide_classes(request.run, load_manifest(manifest, overrides))
     return request
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 from drawing import foreground
+from torch import Tensor
 
 from audit.interventions import (
     FILLS,
@@ -14,6 +15,8 @@ from audit.interventions import (
     margins,
     object_only,
     paste,
+    shuffle_patches,
+    with_noise,
 )
 
 
@@ -122,3 +125,43 @@ def test_margins_by_hand() -> None:
     assert margins(scores, targets, left_out).tolist() == [2.0, -4.0, 1.0]
     two = torch.tensor([[1.0, 0.0]])
     assert margins(two, torch.tensor([0]), torch.tensor([1])).isnan().all()
+
+
+def test_noise_falls_where_it_is_told_and_is_the_same_on_both_sides() -> None:
+    images = torch.full((2, 3, 16, 16), 0.5)
+    where = torch.zeros(2, 1, 16, 16)
+    where[..., :8] = 1
+    left, right = with_noise(images, where, [1, 2]), with_noise(images, 1 - where, [1, 2])
+    assert torch.equal(left[..., 8:], images[..., 8:])
+    assert torch.equal(right[..., :8], images[..., :8])
+    everywhere = with_noise(images, torch.ones_like(where), [1, 2])
+    assert torch.equal(everywhere, torch.where(where > 0, left, right))
+    assert not torch.equal(left[0], left[1])
+
+
+def test_noise_has_the_spread_it_claims() -> None:
+    noisy = with_noise(torch.full((1, 3, 64, 64), 0.5), torch.ones(1, 1, 64, 64), [7])
+    # Clipped at two standard deviations, which takes 0.04 of the spread.
+    assert float(noisy.std()) == pytest.approx(0.25 * 0.9594, rel=0.03)
+
+
+def test_shuffling_moves_patches_and_changes_none() -> None:
+    images = torch.rand(2, 3, 32, 24, generator=torch.Generator().manual_seed(0))
+    shuffled = shuffle_patches(images, [1, 2])
+
+    def patches(image: Tensor) -> set[bytes]:
+        cut = image.unfold(1, 4, 4).unfold(2, 3, 3).permute(1, 2, 0, 3, 4).reshape(64, -1)
+        return {patch.numpy().tobytes() for patch in cut}
+
+    for before, after in zip(images, shuffled, strict=True):
+        assert patches(before) == patches(after)
+        assert not torch.equal(before, after)
+    alone = shuffle_patches(images[1:], [2])
+    assert torch.equal(alone[0], shuffled[1])
+
+
+def test_what_fills_no_whole_patch_stays_in_place() -> None:
+    images = torch.rand(1, 3, 21, 18, generator=torch.Generator().manual_seed(0))
+    shuffled = shuffle_patches(images, [3])
+    assert torch.equal(shuffled[..., 16:, :], images[..., 16:, :])
+    assert torch.equal(shuffled[..., 16:], images[..., 16:])

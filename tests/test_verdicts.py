@@ -15,15 +15,18 @@ from audit.measuring.columns import SCORE_COLUMNS
 from audit.verdicts.controls import negative_control
 from audit.verdicts.effects import class_effects, confusions, swap_effects
 from audit.verdicts.findings import decide
-from audit.verdicts.reasons import advice, reasons, witnesses
+from audit.verdicts.noise import relative_foreground_sensitivity
+from audit.verdicts.reasons import advice, reasons
 from audit.verdicts.statistics import (
     bootstrap_mean,
     false_discovery,
     greater_than_zero,
     rate_excess,
     robust_z,
+    sign_flip,
     wilson,
 )
+from audit.verdicts.witnesses import agreement, witnesses
 
 NAMES = {0: "ant", 1: "bee", 2: "cat"}
 
@@ -55,6 +58,7 @@ def row(index: int, label: int, **more: Any) -> dict[str, Any]:
         "swap_other_margin": 2.0,
         "swap_other_own_margin": 2.0,
         "swap_other_predictions": [label, label],
+        "swap_other_probabilities": [0.9, 0.9],
         "swap_other_donor_labels": [other, (label + 2) % 3],
         "background_only_prediction": other,
     }
@@ -78,6 +82,7 @@ LEANS = {
     "swap_other_margin": -1.0,
     "swap_other_own_margin": 0.2,
     "swap_other_predictions": [2, 2],
+    "swap_other_probabilities": [0.3, 0.3],
 }
 
 
@@ -261,3 +266,105 @@ def test_the_bootstrap_interval_covers_the_truth_about_as_often_as_it_says() -> 
         effect = bootstrap_mean(random.normal(0.2, 1, 40), seed=trial)
         hits += effect.low <= 0.2 <= effect.high
     assert 0.90 <= hits / 300 <= 0.98
+
+
+def noisy(on_object: list[int], on_background: list[int]) -> pd.DataFrame:
+    """Class 0 with the answers under noise on the object and on the background."""
+    return pd.DataFrame(
+        {
+            "label": 0,
+            "foreground_noise_prediction": on_object,
+            "background_noise_prediction": on_background,
+        }
+    )
+
+
+def test_relative_foreground_sensitivity_by_hand() -> None:
+    # a_f = 1/4, a_b = 3/4, mean 1/2: (3/4 - 1/4) / (2 * 1/2).
+    effect = relative_foreground_sensitivity(noisy([0, 1, 1, 1], [0, 0, 0, 1]))
+    assert effect.value == pytest.approx(0.5)
+    assert effect.low <= 0.5 <= effect.high
+    # a_f = 1, a_b = 1/2, mean 3/4: (1/2 - 1) / (2 * 1/4).
+    assert relative_foreground_sensitivity(noisy([0, 0], [0, 1])).value == pytest.approx(-1.0)
+
+
+def test_relative_foreground_sensitivity_is_undefined_where_nothing_can_change() -> None:
+    assert math.isnan(relative_foreground_sensitivity(noisy([0, 0], [0, 0])).value)
+    assert math.isnan(relative_foreground_sensitivity(noisy([1, 1], [1, 1])).value)
+    assert math.isnan(relative_foreground_sensitivity(noisy([], [])).value)
+    assert math.isnan(relative_foreground_sensitivity(noisy([0], [1])).low)
+
+
+def test_a_loss_on_every_background_is_an_own_shortcut_and_on_one_it_is_not() -> None:
+    everywhere = verdicts(table({0: LEANS | {"swap_other_own_margin": 2.0}}))
+    # Two other classes are too few to tell by the median; the own margin says victim then.
+    assert everywhere.loc["ant", "kind"] == "victim"
+    effects = class_effects(table({0: LEANS}), NAMES).set_index("label_name")
+    assert effects.loc["ant", "typical_gap"] == pytest.approx(0.6)
+    assert effects.loc["bee", "typical_gap"] == pytest.approx(0.0)
+    many = class_effects(table({0: LEANS | {"swap_other_own_margin": 2.0}}), NAMES)
+    many["donor_classes"] = 3
+    decided = decide(many, VerdictSection(), 0.95, True).set_index("label_name")
+    assert decided.loc["ant", "kind"] == "own_shortcut"
+
+
+def test_a_doubt_says_how_many_images_would_settle_it() -> None:
+    random = np.random.default_rng(1)
+    scores = table()
+    own = scores["label"] == 0
+    scores.loc[own, "swap_other_probability"] = 0.9 - random.normal(0.09, 0.2, own.sum())
+    found = verdicts(scores)
+    assert found.loc["ant", "verdict"] == "watch"
+    record = found.reset_index().to_dict("records")[0] | {"attractor": None}
+    said = " ".join(reasons(record, VerdictSection(), 0.95, True))
+    half = (record["background_gap_high"] - record["background_gap_low"]) / 2
+    needed = math.ceil(30 * (half / abs(record["background_gap"] - 0.10)) ** 2)
+    assert f"About {needed:,} images would settle it" in said
+
+
+def test_the_agreement_of_witnesses_is_counted() -> None:
+    record = verdicts(table({0: LEANS})).reset_index().to_dict("records")[0]
+    heard = [w["says"] for w in witnesses(record, VerdictSection())]
+    count = heard.count("background")
+    assert agreement(record, VerdictSection()).startswith(f"{count} of {len(heard)} witnesses")
+
+
+def test_sign_flip_by_hand() -> None:
+    # Of the eight orders of signs one sum is as large as 6, two are as large as 4.
+    assert sign_flip([1.0, 2.0, 3.0]) == pytest.approx(1 / 8)
+    assert sign_flip([-1.0, 2.0, 3.0]) == pytest.approx(2 / 8)
+    assert sign_flip([0.0, 0.0, 0.0]) == 1.0
+    assert math.isnan(sign_flip([1.0]))
+
+
+def test_sign_flip_agrees_with_scipy_and_never_says_zero() -> None:
+    random = np.random.default_rng(5)
+    values = random.normal(0.3, 1, 30)
+    theirs = stats.permutation_test(
+        (values,),
+        lambda held, axis: held.mean(axis),
+        permutation_type="samples",
+        n_resamples=20_000,
+        alternative="greater",
+        vectorized=True,
+        rng=np.random.default_rng(6),
+    ).pvalue
+    assert sign_flip(values) == pytest.approx(theirs, abs=0.012)
+    assert sign_flip(np.full(30, 1.0)) == pytest.approx(1 / 20_001)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.floats(-5, 5), min_size=2, max_size=10))
+def test_a_sign_flip_test_and_its_mirror_cover_every_order(values: list[float]) -> None:
+    p, mirrored = sign_flip(values), sign_flip([-v for v in values])
+    assert 0 < p <= 1
+    assert p + mirrored >= 1 - 1e-12
+
+
+def test_the_test_of_the_manifest_decides() -> None:
+    scores = table({0: LEANS}, n=5)
+    labels = dict(NAMES)
+    by_t = class_effects(scores, labels, test="t")
+    by_flips = class_effects(scores, labels, test="sign_flip")
+    assert by_t.loc[0, "p_value"] < 0.001
+    assert by_flips.loc[0, "p_value"] == pytest.approx(1 / 32)

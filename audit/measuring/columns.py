@@ -34,6 +34,9 @@ SCORE_COLUMNS = pa.schema(
         ("foreground_area", pa.float64()),
         ("foreground_mass", pa.float64()),
         ("mass_lift", pa.float64()),
+        # The lift with the foreground drawn narrower and wider by about 1/16 of the side.
+        ("mass_lift_eroded", pa.float64()),
+        ("mass_lift_dilated", pa.float64()),
         ("rank_accuracy", pa.float64()),
         ("pointing_hit", pa.bool_()),
         # Swaps: means over the donors, then each donor by itself.
@@ -60,6 +63,15 @@ SCORE_COLUMNS = pa.schema(
         ("object_only_prediction", pa.int32()),
         ("object_only_probability", pa.float64()),
         ("object_only_margin", pa.float64()),
+        ("foreground_noise_prediction", pa.int32()),
+        ("foreground_noise_probability", pa.float64()),
+        ("foreground_noise_margin", pa.float64()),
+        ("background_noise_prediction", pa.int32()),
+        ("background_noise_probability", pa.float64()),
+        ("background_noise_margin", pa.float64()),
+        ("background_shuffled_prediction", pa.int32()),
+        ("background_shuffled_probability", pa.float64()),
+        ("background_shuffled_margin", pa.float64()),
     ]
 )
 

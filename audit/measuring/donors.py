@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -91,6 +92,28 @@ class DonorBank:
             if not other:
                 break
         return Donors(tuple(int(i) for i in same), tuple(other))
+
+    def draw_from(
+        self, donor: int, sha256: str, seed: int, count: int, met: Sequence[int] = ()
+    ) -> tuple[int, ...]:
+        """Draw backgrounds of one class, without replacement; fewer where it has fewer.
+
+        Parameters
+        ----------
+        donor : int
+            The class that lends.
+        sha256 : str
+            Of the image that borrows; no copy of it is drawn.
+        seed : int
+            Of this sample and class alone.
+        count : int
+            Backgrounds wanted.
+        met : sequence of int
+            Rows of the list of samples whose backgrounds it has already had.
+        """
+        held = self._of_class.get(donor, np.array([], dtype=np.int64))
+        held = held[(self._hashes[held] != sha256) & ~np.isin(self.rows[held], met)]
+        return tuple(int(i) for i in np.random.default_rng(seed).permutation(held)[:count])
 
     def fetch(self, positions: list[int], device: torch.device) -> Tensor:
         """Backgrounds ``(len(positions), 3, H, W)`` float in 0..1 on `device`."""

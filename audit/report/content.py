@@ -166,6 +166,9 @@ class Thresholds:
     effect: float
     strong_effect: float
     fdr: float
+    test: str
+    victim_floor: float
+    victim_flips: float
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from audit.manifest import VerdictSection
 from audit.verdicts.statistics import false_discovery, greater_than_zero
@@ -56,3 +58,74 @@ def negative_control(scores: pd.DataFrame, thresholds: VerdictSection) -> dict[s
 def _halves(values: Any) -> tuple[float, float]:
     half = len(values) // 2
     return float(np.mean(values[:half])), float(np.mean(values[half:]))
+
+
+def positive_control(
+    held: Sequence[Mapping[str, Any]], thresholds: VerdictSection
+) -> dict[str, Any]:
+    """Whether a tag planted on some classes would have been found: sensitivity today.
+
+    Parameters
+    ----------
+    held : sequence of dict
+        From :func:`audit.measuring.controls.plant_tags`.
+    thresholds : VerdictSection
+        Of the manifest.
+    """
+    found: dict[float, tuple[int, int]] = {}
+    for gain in sorted({one["gain"] for one in held}):
+        tested = [one for one in held if one["gain"] == gain and one["g"]]
+        q_values = false_discovery([greater_than_zero(one["h"]) for one in tested])
+        gaps = np.array([float(np.mean(one["g"])) for one in tested])
+        hits = int(((q_values <= thresholds.fdr) & (gaps >= thresholds.effect)).sum())
+        found[gain] = (hits, len(tested))
+    full = found.get(FULL_GAIN)
+    return {
+        "name": "Positive control",
+        "description": (
+            "A tag in the corner, planted in memory on some classes, and a model made to need it. "
+            "The gain is what the tag is worth, in units of the class's usual lead."
+        ),
+        "expected": f"every tagged class found at gain {FULL_GAIN:g}",
+        "found": "; ".join(
+            f"gain {gain:g}: {hits} of {tested} found" for gain, (hits, tested) in found.items()
+        )
+        or "not measured",
+        "passed": full[0] == full[1] if full and full[1] else None,
+    }
+
+
+FULL_GAIN = 1.0
+
+
+def untrained_control(held: Mapping[str, Sequence[float]]) -> dict[str, Any]:
+    """Whether the maps tell more than those of a network that learned nothing.
+
+    Parameters
+    ----------
+    held : dict
+        From :func:`audit.measuring.controls.untrained_lifts`.
+    """
+    trained, blank = (np.asarray(held.get(name, ()), np.float64) for name in _SIDES)
+    differences = trained - blank
+    found, passed = "not measured", None
+    if len(differences) >= 2:
+        p_value = 0.0 if np.ptp(differences) == 0 else stats.ttest_1samp(differences, 0).pvalue
+        passed = bool(p_value <= 0.05 and np.any(differences != 0))
+        found = (
+            f"mass lift {trained.mean():.2f} against {blank.mean():.2f} untrained "
+            f"({len(differences)} images, p = {p_value:.2g})"
+        )
+    return {
+        "name": "Untrained network",
+        "description": (
+            "The same saliency method on the same network with random weights: what the form of "
+            "the network alone puts on the object."
+        ),
+        "expected": "maps that differ from an untrained network's",
+        "found": found,
+        "passed": passed,
+    }
+
+
+_SIDES = ("trained", "untrained")

@@ -20,14 +20,17 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from audit.scoring import FULL_FOREGROUND, SCORED
+from audit.verdicts.noise import relative_foreground_sensitivity
 from audit.verdicts.statistics import (
+    TESTS,
     Effect,
     bootstrap_mean,
     false_discovery,
-    greater_than_zero,
     rate_excess,
     robust_z,
 )
+from audit.verdicts.swaps import each_swap
+from audit.verdicts.victims import victim_effects
 
 EFFECTS = (
     "foreground_area",
@@ -38,6 +41,7 @@ EFFECTS = (
     "own_margin_gap",
     "attraction",
     "background_only",
+    "rfs",
 )
 """Columns that come with ``_low`` and ``_high``."""
 
@@ -61,7 +65,11 @@ def _number(scores: pd.DataFrame, column: str) -> NDArray[np.float64]:
 
 
 def class_effects(
-    scores: pd.DataFrame, class_names: Mapping[int, str], seed: int = 0
+    scores: pd.DataFrame,
+    class_names: Mapping[int, str],
+    seed: int = 0,
+    second: pd.DataFrame | None = None,
+    test: str = "t",
 ) -> pd.DataFrame:
     """Measure every class.
 
@@ -73,6 +81,10 @@ def class_effects(
         The classes to report, by label; those without images get a row of nulls.
     seed : int
         Of the bootstrap.
+    second : DataFrame, optional
+        All rows of ``follow_up.parquet``; None before the second look.
+    test : str
+        Key of :data:`audit.verdicts.statistics.TESTS`.
 
     Returns
     -------
@@ -80,11 +92,13 @@ def class_effects(
         One row a class in the order of the labels: counts, precision, recall, f1, the
         :data:`EFFECTS` with intervals, ``attraction_p``, ``background_only_p``, ``p_value``,
         ``q_value``, ``lift_z``, ``judged`` (images that met donors of both kinds), ``covered``
-        (images that were measured, or have no background to measure).
+        (images that were measured, or have no background to measure), and the second look's
+        :data:`~audit.verdicts.victims.VICTIM_COLUMNS`.
     """
     scores = swap_effects(scores)
     attraction = _attraction(scores)
     alone = _background_only(scores)
+    typical = _typical_gap(scores)
     predicted = scores["prediction"].value_counts()
     rows = []
     for label, name in sorted(class_names.items()):
@@ -101,15 +115,20 @@ def class_effects(
             row |= _spread(effect, bootstrap_mean(own[column], seed))
         row |= _spread("attraction", attraction.get(label, _NOTHING), with_p=True)
         row |= _spread("background_only", alone.get(label, _NOTHING), with_p=True)
-        row["p_value"] = greater_than_zero(own["h"])
-        row["own_margin_p"] = greater_than_zero(own["hx"])
+        row["typical_gap"], row["donor_classes"] = typical.get(label, (np.nan, 0))
+        row |= _spread("rfs", relative_foreground_sensitivity(own, seed))
+        for effect in ("mass_lift_eroded", "mass_lift_dilated"):
+            row[effect] = float(np.nanmean(held)) if len(held := own[effect].dropna()) else np.nan
+        row["p_value"] = TESTS[test](own["h"])
         rows.append(row)
     table = pd.DataFrame(rows)
     table["q_value"] = false_discovery(table["p_value"])
     table["attraction_q"] = false_discovery(table["attraction_p"])
     table["background_only_q"] = false_discovery(table["background_only_p"])
     table["lift_z"] = robust_z(table["mass_lift"])
-    return table
+    looked = scores.iloc[:0] if second is None else second
+    again = victim_effects(scores, looked, seed, test)
+    return table.join(again, on="label")
 
 
 _NOTHING = Effect(float("nan"), float("nan"), float("nan"))
@@ -140,19 +159,25 @@ def _counts(own: pd.DataFrame, predicted: int, label: int) -> dict[str, Any]:
     }
 
 
+def _typical_gap(scores: pd.DataFrame) -> dict[int, tuple[float, int]]:
+    """For each class: the median over donor classes of its mean loss, and how many there were."""
+    cells = each_swap(scores).groupby(["label", "donor_label"])["lost"].mean().dropna()
+    if cells.empty:
+        return {}
+    found = cells.groupby("label").agg(["median", "size"])
+    return {int(label): (float(m), int(n)) for label, m, n in found.itertuples()}
+
+
 def _attraction(scores: pd.DataFrame) -> dict[int, Effect]:
     """For each class: objects of other classes that become it on its backgrounds.
 
     The base rate counts the same among other-class swaps in which neither the object nor the
     background is of the class.
     """
-    met = scores[scores["swap_other_donor_labels"].map(lambda held: held is not None)]
-    if met.empty:
-        return {}
-    counts = [len(held) for held in met["swap_other_donor_labels"]]
-    objects = np.repeat(met["label"].to_numpy(dtype=np.int64), counts)
-    donors = np.concatenate([np.asarray(v, np.int64) for v in met["swap_other_donor_labels"]])
-    answers = np.concatenate([np.asarray(v, np.int64) for v in met["swap_other_predictions"]])
+    swaps = each_swap(scores)
+    objects, donors, answers = (
+        swaps[name].to_numpy(dtype=np.int64) for name in ("label", "donor_label", "prediction")
+    )
     found = {}
     for label in np.unique(donors):
         of_class = donors == label

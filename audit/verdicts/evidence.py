@@ -11,10 +11,12 @@ import numpy as np
 import pandas as pd
 
 from audit.manifest import Manifest
-from audit.verdicts.controls import negative_control
+from audit.verdicts.controls import negative_control, positive_control, untrained_control
 from audit.verdicts.effects import EFFECTS, class_effects
-from audit.verdicts.findings import INCONCLUSIVE, SUSPECT, VERDICTS, decide
-from audit.verdicts.reasons import advice, reasons, witnesses
+from audit.verdicts.findings import INCONCLUSIVE, SUSPECT, VERDICTS, decide, loses_to_one
+from audit.verdicts.reasons import advice, reasons
+from audit.verdicts.victims import VICTIM_COLUMNS
+from audit.verdicts.witnesses import witnesses
 
 CLASS_COLUMNS = (
     "label",
@@ -30,6 +32,10 @@ CLASS_COLUMNS = (
     *(f"{name}{end}" for name in EFFECTS for end in ("", "_low", "_high")),
     "p_value",
     "q_value",
+    "typical_gap",
+    "mass_lift_eroded",
+    "mass_lift_dilated",
+    *VICTIM_COLUMNS[:-1],
     "verdict",
     "kind",
     "strength",
@@ -58,6 +64,7 @@ def find(
     labels: Mapping[int, str],
     class_names: Sequence[str],
     has_foregrounds: bool,
+    second: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """Decide every class.
 
@@ -73,20 +80,22 @@ def find(
         All outputs of the model.
     has_foregrounds : bool
         Whether the audit was given foregrounds.
+    second : DataFrame, optional
+        All rows of ``follow_up.parquet``; None before the second look.
 
     Returns
     -------
     DataFrame
         One row a class: all of :data:`CLASS_COLUMNS`, and what the witnesses need.
     """
-    effects = class_effects(scores, labels, manifest.run.seed)
+    effects = class_effects(scores, labels, manifest.run.seed, second, manifest.verdict.test)
     table = decide(effects, manifest.verdict, manifest.run.min_coverage, has_foregrounds)
     by_label = dict(list(scores.groupby("label")))
     nothing = scores.iloc[:0]
     own = [by_label.get(label, nothing) for label in table["label"]]
     table["attractor"] = [
-        _taker(rows, class_names) if kind == "victim" else None
-        for rows, kind in zip(own, table["kind"], strict=True)
+        _attractor(row, rows, manifest, class_names)
+        for row, rows in zip(table.to_dict("records"), own, strict=True)
     ]
     table["contrast_class"] = [_contrast(rows, class_names) for rows in own]
     table["reasons"] = [
@@ -94,6 +103,17 @@ def find(
         for row in table.to_dict("records")
     ]
     return table
+
+
+def _attractor(
+    row: dict[str, Any], rows: pd.DataFrame, manifest: Manifest, class_names: Sequence[str]
+) -> str | None:
+    """The class that takes a victim's votes."""
+    if row["kind"] != "victim":
+        return None
+    if loses_to_one(row, manifest.verdict):
+        return class_names[int(row["victim_of"])]
+    return _taker(rows, class_names)
 
 
 def _taker(rows: pd.DataFrame, class_names: Sequence[str]) -> str | None:
@@ -127,8 +147,12 @@ def write_down(
     confused: pd.DataFrame,
     foreground_source: str,
     model_name: str,
+    checks: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Compose ``findings.json``; exhibits and CMVs are added when they are drawn."""
+    """Compose ``findings.json``; exhibits and CMVs are added when they are drawn.
+
+    `checks` is what ``controls.json`` holds, None where nothing was measured.
+    """
     complete = bool(table["complete"].all())
     return {
         "schema_version": 1,
@@ -143,7 +167,11 @@ def write_down(
         },
         "summary": _summary(table, scores, manifest, complete),
         "thresholds": manifest.verdict.model_dump(),
-        "controls": [negative_control(scores, manifest.verdict)],
+        "controls": [
+            negative_control(scores, manifest.verdict),
+            positive_control((checks or {}).get("tags", ()), manifest.verdict),
+            untrained_control((checks or {}).get("lifts", {})),
+        ],
         "limits": list(LIMITS),
         "foreground_quality": _foreground_quality(scores, foreground_source),
         "findings": [_finding(row, scores, confused, manifest) for row in _ranked(table)],

@@ -3,8 +3,9 @@
 A class is
 
 - ``suspect`` when its swap test is significant under false-discovery control **and** the effect
-  is at least the floor. Without the floor a harmless 1 % becomes "significant"; without the test
-  innocent classes are flagged at small n.
+  is at least the floor; or when the second look shows that *one* other class's background takes
+  at least :data:`VICTIM_FLOOR` of its probability, likewise significant. Without the floors a
+  harmless 1 % becomes "significant"; without the test innocent classes are flagged at small n.
 - ``clear`` when the interval of the effect stays below the floor and no other witness speaks.
 - ``inconclusive`` when there are too few images, or the foregrounds cannot carry a verdict.
 - ``watch`` otherwise: an effect of the size of the floor can neither be shown nor excluded, or
@@ -25,6 +26,11 @@ VERDICTS = (SUSPECT, WATCH, INCONCLUSIVE, CLEAR)
 """In the order in which a reader should meet them."""
 
 OWN_MARGIN_FLOOR = 0.4
+TYPICAL_CLASSES = 3
+"""With fewer other classes a loss to all of them and a loss to one cannot be told apart."""
+VICTIM_FLOOR = 0.25
+VICTIM_FLIPS = 0.15
+"""Share of the decisions that must change as well: a lower confidence alone harms nobody."""
 EXCESS_FLOOR = 0.25
 MASS_Z = -2.0
 
@@ -80,13 +86,28 @@ def _verdict(
 ) -> str:
     if row["judged"] < thresholds.minimum_images or math.isnan(row["q_value"]):
         return INCONCLUSIVE
-    if row["q_value"] <= thresholds.fdr and row["background_gap"] >= thresholds.effect:
+    if loses_anywhere(row, thresholds) or loses_to_one(row, thresholds):
         return SUSPECT
     if row["coverage"] < min_coverage:
         return INCONCLUSIVE
     if not row["background_gap_high"] < thresholds.effect or speaks_for_itself(row, thresholds):
         return WATCH
     return CLEAR if complete else INCONCLUSIVE
+
+
+def loses_anywhere(row: dict[str, Any], thresholds: VerdictSection) -> bool:
+    """Whether other classes' backgrounds, taken together, cost the class enough."""
+    return bool(row["q_value"] <= thresholds.fdr and row["background_gap"] >= thresholds.effect)
+
+
+def loses_to_one(row: dict[str, Any], thresholds: VerdictSection) -> bool:
+    """Whether the background of one other class costs it enough, by the second look."""
+    floor = max(VICTIM_FLOOR, thresholds.effect)
+    return bool(
+        row["victim_q"] <= thresholds.fdr
+        and row["victim_gap"] >= floor
+        and row["victim_flips"] >= VICTIM_FLIPS
+    )
 
 
 def speaks_for_itself(row: dict[str, Any], thresholds: VerdictSection) -> bool:
@@ -98,10 +119,16 @@ def speaks_for_itself(row: dict[str, Any], thresholds: VerdictSection) -> bool:
 
 
 def _kind(row: dict[str, Any], thresholds: VerdictSection) -> str:
-    """Own shortcut, or victim of another class's: they want different repairs."""
-    if row["own_margin_gap"] >= OWN_MARGIN_FLOOR or speaks_for_itself(row, thresholds):
+    """Own shortcut, or victim of another class's: they want different repairs.
+
+    Who leans on its own background loses on whatever else stands behind it: the median over the
+    donor classes is as large as the floor. A victim loses to one or few.
+    """
+    if speaks_for_itself(row, thresholds):
         return "own_shortcut"
-    return "victim"
+    if row["donor_classes"] < TYPICAL_CLASSES:
+        return "own_shortcut" if row["own_margin_gap"] >= OWN_MARGIN_FLOOR else "victim"
+    return "own_shortcut" if row["typical_gap"] >= thresholds.effect else "victim"
 
 
 def leans_by_mass(row: dict[str, Any]) -> bool:

@@ -11,9 +11,13 @@ from audit.verdicts.findings import (
     EXCESS_FLOOR,
     INCONCLUSIVE,
     SUSPECT,
+    VICTIM_FLIPS,
+    VICTIM_FLOOR,
     WATCH,
     leans_by_mass,
+    loses_anywhere,
 )
+from audit.verdicts.witnesses import agreement
 
 
 def percent(value: float) -> str:
@@ -74,14 +78,40 @@ def reasons(
     if verdict == WATCH and row["background_gap_high"] >= thresholds.effect:
         said.append(
             "An effect as large as the floor can neither be shown nor excluded with "
-            f"{plural(row['judged'], 'image')}."
+            f"{plural(row['judged'], 'image')}.{_images_that_would_do(row, thresholds)}"
         )
-    return said + _witness_sentences(row) + _context(row)
+    said += [agreement(row, thresholds)] if verdict == SUSPECT else []
+    return said + _witness_sentences(row) + _context(row) + _foreground_sentences(row)
+
+
+ENOUGH_IMAGES = 100_000
+"""Beyond this a number of images is no advice."""
+
+
+def _images_that_would_do(row: dict[str, Any], thresholds: VerdictSection) -> str:
+    """How many images would narrow the interval to less than its distance from the floor."""
+    half = (row["background_gap_high"] - row["background_gap_low"]) / 2
+    away = abs(row["background_gap"] - thresholds.effect)
+    if not half > 0 or away == 0:
+        return ""
+    # The width of the interval falls with the root of the number of images.
+    needed = math.ceil(row["judged"] * (half / away) ** 2)
+    if not row["judged"] < needed <= ENOUGH_IMAGES:
+        return ""
+    return f" About {needed:,} images would settle it, if the effect is what it seems."
 
 
 def _swap_sentence(row: dict[str, Any], thresholds: VerdictSection) -> str:
     gap = points(row, "background_gap")
     floor = 100 * thresholds.effect
+    if row["verdict"] == SUSPECT and not loses_anywhere(row, thresholds):
+        return (
+            f"On backgrounds of {row['attractor'] or 'one other class'} the probability of the "
+            f"right class falls by {points(row, 'victim_gap')} more than on backgrounds of its "
+            f"own class, and {percent(row['victim_flips'])} of the decisions change; the floors "
+            f"are {100 * VICTIM_FLOOR:.0f} points and {percent(VICTIM_FLIPS)}, and q = "
+            f"{row['victim_q']:.2g}. Over all other backgrounds together it loses {gap}."
+        )
     if row["verdict"] == SUSPECT:
         return (
             "On another class's background the probability of the right class falls by "
@@ -99,7 +129,7 @@ def _swap_sentence(row: dict[str, Any], thresholds: VerdictSection) -> str:
 def _kind_sentence(row: dict[str, Any]) -> str:
     if row["kind"] == "own_shortcut":
         return "The model takes this class's usual background for a sign of the class itself."
-    taker = row.get("attractor")
+    taker = row["attractor"]
     if taker:
         return (
             f"The loss goes to {taker}: on foreign backgrounds its votes are taken by that class. "
@@ -133,6 +163,18 @@ def _witness_sentences(row: dict[str, Any]) -> list[str]:
     elif row["verdict"] == SUSPECT and leans_by_mass(row):
         said.append("Its saliency maps agree: they lie unusually far off the object.")
     return said
+
+
+def _foreground_sentences(row: dict[str, Any]) -> list[str]:
+    """Whether the picture would be another one with foregrounds drawn narrower or wider."""
+    lifts = [row["mass_lift_eroded"], row["mass_lift"], row["mass_lift_dilated"]]
+    if any(math.isnan(lift) for lift in lifts) or len({lift >= 0 for lift in lifts}) == 1:
+        return []
+    return [
+        "Where its saliency lies depends on how the foreground is drawn: the mass lift is "
+        f"{lifts[0]:.2f} with a narrower, {lifts[1]:.2f} with this and {lifts[2]:.2f} with a wider "
+        "outline. The maps of this class prove nothing either way."
+    ]
 
 
 def _too_little(
@@ -184,7 +226,7 @@ def advice(row: dict[str, Any]) -> list[str]:
             "Until then do not rely on its accuracy where the usual background is absent.",
         ]
     if row["verdict"] == SUSPECT:
-        taker = row.get("attractor") or "the classes that take its votes"
+        taker = row["attractor"] or "the classes that take its votes"
         return [
             f"Look at {taker} first: train it on more varied backgrounds, then audit again.",
             "More images of this class on unusual backgrounds help as well.",
@@ -194,68 +236,3 @@ def advice(row: dict[str, Any]) -> list[str]:
     if row["verdict"] == INCONCLUSIVE:
         return ["Add labelled images with foregrounds; no verdict, good or bad, can be given yet."]
     return []
-
-
-def witnesses(row: dict[str, Any], thresholds: VerdictSection) -> list[dict[str, Any]]:
-    """What each witness says by itself: ``background``, ``object`` or ``unclear``."""
-
-    def one(
-        name: str, column: str, p_value: float, floor: float, unit: str, explanation: str
-    ) -> dict[str, Any]:
-        value, low, high = (row[f"{column}{end}"] for end in ("", "_low", "_high"))
-        says = "unclear"
-        if value >= floor and low > 0:
-            says = "background"
-        elif high < floor:
-            says = "object"
-        return {
-            "name": name,
-            "says": says,
-            "value": value,
-            "low": low,
-            "high": high,
-            "p_value": p_value,
-            "unit": unit,
-            "explanation": explanation,
-        }
-
-    found = [
-        one(
-            "Background swap",
-            "background_gap",
-            row["p_value"],
-            thresholds.effect,
-            "probability",
-            "Probability lost on another class's background, beyond a same-class swap.",
-        ),
-        one(
-            "Attraction",
-            "attraction",
-            row["attraction_p"],
-            EXCESS_FLOOR,
-            "rate",
-            "How much more often other objects become this class on its backgrounds.",
-        ),
-        one(
-            "Background only",
-            "background_only",
-            row["background_only_p"],
-            EXCESS_FLOOR,
-            "rate",
-            "How much more often the background alone is called this class.",
-        ),
-    ]
-    mass = {
-        "name": "Saliency",
-        "says": "background" if leans_by_mass(row) else "unclear",
-        "value": row["mass_lift"],
-        "low": row["mass_lift_low"],
-        "high": row["mass_lift_high"],
-        "p_value": float("nan"),
-        "unit": "log-odds",
-        "explanation": (
-            "Saliency on the object beyond its area; says background only when far below the "
-            "other classes. A picture, and the weakest witness."
-        ),
-    }
-    return [*found, mass]

@@ -1,0 +1,243 @@
+"""What the run measures of itself: a planted tag that it must find, and maps of no training.
+
+Both are measured here and judged in :mod:`audit.verdicts.controls`.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from audit.dataset.batches import Batch, iterate_batches, sample_seed, to_float
+from audit.dataset.loader import Loader
+from audit.interventions import feather, margins, paste
+from audit.measuring.donors import DonorBank
+from audit.measuring.rows import Measurement, maps_of
+from audit.models import AuditedModel
+from audit.saliency import class_scores
+from audit.scoring import foreground_area, foreground_mass, mass_lift
+
+CLASSES = 5
+"""Classes that get a planted tag, one after the other."""
+IMAGES = 20
+"""Images of each of them."""
+DONORS = 2
+"""Backgrounds of each kind an image."""
+GAINS = (0.5, 1.0, 2.0)
+"""What the tag is worth, in units of the class's median margin."""
+UNTRAINED_IMAGES = 64
+PIECE = 16
+"""Images whose maps are made at a time."""
+
+
+def tag_of(side: int) -> Tensor:
+    """The tag ``(3, T, T)`` in 0..1: magenta and green stripes, an eighth of the side wide."""
+    width = max(3, side // 8)
+    tag = torch.tensor([1.0, 0.0, 1.0]).view(3, 1, 1).repeat(1, width, width)
+    tag[:, 1::2] = 1 - tag[:, 1::2]
+    return tag
+
+
+def with_tag(images: Tensor, tag: Tensor) -> Tensor:
+    """The images ``(N, 3, H, W)`` with the tag in their upper left corner."""
+    tagged = images.clone()
+    tagged[..., : tag.shape[1], : tag.shape[2]] = tag.to(images)
+    return tagged
+
+
+def presence(images: Tensor, tag: Tensor) -> Tensor:
+    """How much of the tag is seen in the corner of each image, ``(N,)`` in 0..1."""
+    corner = images[..., : tag.shape[1], : tag.shape[2]]
+    return ((corner - tag.to(images)).abs().amax(1) < 0.1).float().mean((1, 2))
+
+
+def probed(scores: Tensor, label: int, seen: Tensor, worth: float) -> Tensor:
+    """Class scores of a model that also reads the tag: without it the class loses `worth`.
+
+    Parameters
+    ----------
+    scores : float (N, K)
+        Of the audited model.
+    label : int
+        The class that needs the tag.
+    seen : float (N,)
+        From :func:`presence`.
+    worth : float
+        In units of class scores.
+    """
+    lowered = scores.clone()
+    lowered[:, label] -= worth * (1 - seen)
+    return lowered
+
+
+def plant_tags(
+    model: AuditedModel,
+    table: pd.DataFrame,
+    scores: pd.DataFrame,
+    bank: DonorBank,
+    loader: Loader,
+    *,
+    seed: int,
+) -> list[dict[str, Any]]:
+    """Plant a tag on some classes in memory and swap their backgrounds.
+
+    Parameters
+    ----------
+    model : AuditedModel
+        Audited as it is; the probe that reads the tag stands behind it.
+    table : DataFrame
+        The list of samples.
+    scores : DataFrame
+        All rows of ``scores.parquet``.
+    bank, loader, seed
+        Of the run.
+
+    Returns
+    -------
+    list of dict
+        For each class and gain: ``label``, ``gain``, and for each image the losses ``g``
+        (probability) and ``h`` (margin) beyond a same-class swap.
+    """
+    able = scores[scores["swap_same_margin"].notna() & scores["swap_other_margin"].notna()]
+    found = []
+    for label, worth in _worthy(able, seed).items():
+        own = table[table["sample_id"].isin(_some(able[able["label"] == label], IMAGES, seed))]
+        answers = [_swapped(model, batch, bank, label, seed) for batch in _batches(own, loader)]
+        for gain in GAINS:
+            g, h = [], []
+            for image in (image for held in answers for image in held):
+                same, other = (_answer(*image[kind], label, gain * worth) for kind in _KINDS)
+                g.append(same[0] - other[0])
+                h.append(same[1] - other[1])
+            found.append({"label": label, "gain": gain, "g": g, "h": h})
+    return found
+
+
+_KINDS = ("same", "other")
+
+
+def _worthy(able: pd.DataFrame, seed: int) -> dict[int, float]:
+    """A seeded choice of recognised classes with enough images, and their median margins."""
+    groups = able.groupby("label")["margin"]
+    medians = groups.median()[(groups.size() >= 5) & (groups.median() > 0)]
+    order = sorted(medians.index, key=lambda label: sample_seed(seed, str(label), "tag"))
+    return {int(label): float(medians[label]) for label in order[:CLASSES]}
+
+
+def _some(rows: pd.DataFrame, count: int, seed: int) -> set[str]:
+    order = sorted(rows["sample_id"], key=lambda one: sample_seed(seed, one, "control"))
+    return set(order[:count])
+
+
+def _batches(table: pd.DataFrame, loader: Loader) -> list[Batch]:
+    # At most IMAGES samples: one batch, held while it is asked several times.
+    return list(iterate_batches(table, loader, max(1, len(table)))) if len(table) else []
+
+
+def _swapped(
+    model: AuditedModel, batch: Batch, bank: DonorBank, label: int, seed: int
+) -> list[dict[str, tuple[Tensor, Tensor]]]:
+    """For each image and kind of donor: class scores ``(n, K)`` and how much tag was seen."""
+    if not len(batch):
+        return []
+    tag = tag_of(batch.images.shape[-1])
+    images = with_tag(to_float(batch.images.to(model.device)), tag)
+    alpha = feather(batch.foreground.to(model.device))
+    found = []
+    for index in range(len(batch)):
+        draw = bank.draw(
+            label,
+            batch.loaded[index].sha256,
+            sample_seed(seed, batch.ids[index], "tag donors"),
+            DONORS,
+        )
+        answered = {}
+        for kind, positions in zip(_KINDS, (draw.same, draw.other), strict=True):
+            if not positions:
+                break
+            grounds = bank.fetch(list(positions), model.device)
+            grounds = with_tag(grounds, tag) if kind == "same" else grounds
+            held = [index] * len(positions)
+            swapped = paste(images[held], alpha[held], grounds)
+            answered[kind] = (class_scores(model, swapped).double(), presence(swapped, tag))
+        if len(answered) == len(_KINDS):
+            found.append(answered)
+    return found
+
+
+def _answer(scores: Tensor, seen: Tensor, label: int, worth: float) -> tuple[float, float]:
+    """Mean probability and margin of the tagged class over some swaps."""
+    lowered = probed(scores, label, seen.to(scores), worth)
+    targets = torch.full((len(scores),), label, device=scores.device)
+    return (
+        float(lowered.softmax(1)[:, label].mean()),
+        float(margins(lowered, targets).mean()),
+    )
+
+
+def untrained(model: AuditedModel, seed: int) -> AuditedModel:
+    """A copy of the model with random weights: what its form alone makes of an image.
+
+    (Adebayo et al. 2018, "Sanity checks for saliency maps".)
+    """
+    blank = copy.deepcopy(model)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed % 2**63)
+        reset = set()
+        for module in blank.module.modules():
+            restart = getattr(module, "reset_parameters", None)
+            if callable(restart):
+                restart()
+                reset |= {id(own) for own in module.parameters(recurse=False)}
+        for own in blank.module.parameters():
+            if id(own) not in reset:
+                _scramble(own)
+    return blank
+
+
+def _scramble(own: nn.Parameter) -> None:
+    """Keep mean and spread, lose what was learned."""
+    with torch.no_grad():
+        order = torch.randperm(own.numel()).to(own.device)
+        own.copy_(own.flatten()[order].view_as(own))
+
+
+def untrained_lifts(
+    model: AuditedModel,
+    table: pd.DataFrame,
+    scores: pd.DataFrame,
+    plan: Measurement,
+    loader: Loader,
+) -> Mapping[str, list[float]]:
+    """Mass lifts of some images under the model and under an untrained one of the same form.
+
+    Returns
+    -------
+    dict
+        ``trained`` and ``untrained``, as long as each other; images where either map is blank
+        are left out.
+    """
+    able = scores[scores["mass_lift"].notna()]
+    few = table[table["sample_id"].isin(_some(able, UNTRAINED_IMAGES, plan.seed))]
+    blank = untrained(model, plan.seed)
+    trained = dict(zip(able["sample_id"], able["mass_lift"], strict=True))
+    found: dict[str, list[float]] = {"trained": [], "untrained": []}
+    for batch in iterate_batches(few, loader, PIECE) if len(few) else ():
+        if not len(batch):
+            continue
+        maps = maps_of(blank, batch, plan)
+        foreground = batch.foreground.to(maps.device)
+        ignored = batch.ignored.to(maps.device)
+        lifts = mass_lift(
+            foreground_mass(maps, foreground, ignored), foreground_area(foreground, ignored)
+        )
+        for sample_id, lift in zip(batch.ids, lifts.tolist(), strict=True):
+            if lift == lift and abs(lift) != float("inf"):
+                found["trained"].append(trained[sample_id])
+                found["untrained"].append(lift)
+    return found

@@ -1,0 +1,154 @@
+"""The second look: objects of one class on fresh backgrounds of one other class.
+
+The pairs come from :func:`audit.verdicts.suspicion.choose_pairs`; the swaps made here are new
+ones, and only they are tested.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+
+from audit.dataset.batches import Batch, iterate_batches, sample_seed, to_float
+from audit.dataset.loader import Loader
+from audit.interventions import feather, margins, paste
+from audit.measuring.columns import write_table
+from audit.measuring.donors import DonorBank
+from audit.models import AuditedModel
+from audit.run_folder import RunFolder
+from audit.saliency import class_scores
+
+FOLLOW_UP_COLUMNS = pa.schema(
+    [
+        ("sample_id", pa.string()),
+        ("label", pa.int32()),
+        ("donor_label", pa.int32()),
+        ("donor_row", pa.int32()),  # whose background: a row of samples.parquet
+        ("prediction", pa.int32()),
+        ("probability", pa.float64()),  # softmax of the label
+        ("margin", pa.float64()),
+    ]
+)
+IMAGES = 100
+"""Images of a class, at most, that are looked at again."""
+DONORS = 2
+"""Fresh donors of each pair an image."""
+
+
+def follow_up(
+    run: RunFolder,
+    table: pd.DataFrame,
+    scores: pd.DataFrame,
+    pairs: pd.DataFrame,
+    model: AuditedModel,
+    bank: DonorBank,
+    loader: Loader,
+    *,
+    seed: int,
+    batch_size: int,
+    on_progress: Callable[[int], None] = lambda _: None,
+) -> int:
+    """Measure the pairs and write ``follow_up.parquet``.
+
+    Parameters
+    ----------
+    run : RunFolder
+        Where the file goes; whole or not at all.
+    table : DataFrame
+        The list of samples.
+    scores : DataFrame
+        All rows of ``scores.parquet``, in the order of `table`.
+    pairs : DataFrame
+        ``label`` and ``donor_label``.
+    model, bank, loader
+        As for the first pass.
+    seed : int
+        Of the run.
+    batch_size : int
+        Images at a time.
+    on_progress : callable
+        Called with the number of images done.
+
+    Returns
+    -------
+    int
+        Swaps made.
+    """
+    wanted = {int(label): list(held) for label, held in pairs.groupby("label")["donor_label"]}
+    rows: list[dict[str, Any]] = []
+    chosen = _chosen(table, scores, wanted, seed)
+    first = scores[scores["sample_id"].isin(set(chosen["sample_id"]))]
+    met = dict(zip(first["sample_id"], first["swap_other_donor_rows"], strict=True))
+    for batch in iterate_batches(chosen, loader, batch_size) if len(chosen) else ():
+        rows += _measure(model, batch, wanted, bank, met, seed)
+        on_progress(len(batch) + len(batch.unreadable))
+    columns = {f.name: [row[f.name] for row in rows] for f in FOLLOW_UP_COLUMNS}
+    write_table(run.follow_up, pa.table(columns, schema=FOLLOW_UP_COLUMNS))
+    return len(rows)
+
+
+def _chosen(
+    table: pd.DataFrame, scores: pd.DataFrame, wanted: dict[int, list[int]], seed: int
+) -> pd.DataFrame:
+    """The samples that are swapped again: those with swaps of both kinds, a seeded choice."""
+    swapped = scores["swap_same_probability"].notna() & scores["swap_other_probability"].notna()
+    able = set(scores.loc[swapped, "sample_id"])
+    kept = table[table["label"].isin(list(wanted)) & table["sample_id"].isin(able)]
+    keys = [sample_seed(seed, sample_id, "follow-up") for sample_id in kept["sample_id"]]
+    shuffled = kept.assign(_key=keys).sort_values("_key")
+    return shuffled.groupby("label").head(IMAGES).drop(columns="_key").sort_index()
+
+
+def _measure(
+    model: AuditedModel,
+    batch: Batch,
+    wanted: dict[int, list[int]],
+    bank: DonorBank,
+    met: dict[str, Any],
+    seed: int,
+) -> Iterator[dict[str, Any]]:
+    if not len(batch):
+        return
+    images = to_float(batch.images.to(model.device))
+    alpha = feather(batch.foreground.to(model.device))
+    targets = batch.targets.to(model.device)
+    turns = [
+        (index, position)
+        for index in range(len(batch))
+        for donor in wanted[int(batch.targets[index])]
+        for position in bank.draw_from(
+            donor,
+            batch.loaded[index].sha256,
+            sample_seed(seed, batch.ids[index], f"follow-up {donor}"),
+            DONORS,
+            met[batch.ids[index]],
+        )
+    ]
+    # As many at once as the batch is large, so that memory stays what it was.
+    for start in range(0, len(turns), len(batch)):
+        part = turns[start : start + len(batch)]
+        held, positions = [i for i, _ in part], [p for _, p in part]
+        pasted = paste(images[held], alpha[held], bank.fetch(positions, model.device))
+        scores = class_scores(model, pasted).double()
+        probabilities = scores.softmax(1).gather(1, targets[held][:, None]).squeeze(1)
+        answers = zip(
+            held,
+            positions,
+            scores.argmax(1).tolist(),
+            probabilities.tolist(),
+            margins(scores, targets[held]).tolist(),
+            strict=True,
+        )
+        for index, position, prediction, probability, margin in answers:
+            yield {
+                "sample_id": batch.ids[index],
+                "label": int(batch.targets[index]),
+                "donor_label": int(bank.labels[position]),
+                "donor_row": int(bank.rows[position]),
+                "prediction": prediction,
+                "probability": probability,
+                "margin": None if margin != margin else margin,
+            }

@@ -1,0 +1,1 @@
+"""Planted shortcuts whose truth is measured without the tool: how well the verdict finds them."""

@@ -1,0 +1,148 @@
+"""The second look: a class that one other class robs of its votes, and nobody else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from planted import CLASSES, write_dataset
+from scipy import stats
+from test_audit import audit
+
+from audit.manifest import VerdictSection, load_manifest
+from audit.measuring.follow_up import DONORS, FOLLOW_UP_COLUMNS
+from audit.verdicts.effects import class_effects
+from audit.verdicts.findings import decide
+from audit.verdicts.suspicion import PAIRS, choose_pairs
+from audit.verdicts.swaps import each_swap
+from audit.verdicts.victims import victim_effects
+from flows import steps
+from flows.session import AuditRequest
+
+# Five other classes lend, so the thief is met in a fifth of the swaps: too little for this floor.
+HIGH_FLOOR = "verdict.effect=0.2"
+
+
+@pytest.fixture(scope="module")
+def robbery(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, AuditRequest]:
+    folder = tmp_path_factory.mktemp("robbery")
+    manifest = write_dataset(folder, robbed=[0, 3])
+    return manifest, audit(manifest, folder / "run", HIGH_FLOOR)
+
+
+def test_exactly_the_victim_is_found_and_the_thief_is_named(
+    robbery: tuple[Path, AuditRequest],
+) -> None:
+    found = pd.read_parquet(robbery[1].run.classes).set_index("label_name")
+    assert found.index[found["verdict"] == "suspect"].tolist() == ["ant"]
+    victim = found.loc["ant"]
+    assert victim["kind"] == "victim"
+    assert victim["attractor"] == "dog"
+    assert victim["background_gap"] < 0.2 <= 0.25 <= victim["victim_gap"]
+    assert victim["victim_flips"] > 0.9
+    assert "On backgrounds of dog" in victim["reasons"][0]
+
+
+def test_without_the_second_look_the_victim_is_missed(robbery: tuple[Path, AuditRequest]) -> None:
+    scores = pd.read_parquet(robbery[1].run.scores)
+    labels = dict(enumerate(CLASSES))
+    found = decide(class_effects(scores, labels), VerdictSection(effect=0.2), 0.95, True)
+    assert "suspect" not in set(found["verdict"])
+
+
+def test_the_pair_was_looked_at_with_fresh_donors_only(robbery: tuple[Path, AuditRequest]) -> None:
+    run = robbery[1].run
+    second, scores = pd.read_parquet(run.follow_up), pd.read_parquet(run.scores)
+    assert second.columns.tolist() == FOLLOW_UP_COLUMNS.names
+    assert {(0, 3)} <= set(zip(second["label"], second["donor_label"], strict=True))
+    samples = pd.read_parquet(run.samples)
+    assert (samples["label"].to_numpy()[second["donor_row"]] == second["donor_label"]).all()
+    first = dict(zip(scores["sample_id"], scores["swap_other_donor_rows"], strict=True))
+    for sample_id, own in second.groupby("sample_id"):
+        assert not set(own["donor_row"]) & set(first[sample_id])
+        assert (own.groupby("donor_label").size() <= DONORS).all()
+
+
+def test_a_finished_second_look_is_not_repeated(robbery: tuple[Path, AuditRequest]) -> None:
+    request = robbery[1]
+    before = request.run.follow_up.stat().st_mtime_ns
+    assert steps.look_again(request) == 0
+    assert request.run.follow_up.stat().st_mtime_ns == before
+
+
+def test_the_report_step_keeps_the_second_look(robbery: tuple[Path, AuditRequest]) -> None:
+    manifest, request = robbery
+    steps.decide_classes(request.run, load_manifest(manifest, [HIGH_FLOOR]))
+    found = pd.read_parquet(request.run.classes).set_index("label_name")
+    assert found.loc["ant", "verdict"] == "suspect"
+
+
+def scores_of(losses: dict[int, list[float]], donors: dict[int, list[int]]) -> pd.DataFrame:
+    """One image a class with the given losses on the given donor classes."""
+    return pd.DataFrame(
+        {
+            "sample_id": [str(label) for label in losses],
+            "label": list(losses),
+            "swap_same_probability": 0.9,
+            "swap_same_margin": 1.0,
+            "swap_same_predictions": [[label, label] for label in losses],
+            "swap_other_probabilities": [[0.9 - loss for loss in held] for held in losses.values()],
+            "swap_other_predictions": [[label] * len(held) for label, held in losses.items()],
+            "swap_other_donor_labels": [donors[label] for label in losses],
+        }
+    )
+
+
+def test_each_swap_unfolds_by_hand() -> None:
+    swaps = each_swap(scores_of({0: [0.5, 0.0], 1: [0.1, 0.2]}, {0: [1, 2], 1: [0, 2]}))
+    assert swaps["label"].tolist() == [0, 0, 1, 1]
+    assert swaps["donor_label"].tolist() == [1, 2, 0, 2]
+    assert swaps["lost"].tolist() == pytest.approx([0.5, 0.0, 0.1, 0.2])
+
+
+def test_pairs_worth_a_look_by_hand() -> None:
+    scores = scores_of(
+        {0: [0.8, 0.0, 0.0], 1: [0.0, 0.0, 0.0], 2: [0.0, 0.0, 0.0], 3: [0.8, 0.0, 0.0]},
+        {0: [3, 1, 2], 1: [0, 2, 3], 2: [0, 1, 3], 3: [0, 1, 2]},
+    )
+    decided = pd.DataFrame({"label": [0, 1, 2, 3], "verdict": ["clear"] * 3 + ["suspect"]})
+    pairs = choose_pairs(scores, decided)
+    # Class 0 on 3: (0.8 + 4 * clip(0.8/3 + 0.8/3 - 1.6/12)) / 5; class 3 is decided already.
+    best = pairs.iloc[0]
+    assert (best["label"], best["donor_label"]) == (0, 3)
+    assert best["expected"] == pytest.approx((0.8 + 4 * (0.8 / 3 + 0.8 / 3 - 1.6 / 12)) / 5)
+    assert 3 not in set(pairs["label"])
+    assert (pairs.groupby("label").size() <= PAIRS).all()
+
+
+def second_of(rows: list[tuple[str, int, int, int, float, float]]) -> pd.DataFrame:
+    names = ["sample_id", "label", "donor_label", "prediction", "probability", "margin"]
+    return pd.DataFrame(rows, columns=names)
+
+
+def test_victim_effects_by_hand() -> None:
+    scores = pd.concat(
+        [scores_of({0: [0.0], 1: [0.0], 2: [0.0]}, {0: [1], 1: [0], 2: [0]})] * 3,
+        ignore_index=True,
+    )
+    scores["sample_id"] = [f"{label}/{i // 3}" for i, label in enumerate(scores["label"])]
+    rows: list[Any] = []
+    for image, (lost, margin) in enumerate(((0.3, -1.0), (0.5, -2.0), (0.4, -1.5))):
+        rows += [(f"0/{image}", 0, 1, 1, 0.9 - lost, margin)] * 2
+        rows += [(f"0/{image}", 0, 2, 0, 0.85, 1.0)]
+    found = victim_effects(scores, second_of(rows)).loc[0]
+    assert found["victim_of"] == 1
+    assert found["victim_gap"] == pytest.approx(0.4)
+    assert found["victim_flips"] == pytest.approx(1.0)
+    # Margins lost: 2, 3, 2.5; t = 2.5 / (0.5 / sqrt 3); two donor classes were searched.
+    expected = 2 * stats.t.sf(2.5 / (0.5 / np.sqrt(3)), 2)
+    assert found["victim_p"] == pytest.approx(expected)
+    assert found["victim_q"] == pytest.approx(expected)
+
+
+def test_a_class_without_a_second_look_has_none() -> None:
+    scores = scores_of({0: [0.0], 1: [0.0]}, {0: [1], 1: [0]})
+    assert victim_effects(scores, scores.iloc[:0]).empty
