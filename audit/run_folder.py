@@ -165,6 +165,16 @@ class RunFolder:
         """Pictures of the samples that the report shows."""
         return self.path / "exhibits"
 
+    @property
+    def cues(self) -> Path:
+        """Pictures of what in the background the suspect classes lean on."""
+        return self.path / "cues"
+
+    @property
+    def whose_background(self) -> Path:
+        """What the backgrounds of each class do to the objects of each other class."""
+        return self.path / "whose_background.parquet"
+
     def part(self, shard: int) -> Path:
         """The scores of one shard."""
         return self.path / "scores" / f"part-{shard:05d}.parquet"

@@ -94,6 +94,7 @@ def _audit(request: AuditRequest, manifest: Manifest, resume: bool) -> dict[str,
 
     summary = tasks.decide(request)
     tasks.draw_exhibits(request)
+    tasks.find_cues(request)
     reporter.expect("cmv", steps.count_cmvs(session))
     tasks.visualize_classes(request)
 

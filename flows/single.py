@@ -10,7 +10,6 @@ import pandas as pd
 import torch
 from rich.console import Console
 from rich.markup import escape
-from torch import nn
 
 from audit.dataset.batches import Batch, iterate_batches, sample_seed, to_float
 from audit.dataset.readers import samples_table
@@ -18,7 +17,7 @@ from audit.dataset.samples import Sample
 from audit.errors import DatasetError, ManifestError
 from audit.report.pictures import overlay, to_png
 from audit.run_folder import RunFolder, file_slug, write_bytes
-from audit.saliency import explain
+from audit.saliency import Against, explain
 from audit.scoring import score_maps
 from audit.verdicts.evidence import plain
 from flows.cmv_files import draw_cmvs
@@ -70,19 +69,6 @@ def _class(session: Session, name: str) -> int:
     return session.class_names.index(name)
 
 
-class _Against(nn.Module):
-    """The class scores less that of one class: what speaks for one rather than the other."""
-
-    def __init__(self, model: nn.Module, other: int) -> None:
-        super().__init__()
-        self.model = model
-        self.other = other
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        scores: torch.Tensor = self.model(images)
-        return scores - scores[:, self.other : self.other + 1]
-
-
 def explain_one(
     manifest: str,
     image: str,
@@ -109,7 +95,7 @@ def explain_one(
     probabilities = scores.softmax(1)[0].cpu()
     label = _class(session, target) if target else int(probabilities.argmax())
     model = session.model
-    explained: Any = model if against is None else _Against(model, _class(session, against))
+    explained: Any = model if against is None else Against(model, _class(session, against))
     plan = session.measurement()
     maps, _ = explain(
         explained,

@@ -13,6 +13,7 @@ from typing import Any
 
 import pandas as pd
 
+from audit.cues.backgrounds import busiest, whose_background
 from audit.dataset.loader import Loader
 from audit.manifest import Manifest
 from audit.measuring.collect import collect, inert
@@ -27,6 +28,8 @@ from audit.verdicts.evidence import CLASS_COLUMNS, find, plain, write_down
 from audit.verdicts.findings import SUSPECT
 from audit.verdicts.suspicion import choose_pairs
 from flows.cmv_files import draw_cmvs
+from flows.cue_files import draw_cues, kept_cues
+from flows.cue_plans import plans
 from flows.preparing import now
 from flows.session import AuditRequest, Session, open_session
 
@@ -180,7 +183,7 @@ def _untrained_lifts(
 def decide_classes(run: RunFolder, manifest: Manifest) -> dict[str, Any]:
     """Turn the stored scores into findings; loads no model. Returns the summary.
 
-    Exhibits and CMVs that were drawn before stay with their classes.
+    Exhibits, cues and CMVs that were drawn before stay with their classes.
     """
     facts = run.read_run()
     class_names = facts["class_names"]
@@ -191,6 +194,7 @@ def decide_classes(run: RunFolder, manifest: Manifest) -> dict[str, Any]:
         second = pd.read_parquet(run.follow_up) if run.follow_up.exists() else None
         table = find(scores, manifest, labels, class_names, has_foregrounds, second)
         confused = confusions(scores, class_names)
+        backgrounds = whose_background(scores, labels)
         checks = json.loads(run.controls.read_text()) if run.controls.exists() else None
         written = write_down(
             table,
@@ -201,10 +205,12 @@ def decide_classes(run: RunFolder, manifest: Manifest) -> dict[str, Any]:
             facts["model_name"],
             checks,
         )
+    written["whose_background"] = plain(busiest(backgrounds))
     kept = table[list(CLASS_COLUMNS)]
     write_atomically(run.classes, lambda temporary: kept.to_parquet(temporary, index=False))
     write_atomically(run.classes_csv, lambda temporary: _to_csv(kept, temporary))
     write_atomically(run.confusions, lambda temporary: confused.to_parquet(temporary, index=False))
+    write_atomically(run.whose_background, lambda path: backgrounds.to_parquet(path, index=False))
     write_json(run.findings, written)
     summary: dict[str, Any] = written["summary"]
     return summary
@@ -252,6 +258,21 @@ def draw_exhibits(
     return len(drawn)
 
 
+def find_cues(request: AuditRequest) -> int:
+    """Look for what in the background the suspect classes lean on; returns for how many."""
+    session = open_session(request)
+    run = session.run
+    suspects = [f for f in read_findings(run)["findings"] if f["verdict"] == SUSPECT]
+    if not suspects:
+        return 0
+    wanted = plans(session, pd.read_parquet(run.scores), suspects)
+    done = kept_cues(run, wanted)
+    if len(done) == len(wanted):
+        return len(done)
+    with timed(run, "cues"), session.loader() as loader:
+        return len(draw_cues(session, wanted, done, loader))
+
+
 def visualize(request: AuditRequest, on_progress: Callable[[int], None] = lambda _: None) -> int:
     """Make the class model visualizations that the manifest asks for; returns how many."""
     session = open_session(request)
@@ -283,11 +304,12 @@ def cmv_classes(session: Session) -> list[int]:
 
 
 def compose(run: RunFolder) -> None:
-    """Lay exhibits and CMVs, where they were drawn, into ``findings.json``."""
+    """Lay exhibits, cues and CMVs, where they were drawn, into ``findings.json``."""
     written = read_findings(run)
-    exhibits, cmvs = (_index(folder) for folder in (run.exhibits, run.cmv))
+    exhibits, cues, cmvs = (_index(folder) for folder in (run.exhibits, run.cues, run.cmv))
     for finding in written["findings"]:
         finding["exhibits"] = exhibits.get(finding["label"], [])
+        finding["cues"] = next(iter(cues.get(finding["label"], [])), None)
         finding["cmv"] = cmvs.get(finding["label"], [])
     write_json(run.findings, written)
 

@@ -100,6 +100,13 @@ def draw_exhibits(request: AuditRequest) -> int:
         return steps.draw_exhibits(request)
 
 
+@task(name="find-cues", **_OPTIONS)
+def find_cues(request: AuditRequest) -> int:
+    """Look for what in the background the suspect classes lean on."""
+    with reporter.step("cues"):
+        return steps.find_cues(request)
+
+
 @task(name="visualize-classes", **_OPTIONS)
 def visualize_classes(request: AuditRequest) -> int:
     """Make the class model visualizations."""

@@ -100,6 +100,7 @@ def write_run(
             "note": "Masks given with the dataset." if known else "No foregrounds were given.",
         },
         "findings": findings,
+        "whose_background": _backgrounds(names) if known else {},
     }
     (folder / "findings.json").write_text(json.dumps(held))
     (folder / "run.json").write_text(json.dumps(_run(images, problems, len(names), status)))
@@ -260,9 +261,11 @@ def _pictures(
             }
         )
     random = np.random.default_rng(label)
+    cues = _cues(save, label, name, other) if known and verdict == "suspect" else None
     recipes = ("robust", "simonyan") if simonyan else ("robust",)
     return {
         "exhibits": exhibits,
+        "cues": cues,
         "mean_map": save(f"exhibits/{label:04d}/mean.png", mean_map([paint(label)[1]]))
         if verdict == "suspect"
         else None,
@@ -283,4 +286,75 @@ def _pictures(
             for recipe in recipes
             for objective in ("logit", "softmax")
         ],
+    }
+
+
+def _rates(name: str, hits: int, trials: int) -> dict[str, Any]:
+    return {name: hits, **estimate(f"{name}_rate", hits / trials, 0.1)}
+
+
+def _cues(save: Any, label: int, name: str, other: str) -> dict[str, Any]:
+    """Two clusters, two donors, and a contrast that speaks one way only."""
+    stem = f"cues/{label:04d}"
+    image, saliency, _ = paint(100 * label)
+    crops = [save(f"{stem}/cue-{i}.png", image[:24, 24 * i : 24 * i + 24]) for i in range(4)]
+    donors = [save(f"{stem}/donor-{i}.png", paint(100 * label + i)[0]) for i in range(2)]
+    return {
+        "label": label,
+        "label_name": name,
+        "contrast_class": other,
+        "images": 40,
+        "contrast_images": 38,
+        "features": "the input of the model's last layer, fc",
+        "note": "Of 40 images looked at, 2 have too little background for a window.",
+        "clusters": [
+            {
+                **_rates("seen", seen, 40),
+                **_rates("contrast", 2, 38),
+                "crops": [{"path": p, "sample_id": "a", "share": 0.1} for p in held],
+            }
+            for seen, held in ((31, crops[:3]), (7, crops[3:]))
+        ],
+        "donors": {
+            "swaps": 120,
+            **_rates("became", 40, 120),
+            "victim": {"label_name": other, "swaps": 20, "became": 18},
+            "tried": 14,
+            "shown": [
+                {"path": path, "sample_id": "b", "swaps": 7, **_rates("became", 5 - i, 7)}
+                for i, path in enumerate(donors)
+            ],
+        },
+        "between": {
+            "sample_id": f"{label:04d}-0",
+            "image": save(f"{stem}/between-image.png", image),
+            "towards": save(f"{stem}/between-towards.png", overlay(image, saliency)),
+            "away": None,
+        },
+    }
+
+
+def _backgrounds(names: Sequence[str]) -> dict[str, Any]:
+    """Each class turns some objects of the next one; the pair of the first two never met."""
+    shown = range(min(12, len(names)))
+    return {
+        "classes": [
+            {"label": i, "label_name": names[i], "swaps": 30, "lost": 3 * i % 30} for i in shown
+        ],
+        "cells": [
+            {
+                "label": i,
+                "donor_label": j,
+                "swaps": 8,
+                "became_donor": (i * 3) % 9 if j == i + 1 else 0,
+                "lost": 1,
+            }
+            for i in shown
+            for j in shown
+            if i != j and (i, j) != (1, 0)
+        ],
+        "left_out": max(0, len(names) - 12),
+        "swaps": 200,
+        "became_donor": 40,
+        "became_donor_shown": 33,
     }

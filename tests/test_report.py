@@ -384,3 +384,39 @@ def test_naughty_strings_as_names(tmp_path):
 
         change(folder, "findings.json", rename)
         assert parse(render_html(load_context(folder))).tags == plain
+
+
+def test_cues_are_said_in_counts_with_intervals(tmp_path: Path) -> None:
+    text = parse(render_html(load_context(write_run(tmp_path, NAMES)))).text
+    assert "Seen in 31 of 40 images of wolf (78 %, 68 to 88) and in 2 of 38 of husky" in text
+    assert "On this background 71 % (5 of 7) of other objects became wolf ." in text
+    assert "most often objects of husky : 18 of 20" in text
+    assert "By this method nothing here speaks for husky rather than wolf" in text
+
+
+def test_the_matrix_shows_figures_and_says_what_it_leaves_out(tmp_path: Path) -> None:
+    many = [f"class {i}" for i in range(15)]
+    page = render_html(load_context(write_run(tmp_path, many)))
+    text = parse(page).text
+    assert "Whose background makes it whom" in text
+    assert "40 of 200 swaps" in text
+    assert "33 of them are in this table" in text
+    assert "3 more classes are in whose_background.parquet" in text
+    assert 'class="n heat-4">75\u00a0%<span class="range">6 of 8</span>' in page
+    # The pair that never met stays blank: that is not zero.
+    assert "<td></td>" in page
+
+
+def test_a_run_without_cues_or_matrix_still_reads(tmp_path: Path) -> None:
+    folder = write_run(tmp_path, NAMES)
+
+    def forget(held):
+        del held["whose_background"]
+        for finding in held["findings"]:
+            del finding["cues"]
+
+    change(folder, "findings.json", forget)
+    text = parse(render_html(load_context(folder))).text
+    assert "What is the cue?" not in text
+    assert "leans on was not looked for" in text
+    assert "Whose background" not in text

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from audit.errors import ManifestError, ModelError
 from audit.geometry import Geometry
 from audit.models import AuditedModel
-from audit.saliency import METHODS, Contrast, class_scores, explain
+from audit.saliency import METHODS, Against, Contrast, class_scores, explain
 from audit.saliency.gradients import BASELINES, contributions, gradient, smoothgrad
 from audit.saliency.layers import find_layer
 from audit.saliency.occlusion import occlusion, windows
@@ -528,10 +528,18 @@ def test_a_named_layer_wins() -> None:
     images = some_images(1)
     assert find_layer(declared, images, None)[0] == "2"
     assert find_layer(Contrast(declared), images, "3")[0] == "3"
+    assert find_layer(Against(declared, 0), images, None)[0] == "2"
     with pytest.raises(ModelError, match="no layer 'convv'"):
         find_layer(declared, images, "convv")
     with pytest.raises(ModelError, match=r"expected \(N, C, h, w\)"):
         METHODS["gradcam"](declared, images, torch.tensor([0]), seeds=[0], layer="6")
+
+
+def test_against_is_the_difference_of_two_class_scores() -> None:
+    model = audited(small_network())
+    images = some_images(3)
+    scores = model(images)
+    torch.testing.assert_close(Against(model, 1)(images), scores - scores[:, [1]])
 
 
 def test_a_transformer_is_sent_to_the_gradient() -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from audit.report.cue_content import BackgroundMatrix, Cues
 from audit.report.gallery import Picture
 
 SUSPECT, WATCH, INCONCLUSIVE, CLEAR = "suspect", "watch", "inconclusive", "clear"
@@ -121,6 +122,7 @@ class ClassFinding:
     exhibits: tuple[Exhibit, ...]
     exhibits_left_out: int
     mean_map: Picture | None
+    cues: Cues | None
     cmv: tuple[CmvPanel, ...]
     thumbnail: CmvPanel | None
 
@@ -240,6 +242,7 @@ class ReportContext:
     findings: tuple[ClassFinding, ...]
     problems: Problems
     provenance: Provenance
+    backgrounds: BackgroundMatrix | None
     legend: Picture
 
     def with_verdict(self, verdict: str) -> tuple[ClassFinding, ...]:

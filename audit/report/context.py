@@ -18,6 +18,7 @@ from audit.report.content import (
     Summary,
     Thresholds,
 )
+from audit.report.cues import read_matrix
 from audit.report.evidence import Shown, read_finding
 from audit.report.gallery import legend_picture
 from audit.report.json_values import (
@@ -81,6 +82,7 @@ def load_context(run_folder: Path) -> ReportContext:
         findings=_findings(run_folder, held),
         problems=read_problems(run_folder / "problems.csv"),
         provenance=_provenance(run),
+        backgrounds=read_matrix(section(held, "whose_background")),
         legend=legend_picture(),
     )
 

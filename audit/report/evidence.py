@@ -16,6 +16,7 @@ from audit.report.content import (
     Swap,
     Witness,
 )
+from audit.report.cues import read_cues
 from audit.report.gallery import Picture, load_picture
 from audit.report.json_values import count, estimate, items, number, objects, section, text, texts
 from audit.report.wording import clean_text, discreet
@@ -61,7 +62,8 @@ def read_finding(run_folder: Path, held: Mapping[str, Any], shown: Shown) -> Cla
     exhibits = objects(held, "exhibits")
     room = {Shown.NOTHING: 0, Shown.ONE_EXHIBIT: 1, Shown.EVERYTHING: EXHIBITS}[shown]
     side = EXHIBIT_SIDE if shown is Shown.EVERYTHING else SMALL_SIDE
-    mean_map = held.get("mean_map") if shown is Shown.EVERYTHING else None
+    whole = shown is Shown.EVERYTHING
+    mean_map = held.get("mean_map") if whole else None
     panels = sorted(objects(held, "cmv"), key=_panel_place)
     return ClassFinding(
         label=label,
@@ -91,6 +93,7 @@ def read_finding(run_folder: Path, held: Mapping[str, Any], shown: Shown) -> Cla
             if mean_map
             else None
         ),
+        cues=read_cues(run_folder, section(held, "cues"), name) if whole else None,
         cmv=tuple(
             _panel(run_folder, panel, name, CMV_SIDE)
             for panel in (panels if shown is Shown.EVERYTHING else [])

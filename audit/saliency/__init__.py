@@ -18,9 +18,9 @@ from audit.saliency.cams import gradcam, layercam
 from audit.saliency.gradients import gradient, integrated_gradients, smoothgrad
 from audit.saliency.occlusion import occlusion
 from audit.saliency.pieces import class_scores, in_pieces
-from audit.saliency.targets import TARGETS, Contrast
+from audit.saliency.targets import TARGETS, Against, Contrast
 
-__all__ = ["METHODS", "TARGETS", "Contrast", "class_scores", "explain", "in_pieces"]
+__all__ = ["METHODS", "TARGETS", "Against", "Contrast", "class_scores", "explain", "in_pieces"]
 
 METHODS: Mapping[str, Callable[..., Tensor]] = {
     "gradient": gradient,

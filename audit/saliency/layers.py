@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from audit.errors import ModelError
 from audit.models.audited import AuditedModel
-from audit.saliency.targets import Contrast
+from audit.saliency.targets import Against, Contrast
 
 _SMALLEST = 8
 # Modules that are mere lists of others: one may look inside without leaving the network's stages.
@@ -46,7 +46,7 @@ def find_layer(model: nn.Module, images: Tensor, name: str | None) -> tuple[str,
     Parameters
     ----------
     model : nn.Module
-        An ``AuditedModel``, a ``Contrast`` around one, or any network.
+        An ``AuditedModel``, a ``Contrast`` or ``Against`` around one, or any network.
     images : float (N, 3, H, W)
         One of them is sent through where the layer must be found.
     name : str or None
@@ -83,7 +83,7 @@ def find_layer(model: nn.Module, images: Tensor, name: str | None) -> tuple[str,
 def _network(model: nn.Module) -> tuple[nn.Module, str | None]:
     """Unwrap the network as its author knows it, and the layer that is declared for it."""
     declared: str | None = None
-    while isinstance(model, (Contrast, AuditedModel)):
+    while isinstance(model, (Contrast, Against, AuditedModel)):
         if isinstance(model, AuditedModel):
             declared = model.target_layer
             model = model.module

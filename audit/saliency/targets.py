@@ -41,6 +41,29 @@ class Contrast(nn.Module):
         return scores - torch.where(is_best, best.values[:, 1:], best.values[:, :1])
 
 
+class Against(nn.Module):
+    """A classifier whose output k is the class score of k minus that of one given class.
+
+    Parameters
+    ----------
+    model : nn.Module
+        From images to class scores ``(N, K)``. It stays as it is.
+    other : int
+        The class that is spoken against.
+    """
+
+    def __init__(self, model: nn.Module, other: int) -> None:
+        super().__init__()
+        self.model = model
+        self.other = other
+        self.training = model.training
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Differences ``(N, K)`` of images ``(N, 3, H, W)``."""
+        scores: Tensor = self.model(images)
+        return scores - scores[:, self.other : self.other + 1]
+
+
 def _logit(model: nn.Module, images: Tensor, targets: Tensor) -> tuple[nn.Module, Tensor]:
     return model, targets
 

@@ -1,0 +1,248 @@
+"""The cues of one suspect class: its strongest background windows, put together and counted."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from audit.cues import regions
+from audit.cues.clusters import assign, cluster, representatives
+from audit.cues.features import FeatureReader, feature_reader
+from audit.dataset.batches import Batch, iterate_batches, sample_seed, to_float
+from audit.dataset.loader import Loader
+from audit.interventions import FILLS
+from audit.measuring.rows import Measurement, maps_of
+from audit.models import AuditedModel
+from audit.scoring import BLANK_MAP, SCORED
+
+IMAGES = 40
+"""Most images of the class, and as many of its contrast class, that are looked at."""
+CROPS = 6
+"""Most pictures of a cluster."""
+
+
+@dataclass(frozen=True)
+class Crop:
+    """The window of one image.
+
+    Parameters
+    ----------
+    pixels : uint8 (side, side, 3)
+        As the model saw them; the object's part, if any, filled from its surroundings.
+    row : int
+        Of the list of samples.
+    share : float
+        Of the map's mass that lies in the window.
+    """
+
+    pixels: NDArray[np.uint8]
+    row: int
+    share: float
+
+
+@dataclass(frozen=True)
+class Cue:
+    """Windows that the model sees alike.
+
+    Parameters
+    ----------
+    seen, seen_elsewhere : int
+        Images of the class, and of its contrast class, whose strongest background window belongs
+        to the cluster.
+    crops : tuple of Crop
+        The members nearest to the cluster's centre.
+    """
+
+    seen: int
+    seen_elsewhere: int
+    crops: tuple[Crop, ...]
+
+
+@dataclass(frozen=True)
+class Search:
+    """What was looked at and found.
+
+    Parameters
+    ----------
+    cues : tuple of Cue
+        The most frequent first; empty where no image has a window.
+    images, images_elsewhere : int
+        Images looked at, of the class and of its contrast class.
+    source : str
+        Where the features come from.
+    note : str
+        Why nothing was found, or how many images have no window; empty where all have one.
+    """
+
+    cues: tuple[Cue, ...]
+    images: int
+    images_elsewhere: int
+    source: str
+    note: str
+
+
+@dataclass
+class _Gathered:
+    """The windows of one class's images, kept small: pixels of the window only."""
+
+    images: int = 0
+    crops: list[Crop] = field(default_factory=list)
+    features: list[Tensor] = field(default_factory=list)
+    missing: Counter[str] = field(default_factory=Counter)
+
+
+def sampled(scores: pd.DataFrame, label: int, seed: int, most: int = IMAGES) -> list[int]:
+    """Choose the images of a class that are looked at, by a seeded shuffle that no order changes.
+
+    Parameters
+    ----------
+    scores : DataFrame
+        All rows of ``scores.parquet``, indexed by their position.
+    label : int
+        The class.
+    seed : int
+        Of the run.
+    most : int
+        At most so many.
+
+    Returns
+    -------
+    list of int
+        Rows in ascending order; only such with object and background.
+    """
+    own = scores[(scores["label"] == label) & scores["status"].isin((SCORED, BLANK_MAP))]
+    keys = [sample_seed(seed, sample_id, "cues") for sample_id in own["sample_id"]]
+    return sorted(int(row) for _, row in sorted(zip(keys, own.index, strict=True))[:most])
+
+
+def find_cues(
+    table: pd.DataFrame,
+    rows: Sequence[int],
+    rows_elsewhere: Sequence[int],
+    label: int,
+    model: AuditedModel,
+    plan: Measurement,
+    loader: Loader,
+    *,
+    batch_size: int,
+    on_progress: Callable[[int], None] = lambda _: None,
+) -> Search:
+    """Look for the cues of a class.
+
+    Every image, also of the contrast class, is explained for the class itself: what in it would
+    speak for the suspect?
+
+    Parameters
+    ----------
+    table : DataFrame
+        List of samples.
+    rows, rows_elsewhere : sequence of int
+        Images of the class and of its contrast class, from :func:`sampled`.
+    label : int
+        The class.
+    model, plan, loader
+        As the scores were made.
+    batch_size : int
+        Images at a time.
+    on_progress : callable
+        Called with the number of images looked at, after each batch.
+    """
+    if plan.target == "predicted":
+        plan = dataclasses.replace(plan, target="logit")
+    own, elsewhere = _Gathered(), _Gathered()
+    source = ""
+    for chosen, gathered in ((rows, own), (rows_elsewhere, elsewhere)):
+        for batch in iterate_batches(table.loc[list(chosen)], loader, batch_size):
+            if len(batch):
+                images = to_float(batch.images.to(model.device))
+                with feature_reader(model, images) as reader:
+                    _gather(gathered, batch, images, label, model, plan, reader)
+                    source = reader.source
+            on_progress(len(batch) + len(batch.unreadable))
+    return Search(
+        cues=_cues(own, elsewhere),
+        images=own.images,
+        images_elsewhere=elsewhere.images,
+        source=source,
+        note=_note(own),
+    )
+
+
+def _gather(
+    gathered: _Gathered,
+    batch: Batch,
+    images: Tensor,
+    label: int,
+    model: AuditedModel,
+    plan: Measurement,
+    reader: FeatureReader,
+) -> None:
+    """Add the windows of a batch, with their features."""
+    asked = dataclasses.replace(batch, targets=torch.full_like(batch.targets, label))
+    maps = maps_of(model, asked, plan).cpu()
+    background = regions.background_of(batch.foreground, batch.ignored)
+    windows = regions.find_windows(maps, background)
+    filled = FILLS[plan.fill](images, ~background.to(model.device))
+    gathered.images += len(batch)
+    cut = []
+    for index, status in enumerate(windows.statuses):
+        if status != regions.FOUND:
+            gathered.missing[status] += 1
+            continue
+        top, left, bottom, right = windows.boxes[index].tolist()
+        window = filled[index, :, top:bottom, left:right]
+        pixels = (window.permute(1, 2, 0) * 255).round().clamp(0, 255).to(torch.uint8)
+        share = float(windows.shares[index])
+        gathered.crops.append(Crop(pixels.cpu().numpy(), batch.rows[index], share))
+        cut.append(window)
+    if cut:
+        size = list(images.shape[2:])
+        large = F.interpolate(torch.stack(cut), size, mode="bilinear", align_corners=False)
+        gathered.features.append(reader.read(large))
+
+
+def _cues(own: _Gathered, elsewhere: _Gathered) -> tuple[Cue, ...]:
+    if not own.crops:
+        return ()
+    features = torch.cat(own.features).numpy()
+    clusters = cluster(features)
+    others = (
+        assign(torch.cat(elsewhere.features).numpy(), clusters)
+        if elsewhere.features
+        else np.zeros(0, np.int64)
+    )
+    return tuple(
+        Cue(
+            seen=int((clusters.members == group).sum()),
+            seen_elsewhere=int((others == group).sum()),
+            crops=tuple(own.crops[i] for i in representatives(features, clusters, group, CROPS)),
+        )
+        for group in range(len(clusters))
+    )
+
+
+_WHY = {
+    regions.BLANK_MAP: "have a blank saliency map",
+    regions.NO_EVIDENCE: "have no saliency on the background",
+    regions.NO_BACKGROUND: "have too little background for a window",
+}
+
+
+def _note(own: _Gathered) -> str:
+    """Say how many images gave no window, and why."""
+    if not own.images:
+        return "No cue was found: no image of the class has both an object and a background."
+    if not own.missing:
+        return ""
+    parts = [f"{own.missing[status]} {why}" for status, why in _WHY.items() if own.missing[status]]
+    begun = "" if own.crops else "No cue was found. "
+    return f"{begun}Of {own.images} images looked at, {', '.join(parts)}."

@@ -1,0 +1,205 @@
+"""The cues of suspect classes as files: looked for once, kept over resumes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from audit.cues.between import contrast_maps
+from audit.cues.find import Crop, Search, find_cues
+from audit.dataset.batches import iterate_batches, to_float
+from audit.dataset.loader import Loader
+from audit.interventions import FILLS, hole_of
+from audit.report.pictures import overlay, to_png
+from audit.run_folder import RunFolder, file_slug, write_bytes, write_json
+from audit.verdicts.evidence import plain
+from audit.verdicts.statistics import wilson
+from flows.cue_plans import CuePlan
+from flows.session import Session
+
+_CROP_SIDE = 96
+
+
+def kept_cues(run: RunFolder, wanted: Sequence[CuePlan]) -> dict[int, dict[str, Any]]:
+    """The entries of ``cues/index.json`` that still hold, with all their pictures, by label."""
+    path = run.cues / "index.json"
+    entries = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+    keys = {plan.key for plan in wanted}
+    return {
+        entry["label"]: entry
+        for entry in entries
+        if entry["key"] in keys and all((run.path / p).exists() for p in _pictures_of(entry))
+    }
+
+
+def _pictures_of(entry: dict[str, Any]) -> list[str]:
+    crops = [crop["path"] for cluster in entry["clusters"] for crop in cluster["crops"]]
+    donors = [donor["path"] for donor in entry["donors"]["shown"] if donor["path"]]
+    between = entry["between"] or {}
+    maps = [between.get(name) for name in ("image", "towards", "away")]
+    return crops + donors + [path for path in maps if path]
+
+
+def draw_cues(
+    session: Session, wanted: Sequence[CuePlan], done: dict[int, dict[str, Any]], loader: Loader
+) -> list[dict[str, Any]]:
+    """Look for the cues that are missing and write ``cues/index.json``.
+
+    Parameters
+    ----------
+    session : Session
+        Dataset, model and method, as the scores were made.
+    wanted : sequence of CuePlan
+        From :func:`flows.cue_plans.plans`.
+    done : dict of int to dict
+        From :func:`kept_cues`.
+    loader : Loader
+        Decodes.
+
+    Returns
+    -------
+    list of dict
+        One entry a class, as ``findings.json`` holds it.
+    """
+    run, entries = session.run, dict(done)
+    for plan in wanted:
+        if plan.label not in entries:
+            entries[plan.label] = _look(session, plan, loader)
+            # After each class: a crash loses none that was finished.
+            write_json(run.cues / "index.json", list(entries.values()))
+    chosen = [entries[plan.label] for plan in wanted]
+    write_json(run.cues / "index.json", chosen)
+    return chosen
+
+
+def _look(session: Session, plan: CuePlan, loader: Loader) -> dict[str, Any]:
+    search = find_cues(
+        session.table,
+        plan.rows,
+        plan.rows_elsewhere,
+        plan.label,
+        session.model,
+        session.measurement(),
+        loader,
+        batch_size=session.batch_size(),
+    )
+    entry: dict[str, Any] = plain(
+        {
+            "label": plan.label,
+            "label_name": plan.name,
+            "key": plan.key,
+            "contrast_class": plan.contrast_name,
+            "images": search.images,
+            "contrast_images": search.images_elsewhere,
+            "features": search.source,
+            "note": search.note,
+            "clusters": _clusters(session, plan, search),
+            "donors": _donors(session, plan, loader),
+            "between": _between(session, plan, loader),
+        }
+    )
+    return entry
+
+
+def _clusters(session: Session, plan: CuePlan, search: Search) -> list[dict[str, Any]]:
+    def crop(group: int, held: Crop) -> dict[str, Any]:
+        path = _write(session.run, plan, f"cue-{group}-{held.row:07d}", _enlarged(held.pixels))
+        sample_id = session.table["sample_id"].loc[held.row]
+        return {"path": path, "sample_id": sample_id, "share": held.share}
+
+    return [
+        {
+            **_rate("seen", cue.seen, search.images),
+            **_rate("contrast", cue.seen_elsewhere, search.images_elsewhere),
+            "crops": [crop(group, held) for held in cue.crops],
+        }
+        for group, cue in enumerate(search.cues)
+    ]
+
+
+def _rate(name: str, hits: int, trials: int) -> dict[str, float | int]:
+    """A count with its rate and interval."""
+    low, high = wilson(hits, trials)
+    rate = hits / trials if trials else float("nan")
+    return {name: hits, f"{name}_rate": rate, f"{name}_rate_low": low, f"{name}_rate_high": high}
+
+
+def _donors(session: Session, plan: CuePlan, loader: Loader) -> dict[str, Any]:
+    """The backgrounds that turn most objects, as the swaps used them."""
+    found = plan.donors
+    table = session.table.loc[sorted(donor["row"] for donor in found["donors"])]
+    pictures: dict[int, str] = {}
+    for batch in iterate_batches(table, loader, session.batch_size()):
+        if not len(batch):
+            continue
+        hole = hole_of(batch.foreground, batch.ignored)
+        fill = FILLS[session.manifest.interventions.fill]
+        filled = fill(to_float(batch.images), hole)
+        for row, picture in zip(batch.rows, filled, strict=True):
+            pictures[row] = _write(session.run, plan, f"donor-{row:07d}", _pixels(picture))
+    shown = [
+        {
+            "path": pictures.get(donor["row"]),
+            "sample_id": session.table["sample_id"].loc[donor["row"]],
+            "swaps": donor["swaps"],
+            **_rate("became", donor["became"], donor["swaps"]),
+        }
+        for donor in found["donors"]
+    ]
+    whole = _rate("became", found["became"], found["swaps"])
+    victim = found["victim"] and {
+        "label_name": session.class_names[found["victim"]["label"]],
+        "swaps": found["victim"]["swaps"],
+        "became": found["victim"]["became"],
+    }
+    tried = found["tried"]
+    return {"swaps": found["swaps"], **whole, "victim": victim, "tried": tried, "shown": shown}
+
+
+def _between(session: Session, plan: CuePlan, loader: Loader) -> dict[str, Any] | None:
+    """The image with the lowest margin, and what in it speaks for which of the two classes."""
+    if plan.hardest is None or plan.contrast is None:
+        return None
+    batch = next(iter(iterate_batches(session.table.loc[[plan.hardest]], loader, 1)))
+    if not len(batch):
+        return None
+    towards, away = contrast_maps(
+        session.model, batch, session.measurement(), plan.label, plan.contrast
+    )
+    image = np.ascontiguousarray(batch.images[0].permute(1, 2, 0).numpy())
+    mask = batch.foreground[0].numpy()
+    drawn = {"image": image}
+    for name, saliency in (("towards", towards[0]), ("away", away[0])):
+        # A blank map means that nothing speaks this way; it is said, not drawn.
+        if bool((saliency > 0).any()):
+            drawn[name] = overlay(image, saliency.numpy(), mask if mask.any() else None)
+    paths: dict[str, Any] = {"image": None, "towards": None, "away": None}
+    for name, pixels in drawn.items():
+        paths[name] = _write(session.run, plan, f"between-{name}", pixels)
+    return {"sample_id": batch.ids[0], **paths}
+
+
+def _pixels(image: Tensor) -> NDArray[np.uint8]:
+    pixels: NDArray[np.uint8] = (image.permute(1, 2, 0) * 255).round().clamp(0, 255).byte().numpy()
+    return pixels
+
+
+def _enlarged(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A small crop, smoothly enlarged: a browser would show blocks or blur as it likes."""
+    if min(pixels.shape[:2]) >= _CROP_SIDE:
+        return pixels
+    large = Image.fromarray(pixels).resize((_CROP_SIDE, _CROP_SIDE), Image.Resampling.BICUBIC)
+    return np.asarray(large)
+
+
+def _write(run: RunFolder, plan: CuePlan, stem: str, pixels: NDArray[np.uint8]) -> str:
+    path: Path = run.cues / f"{plan.label:04d}-{file_slug(plan.name)}" / f"{stem}.png"
+    write_bytes(path, to_png(pixels))
+    return path.relative_to(run.path).as_posix()

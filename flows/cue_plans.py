@@ -1,0 +1,88 @@
+"""What is looked at for the cues of each suspect class: chosen by rule, known by its key."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from audit.cues.backgrounds import foreign_swaps, turning_donors
+from audit.cues.between import hardest
+from audit.cues.find import sampled
+from audit.manifest import fingerprint
+from audit.verdicts.evidence import plain
+from flows.session import Session
+
+CLASSES = 40
+"""Most suspect classes that are looked into: those that get a page of their own."""
+_FORM = 1
+"""Of an entry; entries of another form are made again."""
+
+
+@dataclass(frozen=True)
+class CuePlan:
+    """What is looked at for one class: by this alone it is known whether it was done before.
+
+    Parameters
+    ----------
+    label, name : int, str
+        The suspect class.
+    contrast, contrast_name : int or None, str or None
+        The class that it is most often confused with.
+    rows, rows_elsewhere : list of int
+        Images of the two.
+    hardest : int or None
+        The image that the two classes are contrasted on.
+    donors : dict
+        From :func:`audit.cues.backgrounds.turning_donors`.
+    """
+
+    label: int
+    name: str
+    contrast: int | None
+    contrast_name: str | None
+    rows: list[int]
+    rows_elsewhere: list[int]
+    hardest: int | None
+    donors: dict[str, Any]
+
+    @property
+    def key(self) -> str:
+        """Equal where the same would be looked at again."""
+        looked = (self.contrast, self.rows, self.rows_elsewhere, self.hardest, self.donors)
+        return fingerprint(_FORM, self.label, json.dumps(plain(looked)))
+
+
+def plans(session: Session, scores: pd.DataFrame, suspects: Sequence[Any]) -> list[CuePlan]:
+    """Plan what is looked at for each suspect class, in the order of the findings.
+
+    Parameters
+    ----------
+    session : Session
+        For names and seed.
+    scores : DataFrame
+        All rows of ``scores.parquet``.
+    suspects : sequence of dict
+        Entries of ``findings.json``; at most :data:`CLASSES` are taken.
+    """
+    swaps, seed = foreign_swaps(scores), session.manifest.run.seed
+    planned = []
+    for finding in suspects[:CLASSES]:
+        label, name = int(finding["label"]), finding["contrast_class"]
+        contrast = session.class_names.index(name) if name in session.class_names else None
+        planned.append(
+            CuePlan(
+                label=label,
+                name=finding["label_name"],
+                contrast=contrast,
+                contrast_name=None if contrast is None else name,
+                rows=sampled(scores, label, seed),
+                rows_elsewhere=[] if contrast is None else sampled(scores, contrast, seed),
+                hardest=hardest(scores[scores["label"] == label]),
+                donors=turning_donors(swaps, label),
+            )
+        )
+    return planned
