@@ -65,7 +65,7 @@ def _try_once(session: Session) -> float:
 
 def _clear(run: RunFolder) -> None:
     """Empty a run folder of what a run writes, and of nothing else."""
-    for folder in (run.path / "scores", run.donors, run.cmv, run.exhibits):
+    for folder in (run.path / "scores", run.donors, run.cmv, run.exhibits, run.cues):
         shutil.rmtree(folder, ignore_errors=True)
     for path in (
         run.scores,
@@ -74,6 +74,7 @@ def _clear(run: RunFolder) -> None:
         run.classes,
         run.classes_csv,
         run.confusions,
+        run.whose_background,
         run.findings,
     ):
         path.unlink(missing_ok=True)

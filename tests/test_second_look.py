@@ -14,10 +14,10 @@ from test_audit import audit
 
 from audit.manifest import VerdictSection, load_manifest
 from audit.measuring.follow_up import DONORS, FOLLOW_UP_COLUMNS
+from audit.measuring.swaps import each_swap
 from audit.verdicts.effects import class_effects
 from audit.verdicts.findings import decide
 from audit.verdicts.suspicion import PAIRS, choose_pairs
-from audit.verdicts.swaps import each_swap
 from audit.verdicts.victims import victim_effects
 from flows import steps
 from flows.session import AuditRequest
@@ -86,6 +86,7 @@ def scores_of(losses: dict[int, list[float]], donors: dict[int, list[int]]) -> p
         {
             "sample_id": [str(label) for label in losses],
             "label": list(losses),
+            "prediction": list(losses),
             "swap_same_probability": 0.9,
             "swap_same_margin": 1.0,
             "swap_same_predictions": [[label, label] for label in losses],

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import pandas as pd
+
+from audit.measuring.swaps import each_swap
 
 LEAST_SWAPS = 3
 """Swaps on one background below which its rate is not listed."""
@@ -41,28 +42,16 @@ def foreign_swaps(scores: pd.DataFrame) -> pd.DataFrame:
         ``lost_probability`` (of the label: on backgrounds of its own class minus on this one;
         NaN without the former).
     """
-    met = scores[scores["swap_other_donor_labels"].map(lambda held: held is not None)]
-    counts = [len(held) for held in met["swap_other_donor_labels"]]
-
-    def each(column: str) -> Any:
-        return np.concatenate([np.asarray(held) for held in met[column]]) if len(met) else []
-
-    def repeated(column: str) -> Any:
-        return np.repeat(met[column].to_numpy(dtype=np.float64, na_value=np.nan), counts)
-
-    known = "swap_other_donor_rows" in met and bool(met["swap_other_donor_rows"].notna().all())
-    labels, before = repeated("label"), repeated("prediction")
-    donors = np.asarray(each("swap_other_donor_labels"), np.int64)
-    answers = np.asarray(each("swap_other_predictions"), np.int64)
-    probabilities = np.asarray(each("swap_other_probabilities"), np.float64)
+    swaps = each_swap(scores)
+    label, donor = swaps["label"], swaps["donor_label"]
     return pd.DataFrame(
         {
-            "label": labels.astype(np.int64),
-            "donor_label": donors,
-            "donor_row": np.asarray(each("swap_other_donor_rows"), np.int64) if known else -1,
-            "became_donor": (answers == donors) & (before != donors),
-            "lost": answers != labels,
-            "lost_probability": repeated("swap_same_probability") - probabilities,
+            "label": label,
+            "donor_label": donor,
+            "donor_row": swaps["donor_row"],
+            "became_donor": (swaps["prediction"] == donor) & (swaps["before"] != donor),
+            "lost": swaps["prediction"] != label,
+            "lost_probability": swaps["lost"],
         }
     )
 

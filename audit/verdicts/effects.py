@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from audit.measuring.swaps import each_swap
 from audit.scoring import FULL_FOREGROUND, SCORED
 from audit.verdicts.noise import relative_foreground_sensitivity
 from audit.verdicts.statistics import (
@@ -29,7 +30,6 @@ from audit.verdicts.statistics import (
     rate_excess,
     robust_z,
 )
-from audit.verdicts.swaps import each_swap
 from audit.verdicts.victims import victim_effects
 
 EFFECTS = (

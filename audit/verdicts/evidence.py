@@ -97,7 +97,10 @@ def find(
         _attractor(row, rows, manifest, class_names)
         for row, rows in zip(table.to_dict("records"), own, strict=True)
     ]
-    table["contrast_class"] = [_contrast(rows, class_names) for rows in own]
+    table["contrast_class"] = [
+        _contrast(rows, class_names, verdict == SUSPECT)
+        for rows, verdict in zip(own, table["verdict"], strict=True)
+    ]
     table["reasons"] = [
         reasons(row, manifest.verdict, manifest.run.min_coverage, has_foregrounds)
         for row in table.to_dict("records")
@@ -121,13 +124,20 @@ def _taker(rows: pd.DataFrame, class_names: Sequence[str]) -> str | None:
     return _most_frequent(rows, "swap_other_predictions", class_names)
 
 
-def _contrast(rows: pd.DataFrame, class_names: Sequence[str]) -> str | None:
-    """The class that these images are most often mistaken for, as they are or else swapped."""
+def _contrast(rows: pd.DataFrame, class_names: Sequence[str], suspect: bool) -> str | None:
+    """The class that these images are most often mistaken for.
+
+    Of a suspect class the swaps tell it, since one ordinary confusion says little about the
+    background; of another class they do only where it is never confused.
+    """
+    swapped = _most_frequent(rows, "swap_other_predictions", class_names)
+    if suspect and swapped is not None:
+        return swapped
     answered = rows[rows["prediction"].notna()]
     wrong = Counter(int(p) for p in answered["prediction"] if p != answered["label"].iloc[0])
     if wrong:
         return class_names[min(wrong, key=lambda label: (-wrong[label], label))]
-    return _most_frequent(rows, "swap_other_predictions", class_names)
+    return swapped
 
 
 def _most_frequent(rows: pd.DataFrame, column: str, class_names: Sequence[str]) -> str | None:

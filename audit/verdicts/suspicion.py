@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from audit.verdicts.swaps import each_swap
+from audit.measuring.swaps import each_swap
 
 PAIRS = 2
 """Donor classes followed up for each class."""
