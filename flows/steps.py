@@ -22,6 +22,7 @@ from audit.verdicts.effects import confusions
 from audit.verdicts.evidence import CLASS_COLUMNS, find, plain, write_down
 from audit.verdicts.findings import SUSPECT
 from flows.cmv_files import draw_cmvs
+from flows.mean_maps import mean_maps
 from flows.preparing import now
 from flows.session import AuditRequest, Session, open_session
 
@@ -204,7 +205,9 @@ def compose(run: RunFolder) -> None:
     """Lay exhibits and CMVs, where they were drawn, into ``findings.json``."""
     written = read_findings(run)
     exhibits, cmvs = (_index(folder) for folder in (run.exhibits, run.cmv))
+    averaged = mean_maps(run)
     for finding in written["findings"]:
+        finding |= averaged.get(finding["label"], {})
         finding["exhibits"] = exhibits.get(finding["label"], [])
         finding["cmv"] = cmvs.get(finding["label"], [])
     write_json(run.findings, written)

@@ -121,6 +121,7 @@ class ClassFinding:
     exhibits: tuple[Exhibit, ...]
     exhibits_left_out: int
     mean_map: Picture | None
+    mean_map_images: int | None
     cmv: tuple[CmvPanel, ...]
     thumbnail: CmvPanel | None
 

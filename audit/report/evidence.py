@@ -91,6 +91,7 @@ def read_finding(run_folder: Path, held: Mapping[str, Any], shown: Shown) -> Cla
             if mean_map
             else None
         ),
+        mean_map_images=count(held, "mean_map_images") if held.get("mean_map_images") else None,
         cmv=tuple(
             _panel(run_folder, panel, name, CMV_SIDE)
             for panel in (panels if shown is Shown.EVERYTHING else [])
