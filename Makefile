@@ -14,6 +14,7 @@ demo: setup
 
 ## Format check, types, architecture, tests.
 test: check
+	@$(BIN)/python .ci/system_libraries.py browser
 	$(BIN)/python -m pytest -n auto --dist loadscope
 
 check: setup

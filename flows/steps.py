@@ -30,6 +30,7 @@ from audit.verdicts.suspicion import choose_pairs
 from flows.cmv_files import draw_cmvs
 from flows.cue_files import draw_cues, kept_cues
 from flows.cue_plans import plans
+from flows.mean_maps import mean_maps
 from flows.preparing import now
 from flows.session import AuditRequest, Session, open_session
 
@@ -307,7 +308,9 @@ def compose(run: RunFolder) -> None:
     """Lay exhibits, cues and CMVs, where they were drawn, into ``findings.json``."""
     written = read_findings(run)
     exhibits, cues, cmvs = (_index(folder) for folder in (run.exhibits, run.cues, run.cmv))
+    averaged = mean_maps(run)
     for finding in written["findings"]:
+        finding |= averaged.get(finding["label"], {})
         finding["exhibits"] = exhibits.get(finding["label"], [])
         finding["cues"] = next(iter(cues.get(finding["label"], [])), None)
         finding["cmv"] = cmvs.get(finding["label"], [])

@@ -25,6 +25,7 @@ from audit.manifest import load_manifest
 from audit.report.render import render_report
 from audit.run_folder import RunFolder
 from flows import preparing, steps
+from flows.mean_maps import average_maps
 from flows.progress import reporter
 from flows.session import AuditRequest, open_session
 
@@ -97,7 +98,10 @@ def decide(request: AuditRequest) -> dict[str, Any]:
 def draw_exhibits(request: AuditRequest) -> int:
     """Draw the samples that the report shows."""
     with reporter.step("exhibits"):
-        return steps.draw_exhibits(request)
+        drawn = steps.draw_exhibits(request)
+        with steps.timed(request.run, "mean maps"):
+            average_maps(open_session(request), steps.read_findings(request.run)["findings"])
+        return drawn
 
 
 @task(name="find-cues", **_OPTIONS)

@@ -1,4 +1,4 @@
-"""The templates and stylesheets of the report, found wherever this package is installed."""
+"""The templates, stylesheets and script of the report, found wherever this package is installed."""
 
 from __future__ import annotations
 
@@ -12,6 +12,6 @@ def loader() -> BaseLoader:
     return PackageLoader("report_templates", package_path=".")
 
 
-def stylesheet(name: str) -> str:
-    """Return the text of a packaged stylesheet."""
+def text_of(name: str) -> str:
+    """Return a packaged stylesheet or script."""
     return files("report_templates").joinpath(name).read_text(encoding="utf-8")

@@ -269,6 +269,7 @@ def _pictures(
         "mean_map": save(f"exhibits/{label:04d}/mean.png", mean_map([paint(label)[1]]))
         if verdict == "suspect"
         else None,
+        "mean_map_images": 40,
         "cmv": [
             {
                 "recipe": recipe,

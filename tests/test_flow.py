@@ -11,14 +11,20 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from PIL import Image
 from planted import CLASSES, write_dataset
 from typer.testing import CliRunner
 
+from audit.dataset.batches import iterate_batches
 from audit.errors import InputError
+from audit.measuring.rows import maps_of
+from audit.report import pictures
 from flows.cli import app, main
+from flows.session import AuditRequest, open_session
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
 QUICK = ("--set", "cmv.classes=none", "--set", "report.formats=[html]")
@@ -75,9 +81,31 @@ def test_a_run_leaves_everything_that_the_contract_names(
     (suspect,) = [f for f in findings if f["verdict"] == "suspect"]
     assert suspect["label_name"] == "bee"
     assert {cmv["objective"] for cmv in suspect["cmv"]} == {"logit", "softmax"}
-    pictures = [p for e in suspect["exhibits"] for p in e["pictures"].values() if p]
-    assert len(pictures) >= 4 * 4
-    assert all((out / p).is_file() for p in pictures)
+    shown = [p for e in suspect["exhibits"] for p in e["pictures"].values() if p]
+    assert len(shown) >= 4 * 4
+    assert all((out / p).is_file() for p in shown)
+
+
+def test_the_mean_map_is_that_of_the_images_it_names(
+    finished: tuple[Path, Path, dict[str, Any]],
+) -> None:
+    manifest, out, _ = finished
+    findings = json.loads((out / "findings.json").read_text())["findings"]
+    (suspect,) = [f for f in findings if f["verdict"] == "suspect"]
+    assert all(f["mean_map"] is None for f in findings if f is not suspect)
+    (entry,) = json.loads((out / "exhibits" / "mean_maps.json").read_text())
+    scores = pd.read_parquet(out / "scores.parquet")
+    rows = entry["rows"]
+    assert set(scores.loc[rows, "label"]) == {suspect["label"]}
+    own = scores[(scores["label"] == suspect["label"]) & (scores["status"] == "scored")]
+    assert suspect["mean_map_images"] == len(rows) == min(40, len(own))
+    session = open_session(AuditRequest(str(manifest), str(out), (), None, "cpu"))
+    with session.loader() as loader:
+        batches = list(iterate_batches(session.table.loc[rows], loader, 3))
+    held = [maps_of(session.model, batch, session.measurement()).cpu().numpy() for batch in batches]
+    drawn = np.asarray(Image.open(out / suspect["mean_map"]))
+    assert np.array_equal(drawn, pictures.mean_map(m for maps in held for m in maps))
+    assert f"Saliency averaged over {len(rows)} images" in (out / "report.html").read_text()
 
 
 def test_the_report_names_the_suspect_and_no_path_of_this_machine(

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import base64
+import hashlib
 import io
 import json
 import logging
@@ -11,8 +13,10 @@ import pytest
 from pypdf import PdfReader
 from report_fixture import write_run
 
+import report_templates
 from audit.errors import ReportError
 from audit.report import gallery, pdf, render, selection
+from audit.report.content import VERDICTS
 from audit.report.context import load_context
 from audit.report.render import render_html, render_pdf, render_report
 
@@ -54,7 +58,7 @@ class Structure(HTMLParser):
         self.tags.append("/" + tag)
 
     def handle_data(self, data):
-        if "style" not in self.open:
+        if not {"style", "script"} & set(self.open):
             self.words.append(data)
 
     @property
@@ -112,9 +116,14 @@ def test_what_is_unknown_is_not_zero(page):
     assert "nan" not in text.lower().split()
 
 
-def test_the_page_needs_no_other_file_and_runs_nothing(page):
+def test_the_page_needs_no_other_file_and_runs_its_own_script_only(page):
     parsed = parse(page)
-    assert "script" not in parsed.tags
+    assert parsed.tags.count("script") == 1
+    assert not [key for tag, key, _ in parsed.attributes if tag == "script"]
+    script = page.partition("<script>")[2].partition("</script>")[0]
+    allowed = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"script-src 'sha256-{allowed}'\"" in page
+    assert script == report_templates.text_of("report.js")
     sources = [value for _, key, value in parsed.attributes if key == "src"]
     assert sources
     assert all(value.startswith("data:image/") for value in sources)
@@ -156,6 +165,25 @@ def test_hostile_names_do_not_change_the_structure(tmp_path):
     assert "evil name" in hostile.text
     assert "x" * 59 + "…" in hostile.text
     assert not set("\u202e\u2066\u200f\x00\x07") & set(hostile.text)
+
+
+def test_hostile_names_are_in_no_attribute_that_the_script_reads_as_a_word(tmp_path):
+    parsed = parse(render_html(load_context(write_run(tmp_path, HOSTILE))))
+    for tag, key, value in parsed.attributes:
+        if key == "data-v":
+            assert value == "" or float(value) == float(value), tag
+        if key == "data-verdict":
+            assert value in VERDICTS
+        if key.startswith("data-"):
+            assert key in {
+                *("data-v", "data-verdict", "data-kind", "data-first", "data-picture"),
+                *("data-blend", "data-some", "data-none"),
+            }
+
+
+def test_paper_holds_no_script(run):
+    held = parse(render._render(load_context(run), selection.PRINT, lambda p: p.asset_name))
+    assert not {"script", "input", "button"} & set(held.tags)
 
 
 def test_hostile_names_print_and_fetch_nothing(tmp_path):

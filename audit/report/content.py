@@ -123,6 +123,7 @@ class ClassFinding:
     exhibits_left_out: int
     mean_map: Picture | None
     cues: Cues | None
+    mean_map_images: int | None
     cmv: tuple[CmvPanel, ...]
     thumbnail: CmvPanel | None
 

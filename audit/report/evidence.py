@@ -94,6 +94,7 @@ def read_finding(run_folder: Path, held: Mapping[str, Any], shown: Shown) -> Cla
             else None
         ),
         cues=read_cues(run_folder, section(held, "cues"), name) if whole else None,
+        mean_map_images=count(held, "mean_map_images") if held.get("mean_map_images") else None,
         cmv=tuple(
             _panel(run_folder, panel, name, CMV_SIDE)
             for panel in (panels if shown is Shown.EVERYTHING else [])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -13,7 +15,7 @@ from markupsafe import Markup
 import report_templates
 from audit.errors import ReportError
 from audit.report import charts, story, wording
-from audit.report.content import ClassFinding, ReportContext
+from audit.report.content import VERDICTS, ClassFinding, ReportContext
 from audit.report.context import load_context
 from audit.report.gallery import Picture
 from audit.report.pdf import print_pdf
@@ -116,10 +118,12 @@ def _render(context: ReportContext, medium: Medium, source: Callable[[Picture], 
         duration=wording.duration,
         plural=wording.plural,
         shorten=wording.shorten,
+        sort_key=wording.sort_key,
         listing=wording.listing,
         interval=story.with_interval,
     )
     template = environment.get_template("report.html.j2")
+    script = report_templates.text_of("report.js")
     return template.render(
         report=context,
         shown=select(context, medium),
@@ -128,11 +132,19 @@ def _render(context: ReportContext, medium: Medium, source: Callable[[Picture], 
         gap_chart=partial(_gap_chart, context, _span(context)),
         mass_chart=partial(_mass_chart, context),
         verdict_words=VERDICT_WORDS,
+        verdict_order={verdict: place for place, verdict in enumerate(VERDICTS)},
         source=source,
         # Our own files, no part of which comes from a user.
-        stylesheet=Markup(report_templates.stylesheet("report.css")),  # noqa: S704
-        page_rules=Markup(report_templates.stylesheet("print.css")),  # noqa: S704
+        stylesheet=Markup(report_templates.text_of("report.css")),  # noqa: S704
+        page_rules=Markup(report_templates.text_of("print.css")),  # noqa: S704
+        script=Markup(script),  # noqa: S704
+        script_hash=_source_hash(script),
     )
+
+
+def _source_hash(script: str) -> str:
+    """The one script that the page's policy lets run, by its hash."""
+    return f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}"
 
 
 def _span(context: ReportContext) -> tuple[float, float]:

@@ -140,6 +140,17 @@ def chance(value: float | None) -> str:
     return f"<{_SPACE}0.001" if value < 0.001 else f"{value:.3f}"
 
 
+def sort_key(value: float | None) -> str:
+    """Write a number for the page's script to sort by; empty where it is unknown.
+
+    Examples
+    --------
+    >>> sort_key(0.123456789), sort_key(None)
+    ('0.123457', '')
+    """
+    return "" if value is None else f"{value:.6g}"
+
+
 def duration(seconds: float | None) -> str:
     """Show a time span in the two units that matter.
 
