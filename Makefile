@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.setup-done
 
-.PHONY: audit test setup check format lock demo clean bench-detection
+.PHONY: audit test setup check format lock demo clean bench-detection bench-report
 
 ## Install everything and audit the embedded demo.
 audit: setup demo
@@ -22,6 +22,10 @@ check: setup
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+## Time, peak memory and bytes of the report for 10, 100 and 1,000 classes.
+bench-report: setup
+	$(BIN)/python benchmarks/report.py
 
 format: setup
 	$(BIN)/ruff format .

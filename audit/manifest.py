@@ -14,6 +14,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from audit.colours import READABLE, contrast
 from audit.errors import ManifestError
 
 _BRANCH = re.compile(r"(literal|tuple|function-[a-z]+|constrained-int)\[|^int$")
@@ -127,12 +128,35 @@ class RunSection(_Closed):
 
 
 class ReportSection(_Closed):
-    """For whom the report is, and in which formats it is rendered."""
+    """For whom the report is, in which formats it is rendered, and how it looks.
+
+    The audience ``executive`` gets a shorter report; any other text is printed as it stands.
+    """
 
     title: str | None = None
     owner: str | None = None
     audience: str | None = None
     formats: tuple[Literal["html", "pdf"], ...] = ("html", "pdf")
+    paper: Literal["A4", "Letter"] = "A4"
+    logo: str | None = None
+    accent: str | None = None
+    templates: str | None = None
+    max_html_mb: float = Field(default=3.0, ge=1, le=1000)
+
+    @field_validator("accent")
+    @classmethod
+    def _readable(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        if not re.fullmatch(r"#[0-9a-fA-F]{6}", value):
+            raise ValueError("expected a colour as '#rrggbb', in quotes")
+        found = contrast(value, "#ffffff")
+        if found < READABLE:
+            raise ValueError(
+                f"expected a colour that can be read on white (contrast {READABLE} or more; "
+                f"this one has {found:.1f})"
+            )
+        return value.lower()
 
 
 class Manifest(_Closed):

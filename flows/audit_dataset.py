@@ -11,7 +11,7 @@ from prefect.runtime import flow_run
 from prefect.states import Completed
 
 from audit.errors import AuditError
-from audit.manifest import Manifest, load_manifest
+from audit.manifest import load_manifest
 from audit.verdicts.reasons import plural
 from flows import steps, tasks
 from flows.progress import reporter
@@ -70,10 +70,9 @@ def audit_dataset(
     laid_over = tuple(overrides or ()) + ((f"gate={gate}",) if gate else ())
     request = AuditRequest(manifest, "", laid_over, limit, device)
     request = run_folder_for(request, out, resume=resume)
-    declared = load_manifest(manifest, laid_over)
     with request.run.locked():
         try:
-            summary = _audit(request, declared, resume)
+            summary = _audit(request, resume)
         except BaseException:
             steps.mark_failed(request.run)
             raise
@@ -81,7 +80,7 @@ def audit_dataset(
     return _state(summary, request.run.path)
 
 
-def _audit(request: AuditRequest, manifest: Manifest, resume: bool) -> dict[str, Any]:
+def _audit(request: AuditRequest, resume: bool) -> dict[str, Any]:
     shards = tasks.prepare(request, resume)
     session = open_session(request)
     reporter.expect("scores", len(session.table))
@@ -98,7 +97,7 @@ def _audit(request: AuditRequest, manifest: Manifest, resume: bool) -> dict[str,
     reporter.expect("cmv", steps.count_cmvs(session))
     tasks.visualize_classes(request)
 
-    tasks.report(request, manifest.report.formats)
+    tasks.report(request)
     steps.finish(request.run, summary)
     return summary
 

@@ -14,6 +14,7 @@ from audit.errors import RunFolderError
 from audit.manifest import Manifest, fingerprint
 from audit.measuring.shards import shard_count
 from audit.models import AuditedModel
+from audit.report.theme import keep_theme
 from audit.run_folder import RunFolder, write_atomically, write_bytes
 from flows.session import AuditRequest, Session, open_session, try_one_batch
 
@@ -46,6 +47,7 @@ def prepare(request: AuditRequest, *, resume: bool = True) -> int:
         # Parts of another size cannot be mixed.
         shutil.rmtree(run.path / "scores", ignore_errors=True)
     accuracy = _try_once(session)
+    keep_theme(run.path, session.manifest)
     write_bytes(run.manifest, session.manifest.source.encode())
     _drop_mixed(run, session)
     write_atomically(run.samples, lambda temporary: session.table.to_parquet(temporary))
@@ -65,7 +67,8 @@ def _try_once(session: Session) -> float:
 
 def _clear(run: RunFolder) -> None:
     """Empty a run folder of what a run writes, and of nothing else."""
-    for folder in (run.path / "scores", run.donors, run.cmv, run.exhibits, run.cues):
+    theme = run.path / "theme"
+    for folder in (run.path / "scores", run.donors, run.cmv, run.exhibits, run.cues, theme):
         shutil.rmtree(folder, ignore_errors=True)
     for path in (
         run.scores,

@@ -14,6 +14,7 @@ from rich.table import Table
 from audit.errors import AuditError, RunFolderError
 from audit.manifest import load_manifest
 from audit.report.render import render_report
+from audit.report.theme import keep_theme
 from audit.run_folder import RunFolder, write_bytes
 from flows import preparing, steps
 from flows.audit_dataset import audit_dataset
@@ -103,10 +104,11 @@ def report_again(
         raise RunFolderError(f"{run_dir}: no finished scores here. Run the audit first.")
     declared = load_manifest(manifest or run.manifest, overrides)
     with run.locked():
+        keep_theme(run.path, declared)
         summary = steps.decide_classes(run, declared)
         steps.compose(run)
         with steps.timed(run, "report"):
-            render_report(run.path, declared.report.formats)
+            render_report(run.path, declared.report.formats, declared.report)
         steps.finish(run, summary)
     show_findings(steps.read_findings(run), run, console)
     return {**summary, "run_folder": str(run.path)}

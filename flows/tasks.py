@@ -118,12 +118,12 @@ def visualize_classes(request: AuditRequest) -> int:
 
 
 @task(name="report", **_OPTIONS)
-def report(request: AuditRequest, formats: tuple[str, ...]) -> list[str]:
+def report(request: AuditRequest) -> list[str]:
     """Render the report and show the findings in Prefect."""
-    run = request.run
+    run, settings = request.run, load_manifest(request.manifest, request.overrides).report
     steps.compose(run)
     with reporter.step("report"), steps.timed(run, "report"):
-        written = render_report(run.path, formats)
+        written = render_report(run.path, settings.formats, settings)
     _show(run, [str(path) for path in written.values()])
     return [str(path) for path in written.values()]
 

@@ -44,6 +44,7 @@ def write_run(
     problems: int = 3,
     status: str = "complete",
     simonyan: bool = True,
+    audience: str = "Product board",
 ) -> Path:
     """Write a run folder with one finding a name.
 
@@ -64,7 +65,7 @@ def write_run(
             "name": "farm animals",
             "title": "Saliency audit: farm animals",
             "owner": "Ann Example",
-            "audience": "Product board",
+            "audience": audience,
             "dataset": "images/test",
             "model": "resnet18",
             "foreground": foregrounds,
@@ -105,6 +106,8 @@ def write_run(
     (folder / "findings.json").write_text(json.dumps(held))
     (folder / "run.json").write_text(json.dumps(_run(images, problems, len(names), status)))
     _write_problems(folder / "problems.csv", problems, names)
+    with (folder / "classes.csv").open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([f["label"], f["label_name"], f["verdict"]] for f in findings)
     return folder
 
 

@@ -17,7 +17,7 @@ DARK = dict(
     re.findall(r"--([\w-]+): (#[0-9a-f]{6});", STYLES.partition("@media")[2].partition("* {")[0])
 )
 GROUNDS = ("paper", "panel")
-TEXTS = ("ink", "quiet", "link")
+TEXTS = ("ink", "quiet", "link", "accent")
 
 
 def test_both_schemes_name_the_same_colours():

@@ -13,7 +13,10 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from report_fixture import write_run
 from test_report import HOSTILE, NAMES
 
+from audit.manifest import ReportSection
+from audit.report import render
 from audit.report.render import render_report
+from audit.report.theme import Look
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 
@@ -180,6 +183,19 @@ def test_the_slider_blends_map_and_image(page):
     assert not slider.is_visible()
 
 
+def test_pictures_beside_the_page_are_found_from_disk(browser, tmp_path, monkeypatch):
+    folder = write_run(tmp_path, NAMES)
+    monkeypatch.setattr(render, "look_of", lambda *_: Look(max_bytes=120_000))
+    for page in opened(browser, render_report(folder, ["html"])["html"]):
+        beside = page.locator("img[src^='report_files/']").all()
+        assert beside
+        assert all(picture.get_attribute("loading") == "lazy" for picture in beside)
+        for picture in (beside[0], beside[-1]):
+            picture.scroll_into_view_if_needed()
+            expect(picture).to_have_js_property("complete", True)
+            assert picture.evaluate("e => e.naturalWidth") > 0
+
+
 def test_without_script_nothing_dead_is_shown_and_nothing_is_missing(browser, report):
     for page in opened(browser, report, java_script_enabled=False):
         assert not page.locator("#tools").is_visible()
@@ -216,9 +232,12 @@ def test_the_policy_lets_no_other_script_run(browser, report):
     context.close()
 
 
+@pytest.mark.parametrize("audience", ["executive", "technical"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 390])
-def test_axe_finds_nothing_serious(browser, report, scheme, width):
+def test_axe_finds_nothing(browser, tmp_path, scheme, width, audience):
+    settings = ReportSection(audience=audience, accent="#7a1f5c")
+    report = render_report(write_run(tmp_path, NAMES), ["html"], settings)["html"]
     size = {"width": width, "height": 800}
     for page in opened(browser, report, color_scheme=scheme, viewport=size, bypass_csp=True):
         found = Axe().run(page).response["violations"]

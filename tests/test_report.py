@@ -15,10 +15,11 @@ from report_fixture import write_run
 
 import report_templates
 from audit.errors import ReportError
-from audit.report import gallery, pdf, render, selection
+from audit.report import gallery, pages, pdf, render, selection
 from audit.report.content import VERDICTS
 from audit.report.context import load_context
 from audit.report.render import render_html, render_pdf, render_report
+from audit.report.theme import Look
 
 NAMES = ["wolf", "husky", "goose", "red fox", "cat", "duck", "polar bear", "horse"]
 HOSTILE = [
@@ -182,7 +183,9 @@ def test_hostile_names_are_in_no_attribute_that_the_script_reads_as_a_word(tmp_p
 
 
 def test_paper_holds_no_script(run):
-    held = parse(render._render(load_context(run), selection.PRINT, lambda p: p.asset_name))
+    held = parse(
+        pages.fill_page(load_context(run), selection.PRINT, Look(), lambda p: p.asset_name)
+    )
     assert not {"script", "input", "button"} & set(held.tags)
 
 

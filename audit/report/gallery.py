@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from PIL import Image
 
-from audit.errors import ReportError
+from audit.errors import AuditError, ReportError
 from audit.report.pictures import legend, to_png
 
 FORMATS = ("PNG", "JPEG", "WEBP")
@@ -72,26 +72,47 @@ def load_picture(run_folder: Path, relative: str, alt: str, side: int) -> Pictur
         It lies elsewhere (by ``..`` or by a link), is missing, too large, or no picture.
     """
     path = _inside(run_folder, relative)
-    shown = PurePosixPath(relative).as_posix()
-    try:
-        if path.stat().st_size > BYTES_ALLOWED:
-            raise ReportError(f"{shown}: more than {BYTES_ALLOWED:,} bytes for one picture")
-        with Image.open(path, formats=FORMATS) as opened:
-            if opened.width * opened.height > PIXELS_ALLOWED:
-                raise ReportError(
-                    f"{shown}: {opened.width} x {opened.height} pixels; "
-                    f"at most {PIXELS_ALLOWED:,} are shown"
-                )
-            pixels = opened.convert("RGB")
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ReportError(
-            f"{shown}: the report needs this picture and cannot read it "
-            f"({type(error).__name__}). Render it again with the same command."
-        ) from error
+    opened = open_picture(path, PurePosixPath(relative).as_posix(), ReportError)
+    pixels = opened.convert("RGB")
     pixels.thumbnail((side, side), Image.Resampling.LANCZOS)
     held = io.BytesIO()
     pixels.save(held, format="JPEG", quality=JPEG_QUALITY, optimize=True, subsampling=0)
     return Picture(held.getvalue(), "image/jpeg", pixels.width, pixels.height, alt)
+
+
+def open_picture(path: Path, shown: str, kind: type[AuditError]) -> Image.Image:
+    """Decode a picture within bounds.
+
+    Parameters
+    ----------
+    path : Path
+        Of a PNG, JPEG or WebP.
+    shown : str
+        What to call it in a message.
+    kind : type
+        Of the error to raise.
+
+    Raises
+    ------
+    AuditError
+        Of the given kind: missing, too large, or no picture.
+    """
+    try:
+        if path.stat().st_size > BYTES_ALLOWED:
+            raise kind(f"{shown}: more than {BYTES_ALLOWED:,} bytes for one picture")
+        with Image.open(path, formats=FORMATS) as opened:
+            if opened.width * opened.height > PIXELS_ALLOWED:
+                raise kind(
+                    f"{shown}: {opened.width} x {opened.height} pixels; "
+                    f"at most {PIXELS_ALLOWED:,} are shown"
+                )
+            opened.load()
+            return opened.copy()
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise kind(
+            f"{shown}: the report needs this picture and cannot read it "
+            f"({type(error).__name__}). Expected PNG, JPEG or WebP."
+        ) from error
 
 
 def _inside(run_folder: Path, relative: str) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Mapping
+from datetime import UTC, datetime
 
 import weasyprint
 from weasyprint.urls import URLFetcher, URLFetcherResponse
@@ -56,7 +57,13 @@ class _Errors(logging.Handler):
             self.messages.append(record.getMessage())
 
 
-def print_pdf(page: str, pictures: Mapping[str, Picture], identifier: str) -> bytes:
+def print_pdf(
+    page: str,
+    pictures: Mapping[str, Picture],
+    identifier: str,
+    attachments: Mapping[str, bytes] | None = None,
+    made: str = "",
+) -> bytes:
     """Turn a page into a tagged PDF.
 
     Parameters
@@ -67,6 +74,10 @@ def print_pdf(page: str, pictures: Mapping[str, Picture], identifier: str) -> by
         All that the page may show.
     identifier : str
         Of the document; the run's fingerprint.
+    attachments : mapping of str to bytes, optional
+        Files that the document carries, by name.
+    made : str
+        When, as ``run.json`` writes it; the attachments' date.
 
     Raises
     ------
@@ -81,7 +92,9 @@ def print_pdf(page: str, pictures: Mapping[str, Picture], identifier: str) -> by
     logger.setLevel(logging.ERROR)
     try:
         printed: bytes = weasyprint.HTML(string=page, url_fetcher=fetcher).write_pdf(
-            pdf_variant="pdf/ua-1", pdf_identifier=identifier.encode() or None
+            pdf_variant="pdf/ua-1",
+            pdf_identifier=identifier.encode() or None,
+            attachments=_attached(attachments or {}, made),
         )
     except Exception as error:  # WeasyPrint may fail in any of its libraries' ways
         raise ReportError(
@@ -103,3 +116,22 @@ def print_pdf(page: str, pictures: Mapping[str, Picture], identifier: str) -> by
             f"{discreet(errors.messages[0], 300)}"
         )
     return printed
+
+
+def _attached(files: Mapping[str, bytes], made: str) -> list[weasyprint.Attachment]:
+    try:
+        moment = datetime.fromisoformat(made)
+    except ValueError:
+        # Not today: the same report shall be the same file.
+        moment = datetime(2000, 1, 1, tzinfo=UTC)
+    return [
+        weasyprint.Attachment(
+            string=content,
+            name=name,
+            description="Every class of this report in numbers",
+            created=moment,
+            modified=moment,
+            relationship="Data",
+        )
+        for name, content in files.items()
+    ]

@@ -2,38 +2,29 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-from jinja2 import Environment, StrictUndefined
-from markupsafe import Markup
-
-import report_templates
 from audit.errors import ReportError
-from audit.report import charts, story, wording
-from audit.report.content import VERDICTS, ClassFinding, ReportContext
+from audit.manifest import ReportSection
+from audit.report.budget import fit_page, write_beside
+from audit.report.content import ReportContext
 from audit.report.context import load_context
 from audit.report.gallery import Picture
+from audit.report.pages import fill_page
 from audit.report.pdf import print_pdf
-from audit.report.selection import PRINT, SCREEN, Medium, select
+from audit.report.selection import PRINT
+from audit.report.theme import Look, look_of
 from audit.run_folder import write_bytes
 
 FORMATS = ("html", "pdf")
-VERDICT_WORDS = {
-    # Word and shape carry the meaning; the colour only repeats it.
-    "suspect": ("▲", "suspect"),
-    "watch": ("◆", "watch"),
-    "inconclusive": ("○", "inconclusive"),
-    "clear": ("●", "clear"),
-}
-_OTHERS_DRAWN = 4000
+ATTACHED = "classes.csv"
+_ATTACHMENT_BYTES = 16 * 1024 * 1024
 
 
-def render_report(run_folder: Path, formats: Sequence[str]) -> dict[str, Path]:
+def render_report(
+    run_folder: Path, formats: Sequence[str], settings: ReportSection | None = None
+) -> dict[str, Path]:
     """Write ``report.html`` and ``report.pdf`` into a run folder.
 
     The HTML is written first and stays when the PDF fails. A PDF of an earlier state of the run
@@ -45,6 +36,8 @@ def render_report(run_folder: Path, formats: Sequence[str]) -> dict[str, Path]:
         Of a run that has come as far as its findings.
     formats : sequence of str
         Any of :data:`FORMATS`; none writes nothing.
+    settings : ReportSection, optional
+        Of the manifest: paper, colours, audience, size.
 
     Returns
     -------
@@ -64,14 +57,17 @@ def render_report(run_folder: Path, formats: Sequence[str]) -> dict[str, Path]:
     if not formats:
         return {}
     context = load_context(run_folder)
+    look = look_of(run_folder, settings or ReportSection())
     written = {}
     if "html" in formats:
         written["html"] = run_folder / "report.html"
-        write_bytes(written["html"], render_html(context).encode())
+        page = fit_page(context, look)
+        write_beside(run_folder, page)
+        write_bytes(written["html"], page.content.encode())
     if "pdf" in formats:
         target = run_folder / "report.pdf"
         try:
-            write_bytes(target, render_pdf(context))
+            write_bytes(target, render_pdf(context, look, _attachments(run_folder)))
         except ReportError:
             target.unlink(missing_ok=True)
             raise
@@ -79,13 +75,34 @@ def render_report(run_folder: Path, formats: Sequence[str]) -> dict[str, Path]:
     return written
 
 
-def render_html(context: ReportContext) -> str:
-    """Render a page that needs no other file and no network."""
-    return _render(context, SCREEN, lambda picture: picture.data_uri)
+def _attachments(run_folder: Path) -> dict[str, bytes]:
+    """The table of all classes, where it is there and can be sent."""
+    path = run_folder / ATTACHED
+    if not path.is_file() or path.stat().st_size > _ATTACHMENT_BYTES:
+        return {}
+    return {ATTACHED: path.read_bytes()}
 
 
-def render_pdf(context: ReportContext) -> bytes:
-    """Render an A4 document, tagged for screen readers, with bookmarks.
+def render_html(context: ReportContext, look: Look | None = None) -> str:
+    """Render a page; within the budget of `look` it needs no other file and no network."""
+    return fit_page(context, look or Look()).content
+
+
+def render_pdf(
+    context: ReportContext,
+    look: Look | None = None,
+    attachments: Mapping[str, bytes] | None = None,
+) -> bytes:
+    """Render a document of pages, tagged for screen readers, with bookmarks.
+
+    Parameters
+    ----------
+    context : ReportContext
+        All that is said.
+    look : Look, optional
+        Paper, colours, audience.
+    attachments : mapping of str to bytes, optional
+        Files to carry along, by name.
 
     Raises
     ------
@@ -98,89 +115,8 @@ def render_pdf(context: ReportContext) -> bytes:
         pictures[picture.asset_name] = picture
         return picture.asset_name
 
-    page = _render(context, PRINT, source)
-    return print_pdf(page, pictures, context.provenance.fingerprint)
-
-
-def _render(context: ReportContext, medium: Medium, source: Callable[[Picture], str]) -> str:
-    environment = Environment(
-        loader=report_templates.loader(),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+    page = fill_page(context, PRINT, look or Look(), source, attached=bool(attachments))
+    facts = context.provenance
+    return print_pdf(
+        page, pictures, facts.fingerprint, attachments or {}, facts.finished or facts.started
     )
-    environment.filters.update(
-        share=wording.share,
-        points=wording.points,
-        number=wording.number,
-        chance=wording.chance,
-        duration=wording.duration,
-        plural=wording.plural,
-        shorten=wording.shorten,
-        sort_key=wording.sort_key,
-        listing=wording.listing,
-        interval=story.with_interval,
-    )
-    template = environment.get_template("report.html.j2")
-    script = report_templates.text_of("report.js")
-    return template.render(
-        report=context,
-        shown=select(context, medium),
-        story=story,
-        charts=charts,
-        gap_chart=partial(_gap_chart, context, _span(context)),
-        mass_chart=partial(_mass_chart, context),
-        verdict_words=VERDICT_WORDS,
-        verdict_order={verdict: place for place, verdict in enumerate(VERDICTS)},
-        source=source,
-        # Our own files, no part of which comes from a user.
-        stylesheet=Markup(report_templates.text_of("report.css")),  # noqa: S704
-        page_rules=Markup(report_templates.text_of("print.css")),  # noqa: S704
-        script=Markup(script),  # noqa: S704
-        script_hash=_source_hash(script),
-    )
-
-
-def _source_hash(script: str) -> str:
-    """The one script that the page's policy lets run, by its hash."""
-    return f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}"
-
-
-def _span(context: ReportContext) -> tuple[float, float]:
-    """One scale for all gaps, so that rows can be compared by eye."""
-    ends = [
-        end
-        for finding in context.findings
-        for end in (finding.gap.value, finding.gap.low, finding.gap.high)
-        if end is not None
-    ]
-    top = max([2 * context.thresholds.effect, *ends])
-    return min([-0.1, *ends]), min(1.0, top)
-
-
-def _gap_chart(context: ReportContext, span: tuple[float, float], finding: ClassFinding) -> Markup:
-    return charts.interval_chart(
-        finding.gap,
-        span=span,
-        floor=context.thresholds.effect,
-        verdict=finding.verdict,
-        title=charts.gap_title(wording.shorten(finding.name), finding.gap, context.thresholds),
-    )
-
-
-def _mass_chart(context: ReportContext, finding: ClassFinding) -> dict[str, Any]:
-    others = [
-        mass for other in context.findings if other.label != finding.label for mass in other.masses
-    ]
-    others = others[:: 1 + len(others) // _OTHERS_DRAWN]
-    return {
-        "chart": charts.mass_chart(
-            finding.masses,
-            others,
-            finding.area.value,
-            wording.shorten(finding.name),
-            finding.verdict,
-        ),
-        "line": story.median_line(finding.masses, others),
-    }
