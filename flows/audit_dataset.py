@@ -13,7 +13,7 @@ from prefect.states import Completed
 from audit.errors import AuditError
 from audit.manifest import load_manifest
 from audit.verdicts.reasons import plural
-from flows import steps, tasks
+from flows import drawing, judging, tasks
 from flows.progress import reporter
 from flows.runs import point_latest, run_folder_for
 from flows.session import AuditRequest, open_session
@@ -74,7 +74,7 @@ def audit_dataset(
         try:
             summary = _audit(request, resume)
         except BaseException:
-            steps.mark_failed(request.run)
+            judging.mark_failed(request.run)
             raise
     point_latest(request.run.path)
     return _state(summary, request.run.path)
@@ -94,11 +94,11 @@ def _audit(request: AuditRequest, resume: bool) -> dict[str, Any]:
     summary = tasks.decide(request)
     tasks.draw_exhibits(request)
     tasks.find_cues(request)
-    reporter.expect("cmv", steps.count_cmvs(session))
+    reporter.expect("cmv", drawing.count_cmvs(session))
     tasks.visualize_classes(request)
 
     tasks.report(request)
-    steps.finish(request.run, summary)
+    judging.finish(request.run, summary)
     return summary
 
 

@@ -16,7 +16,7 @@ from audit.manifest import load_manifest
 from audit.report.render import render_report
 from audit.report.theme import keep_theme
 from audit.run_folder import RunFolder, write_bytes
-from flows import preparing, steps
+from flows import judging, preparing, steps
 from flows.audit_dataset import audit_dataset
 from flows.progress import reporter
 from flows.runners import task_runner
@@ -69,7 +69,7 @@ def run_audit(
             )
         if not state.is_completed():
             raise _failure(state, request.run)
-    findings = steps.read_findings(request.run)
+    findings = judging.read_findings(request.run)
     show_findings(findings, request.run, console)
     summary: dict[str, Any] = findings["summary"]
     return {
@@ -105,12 +105,12 @@ def report_again(
     declared = load_manifest(manifest or run.manifest, overrides)
     with run.locked():
         keep_theme(run.path, declared)
-        summary = steps.decide_classes(run, declared)
-        steps.compose(run)
+        summary = judging.decide_classes(run, declared)
+        judging.compose(run)
         with steps.timed(run, "report"):
             render_report(run.path, declared.report.formats, declared.report)
-        steps.finish(run, summary)
-    show_findings(steps.read_findings(run), run, console)
+        judging.finish(run, summary)
+    show_findings(judging.read_findings(run), run, console)
     return {**summary, "run_folder": str(run.path)}
 
 

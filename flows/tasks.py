@@ -24,7 +24,7 @@ from prefect.states import Completed
 from audit.manifest import load_manifest
 from audit.report.render import render_report
 from audit.run_folder import RunFolder
-from flows import preparing, steps
+from flows import drawing, judging, preparing, steps
 from flows.mean_maps import average_maps
 from flows.progress import reporter
 from flows.session import AuditRequest, open_session
@@ -91,16 +91,16 @@ def check_itself(request: AuditRequest) -> bool:
 def decide(request: AuditRequest) -> dict[str, Any]:
     """Give each class its verdict, with intervals and false-discovery control."""
     manifest = load_manifest(request.manifest, request.overrides)
-    return steps.decide_classes(request.run, manifest)
+    return judging.decide_classes(request.run, manifest)
 
 
 @task(name="draw-exhibits", **_OPTIONS)
 def draw_exhibits(request: AuditRequest) -> int:
     """Draw the samples that the report shows."""
     with reporter.step("exhibits"):
-        drawn = steps.draw_exhibits(request)
+        drawn = drawing.draw_exhibits(request)
         with steps.timed(request.run, "mean maps"):
-            average_maps(open_session(request), steps.read_findings(request.run)["findings"])
+            average_maps(open_session(request), judging.read_findings(request.run)["findings"])
         return drawn
 
 
@@ -108,20 +108,20 @@ def draw_exhibits(request: AuditRequest) -> int:
 def find_cues(request: AuditRequest) -> int:
     """Look for what in the background the suspect classes lean on."""
     with reporter.step("cues"):
-        return steps.find_cues(request)
+        return drawing.find_cues(request)
 
 
 @task(name="visualize-classes", **_OPTIONS)
 def visualize_classes(request: AuditRequest) -> int:
     """Make the class model visualizations."""
-    return steps.visualize(request, lambda count: reporter.advance("cmv", count))
+    return drawing.visualize(request, lambda count: reporter.advance("cmv", count))
 
 
 @task(name="report", **_OPTIONS)
 def report(request: AuditRequest) -> list[str]:
     """Render the report and show the findings in Prefect."""
     run, settings = request.run, load_manifest(request.manifest, request.overrides).report
-    steps.compose(run)
+    judging.compose(run)
     with reporter.step("report"), steps.timed(run, "report"):
         written = render_report(run.path, settings.formats, settings)
     _show(run, [str(path) for path in written.values()])
@@ -130,7 +130,7 @@ def report(request: AuditRequest) -> list[str]:
 
 def _show(run: RunFolder, reports: list[str]) -> None:
     """Findings as a table, summary as text, reports as links, on the run's page in Prefect."""
-    findings = steps.read_findings(run)
+    findings = judging.read_findings(run)
     create_table_artifact(
         key="findings",
         table=[

@@ -17,7 +17,7 @@ from audit.errors import InputError
 from audit.manifest import load_manifest
 from audit.measuring.columns import SCORE_COLUMNS
 from audit.verdicts.evidence import CLASS_COLUMNS
-from flows import preparing, steps
+from flows import judging, preparing, steps
 from flows.session import AuditRequest
 
 
@@ -31,7 +31,7 @@ def audit(manifest: Path, out: Path, *overrides: str, **more: Any) -> AuditReque
     steps.gather_scores(request)
     steps.look_again(request)
     steps.check_itself(request)
-    steps.decide_classes(request.run, load_manifest(manifest, overrides))
+    judging.decide_classes(request.run, load_manifest(manifest, overrides))
     return request
 
 
@@ -195,9 +195,9 @@ def test_new_thresholds_need_no_model(
     monkeypatch.setattr(steps, "open_session", refuse)
     before = request.run.scores.read_bytes()
     loose = load_manifest(manifest, ["verdict.effect=0.95"])
-    assert steps.decide_classes(request.run, loose)["suspect"] == 0
+    assert judging.decide_classes(request.run, loose)["suspect"] == 0
     strict = load_manifest(manifest)
-    assert steps.decide_classes(request.run, strict)["suspect"] == 2
+    assert judging.decide_classes(request.run, strict)["suspect"] == 2
     assert request.run.scores.read_bytes() == before
 
 

@@ -25,7 +25,7 @@ from audit.geometry import Geometry
 from audit.manifest import load_manifest
 from audit.measuring.rows import Measurement
 from audit.models import AuditedModel
-from flows import preparing, steps
+from flows import drawing, judging, preparing, steps
 from flows.session import AuditRequest
 
 MASK = """
@@ -326,19 +326,19 @@ def audited_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[AuditRequest,
 
 
 def decide(request: AuditRequest) -> None:
-    steps.decide_classes(request.run, load_manifest(request.manifest, request.overrides))
+    judging.decide_classes(request.run, load_manifest(request.manifest, request.overrides))
 
 
 def bee_of(request: AuditRequest) -> dict:
-    steps.compose(request.run)
-    findings = steps.read_findings(request.run)["findings"]
+    judging.compose(request.run)
+    findings = judging.read_findings(request.run)["findings"]
     assert {f["label_name"] for f in findings if f["cues"]} == {"bee", "elk"}
     return next(f["cues"] for f in findings if f["label_name"] == "bee")
 
 
 def test_the_planted_scene_is_the_cue(audited_run: tuple[AuditRequest, Path]) -> None:
     request, _ = audited_run
-    assert steps.find_cues(request) == 2
+    assert drawing.find_cues(request) == 2
     cues = bee_of(request)
     assert (cues["images"], cues["contrast_class"], cues["contrast_images"]) == (20, "elk", 20)
     assert cues["clusters"][0]["seen"] > 10
@@ -356,14 +356,14 @@ def test_what_was_found_is_not_looked_for_again_unless_a_picture_is_gone(
     audited_run: tuple[AuditRequest, Path],
 ) -> None:
     request, _ = audited_run
-    steps.find_cues(request)
+    drawing.find_cues(request)
     crop = request.run.path / bee_of(request)["clusters"][0]["crops"][0]["path"]
     stamp = crop.stat().st_mtime_ns
     decide(request)
-    assert steps.find_cues(request) == 2
+    assert drawing.find_cues(request) == 2
     assert crop.stat().st_mtime_ns == stamp
     crop.unlink()
-    steps.find_cues(request)
+    drawing.find_cues(request)
     assert crop.exists()
 
 
@@ -373,7 +373,7 @@ def test_blank_maps_give_no_cue_and_it_is_said(audited_run: tuple[AuditRequest, 
         str(manifest), request.out, ("saliency.method=blank_method:blank",), device="cpu"
     )
     shutil.rmtree(request.run.cues, ignore_errors=True)
-    assert steps.find_cues(blank) == 2
+    assert drawing.find_cues(blank) == 2
     cues = bee_of(blank)
     shutil.rmtree(request.run.cues)
     assert cues["clusters"] == []

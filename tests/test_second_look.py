@@ -19,7 +19,7 @@ from audit.verdicts.effects import class_effects
 from audit.verdicts.findings import decide
 from audit.verdicts.suspicion import PAIRS, choose_pairs
 from audit.verdicts.victims import victim_effects
-from flows import steps
+from flows import judging, steps
 from flows.session import AuditRequest
 
 # Five other classes lend, so the thief is met in a fifth of the swaps: too little for this floor.
@@ -75,7 +75,7 @@ def test_a_finished_second_look_is_not_repeated(robbery: tuple[Path, AuditReques
 
 def test_the_report_step_keeps_the_second_look(robbery: tuple[Path, AuditRequest]) -> None:
     manifest, request = robbery
-    steps.decide_classes(request.run, load_manifest(manifest, [HIGH_FLOOR]))
+    judging.decide_classes(request.run, load_manifest(manifest, [HIGH_FLOOR]))
     found = pd.read_parquet(request.run.classes).set_index("label_name")
     assert found.loc["ant", "verdict"] == "suspect"
 

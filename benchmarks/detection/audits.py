@@ -10,7 +10,7 @@ import pandas as pd
 
 from audit.manifest import load_manifest
 from benchmarks.detection.files import manifest
-from flows import preparing, steps
+from flows import judging, preparing, steps
 from flows.session import AuditRequest
 
 VARIANTS = ((20, "exact"), (20, "box"), (20, "dilated"), (10, "exact"), (50, "exact"))
@@ -28,7 +28,7 @@ def run_steps(request: AuditRequest) -> pd.DataFrame:
     steps.gather_scores(request)
     steps.look_again(request)
     declared = load_manifest(request.manifest, request.overrides)
-    steps.decide_classes(request.run, declared)
+    judging.decide_classes(request.run, declared)
     return pd.read_parquet(request.run.classes)
 
 

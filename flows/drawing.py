@@ -1,0 +1,107 @@
+"""The steps that draw: exhibits, cues and class model visualizations."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pandas as pd
+
+from audit.report.exhibits import choose, draw
+from audit.run_folder import write_json
+from audit.verdicts.evidence import plain
+from audit.verdicts.findings import SUSPECT
+from flows.cmv_files import draw_cmvs
+from flows.cue_files import draw_cues, kept_cues
+from flows.cue_plans import plans
+from flows.judging import read_findings
+from flows.session import AuditRequest, Session, open_session
+from flows.steps import open_bank, timed
+
+
+def draw_exhibits(
+    request: AuditRequest, on_progress: Callable[[int], None] = lambda _: None
+) -> int:
+    """Draw the samples that the report shows, more of them for suspect classes."""
+    session = open_session(request)
+    run = session.run
+    suspect = {f["label"] for f in read_findings(run)["findings"] if f["verdict"] == SUSPECT}
+    scores = pd.read_parquet(run.scores)
+    choices = [
+        choice
+        for label, own in scores.groupby("label")
+        for choice in choose(own, each=2 if label in suspect else 1)
+    ]
+    index = run.exhibits / "index.json"
+    ids = session.table["sample_id"]
+    before = json.loads(index.read_text(encoding="utf-8")) if index.exists() else []
+    if {(ids[c.row], c.role) for c in choices} == {(e["sample_id"], e["role"]) for e in before}:
+        return len(before)
+    bank = open_bank(session)
+    with timed(run, "exhibits"), session.loader() as loader:
+        drawn = draw(
+            run,
+            session.table,
+            scores,
+            choices,
+            session.class_names,
+            session.model,
+            session.measurement(),
+            bank,
+            loader,
+            batch_size=session.batch_size(),
+            on_progress=on_progress,
+        )
+    write_json(index, plain(drawn))
+    return len(drawn)
+
+
+def find_cues(request: AuditRequest) -> int:
+    """Look for what in the background the suspect classes lean on; returns for how many."""
+    session = open_session(request)
+    run = session.run
+    suspects = [f for f in read_findings(run)["findings"] if f["verdict"] == SUSPECT]
+    if not suspects:
+        return 0
+    wanted = plans(session, pd.read_parquet(run.scores), suspects)
+    done = kept_cues(run, wanted)
+    if len(done) == len(wanted):
+        return len(done)
+    with timed(run, "cues"), session.loader() as loader:
+        return len(draw_cues(session, wanted, done, loader))
+
+
+def visualize(request: AuditRequest, on_progress: Callable[[int], None] = lambda _: None) -> int:
+    """Make the class model visualizations that the manifest asks for; returns how many."""
+    session = open_session(request)
+    run = session.run
+    classes = cmv_classes(session)
+    with timed(run, "cmv"):
+        made = draw_cmvs(
+            run,
+            session.model,
+            {label: session.labels[label] for label in classes},
+            session.manifest.cmv,
+            seed=session.manifest.run.seed,
+            model_key=session.model.sha256,
+            on_progress=on_progress,
+        )
+    return len(made)
+
+
+def cmv_classes(session: Session) -> list[int]:
+    """The output indices of the classes whose CMV the manifest asks for."""
+    wanted = session.manifest.cmv.classes
+    if wanted == "none":
+        return []
+    if wanted == "suspect":
+        findings = read_findings(session.run)["findings"]
+        return sorted(f["label"] for f in findings if f["verdict"] == SUSPECT)
+    names = set(session.labels.values()) if wanted == "all" else set(wanted)
+    return sorted(label for label, name in session.labels.items() if name in names)
+
+
+def count_cmvs(session: Session) -> int:
+    """How many class model visualizations the manifest asks for."""
+    wanted = session.manifest.cmv
+    return len(cmv_classes(session)) * len(wanted.recipes) * len(wanted.objectives)
