@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from audit.filling import exemplar_fill
+
 
 def hole_radius(side: int) -> int:
     """Pixels by which a foreground is widened before it is cut out; ``max(2, side / 16)``.
@@ -125,8 +127,14 @@ def _blur_fill(images: Tensor, hole: Tensor) -> Tensor:
     return torch.where(hole[:, None], blurred, images)
 
 
+def _textured(images: Tensor, hole: Tensor) -> Tensor:
+    """Fill holes with parts of the same image, and smoothly where none fits."""
+    return exemplar_fill(images, hole, inpaint(images, hole))
+
+
 FILLS: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "inpaint": inpaint,
+    "inpaint": _textured,
+    "smooth": inpaint,
     "mean": _mean_fill,
     "blur": _blur_fill,
 }

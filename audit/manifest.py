@@ -84,7 +84,7 @@ class InterventionsSection(_Closed):
     """How many donors each image meets, and what fills the place of an object."""
 
     donors: int = Field(default=4, ge=1, le=32)
-    fill: Literal["inpaint", "mean", "blur"] = "inpaint"
+    fill: Literal["inpaint", "smooth", "mean", "blur"] = "inpaint"
     bank: int = Field(default=32, ge=2, le=512)
     also: tuple[Literal["noise", "shuffle"], ...] = ("noise", "shuffle")
 

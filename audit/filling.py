@@ -1,0 +1,119 @@
+"""What stands where an object was cut out: a smooth guess, or texture from beside the hole.
+
+A smooth guess takes the grain out of a surface; a network that reads the grain then misses its
+cue, and a dependence looks smaller than it is. So a hole is filled with parts of the same image,
+moved as a whole, and only what no move reaches is guessed.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+GRID = 32
+"""Side, in cells, of the small copy on which a move is chosen."""
+STEP = 2
+"""Cells between the moves that are compared."""
+MOVES = 6
+"""Moves, at most, that fill one hole."""
+RIM = 2
+"""Cells around the hole that a moved part has to agree with."""
+UNCOVERED = 2.0
+"""Cost of a move that covers nothing of the hole, in units of colour (0..1 a channel)."""
+LEAST_RIM = 4
+"""Cells of the rim that must be known after a move, or it is not considered."""
+
+
+def best_moves(image: Tensor, hole: Tensor) -> list[tuple[int, int]]:
+    """Choose the moves that fill a hole, the best first.
+
+    A move is good when what it brings agrees with the hole's rim, and when it covers much of it
+    (He and Sun 2012, "Statistics of patch offsets for image completion", choose among offsets
+    likewise). Moves by every second cell, up to half the side, are compared.
+
+    Parameters
+    ----------
+    image : float (3, S, S)
+        A small copy, in 0..1.
+    hole : bool (S, S)
+        True where the picture shall be replaced.
+
+    Returns
+    -------
+    list of (down, right)
+        At most :data:`MOVES` moves in cells: a cell of the hole at ``(y, x)`` takes what is at
+        ``(y + down, x + right)``.
+    """
+    side = hole.shape[-1]
+    reach = side // 2
+    known = (~hole).to(image)
+    # Beyond the border nothing is known.
+    around = F.pad(image * known, (reach,) * 4)
+    known_around = F.pad(known, (reach,) * 4)
+    wide = F.max_pool2d(hole[None, None].float(), 2 * RIM + 1, 1, RIM)[0, 0] > 0
+    rim = torch.nonzero(wide & ~hole)
+    inside = torch.nonzero(hole)
+    steps = torch.arange(-reach, reach + 1, STEP, device=image.device)
+    moves = torch.cartesian_prod(steps, steps)
+
+    def seen(cells: Tensor) -> tuple[Tensor, Tensor]:
+        """What each move brings to the cells: colours (moves, 3, cells), known (moves, cells)."""
+        down = cells[None, :, 0] + moves[:, :1] + reach
+        right = cells[None, :, 1] + moves[:, 1:] + reach
+        return around[:, down, right].movedim(0, 1), known_around[down, right]
+
+    if len(rim) < LEAST_RIM or not len(inside):
+        return []
+    colours, there = seen(rim)
+    off = ((colours - image[:, rim[:, 0], rim[:, 1]][None]).abs().mean(1) * there).sum(1)
+    known_rim = there.sum(1)
+    covered = known_around[
+        inside[None, :, 0] + moves[:, :1] + reach, inside[None, :, 1] + moves[:, 1:] + reach
+    ].mean(1)
+    cost = off / known_rim.clamp_min(1) + UNCOVERED * (1 - covered)
+    cost = torch.where((known_rim >= LEAST_RIM) & (covered > 0), cost, torch.inf)
+    order = torch.argsort(cost, stable=True)[:MOVES]
+    return [(int(moves[i, 0]), int(moves[i, 1])) for i in order if bool(cost[i] < torch.inf)]
+
+
+def exemplar_fill(images: Tensor, hole: Tensor, guess: Tensor) -> Tensor:
+    """Fill holes with parts of the same image.
+
+    Parameters
+    ----------
+    images : float (N, 3, H, W)
+        In 0..1.
+    hole : bool (N, H, W)
+        True where the picture shall be replaced.
+    guess : float (N, 3, H, W)
+        What stands where no move reaches, such as a smooth fill.
+
+    Returns
+    -------
+    float (N, 3, H, W)
+        Unchanged outside the holes. Each image by itself: neighbours in the batch change nothing.
+    """
+    filled = [_fill_one(*one) for one in zip(images, hole, guess, strict=True)]
+    return torch.stack(filled) if filled else images
+
+
+def _fill_one(image: Tensor, hole: Tensor, guess: Tensor) -> Tensor:
+    height, width = hole.shape
+    side = min(GRID, height, width)
+    known = (~hole)[None].to(image)
+    # Means of what is known in each cell; a cell belongs to the hole when little of it is known.
+    share = F.adaptive_avg_pool2d(known[None], side)[0]
+    small = F.adaptive_avg_pool2d((image * known)[None], side)[0] / share.clamp_min(1e-6)
+    moves = best_moves(small, share[0] < 0.5)
+    filled, left = guess.clone(), hole.clone()
+    rows, columns = torch.nonzero(hole, as_tuple=True)
+    for down, right in moves:
+        y = rows + round(down * height / side)
+        x = columns + round(right * width / side)
+        inside = (y >= 0) & (y < height) & (x >= 0) & (x < width) & left[rows, columns]
+        taken = inside.clone()
+        taken[inside] = ~hole[y[inside], x[inside]]
+        filled[:, rows[taken], columns[taken]] = image[:, y[taken], x[taken]]
+        left[rows[taken], columns[taken]] = False
+    return torch.where(hole[None], filled, image)
