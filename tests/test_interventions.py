@@ -5,6 +5,7 @@ import torch
 from drawing import foreground
 from torch import Tensor
 
+from audit.filling import RIM, best_moves
 from audit.interventions import (
     FILLS,
     dilate,
@@ -177,3 +178,48 @@ def test_the_ring_of_doubt_is_the_rim_inside_the_outline() -> None:
     assert torch.equal(ring, mask & ~core)
     assert not ring_of_doubt(mask, 0.0).any()
     assert torch.equal(ring_of_doubt(mask, 0.25), mask)
+
+
+def test_texture_is_continued_where_a_smooth_guess_loses_it() -> None:
+    stripes = torch.zeros(1, 3, 64, 64)
+    stripes[..., ::8] = stripes[..., 1::8] = stripes[..., 2::8] = stripes[..., 3::8] = 1.0
+    hole = torch.zeros(1, 64, 64, dtype=torch.bool)
+    hole[:, 24:40, 24:40] = True
+    filled, guessed = FILLS["inpaint"](stripes, hole), FILLS["smooth"](stripes, hole)
+    assert torch.equal(filled, stripes)
+    assert float((guessed - stripes).abs()[:, :, 24:40, 24:40].mean()) > 0.3
+
+
+def test_what_no_move_reaches_is_guessed() -> None:
+    image = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    hole = torch.ones(1, 32, 32, dtype=torch.bool)
+    assert torch.equal(FILLS["inpaint"](image, hole), FILLS["smooth"](image, hole))
+    # Only the border is known: no move covers the middle.
+    hole[:, :, 0] = False
+    filled = FILLS["inpaint"](image, hole)
+    assert torch.equal(filled[:, :, :, 0], image[:, :, :, 0])
+    assert bool(filled.isfinite().all())
+
+
+def test_a_fill_depends_on_no_neighbour_and_shows_nothing_of_the_object() -> None:
+    random = torch.Generator().manual_seed(1)
+    images = torch.rand(3, 3, 48, 40, generator=random)
+    hole = torch.zeros(3, 48, 40, dtype=torch.bool)
+    hole[0, 5:20, 5:20] = hole[1, 10:40, 10:30] = hole[2, 0:10, 0:10] = True
+    together = FILLS["inpaint"](images, hole)
+    alone = torch.cat([FILLS["inpaint"](images[i : i + 1], hole[i : i + 1]) for i in range(3)])
+    assert torch.equal(together, alone)
+    other = torch.where(hole[:, None], torch.rand(3, 3, 48, 40, generator=random), images)
+    assert torch.equal(FILLS["inpaint"](other, hole), together)
+
+
+def test_moves_by_hand() -> None:
+    # Left half dark, right half bright; the hole in the left takes from the left.
+    image = torch.zeros(3, 32, 32)
+    image[:, :, 16:] = 1.0
+    hole = torch.zeros(32, 32, dtype=torch.bool)
+    hole[14:18, 4:8] = True
+    _, right = best_moves(image, hole)[0]
+    assert -4 <= right < 16 - 7 - RIM
+    assert best_moves(image, torch.ones(32, 32, dtype=torch.bool)) == []
+    assert best_moves(image, torch.zeros(32, 32, dtype=torch.bool)) == []
