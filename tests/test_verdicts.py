@@ -368,3 +368,17 @@ def test_the_test_of_the_manifest_decides() -> None:
     by_flips = class_effects(scores, labels, test="sign_flip")
     assert by_t.loc[0, "p_value"] < 0.001
     assert by_flips.loc[0, "p_value"] == pytest.approx(1 / 32)
+
+
+def test_a_moderate_loss_counts_only_where_decisions_change() -> None:
+    weaker = {"swap_other_probability": 0.78, "swap_other_margin": 1.0}
+    unmoved = verdicts(table({0: weaker}))
+    assert unmoved.loc["ant", "background_gap"] == pytest.approx(0.12)
+    assert unmoved.loc["ant", "verdict"] == "watch"
+    record = unmoved.reset_index().to_dict("records")[0] | {"attractor": None}
+    assert "0 % of the decisions change" in reasons(record, VerdictSection(), 0.95, True)[0]
+    moved = verdicts(table({0: weaker | {"swap_other_predictions": [0, 1]}}))
+    assert moved.loc["ant", "decision_gap"] == pytest.approx(0.5)
+    assert moved.loc["ant", "verdict"] == "suspect"
+    strong = verdicts(table({0: weaker | {"swap_other_probability": 0.7}}))
+    assert strong.loc["ant", "verdict"] == "suspect"

@@ -168,6 +168,7 @@ class Thresholds:
     strong_effect: float
     fdr: float
     test: str
+    decisions: float
     victim_floor: float
     victim_flips: float
 

@@ -33,7 +33,7 @@ from audit.report.json_values import (
 )
 from audit.report.problems import read_problems
 from audit.report.wording import clean_text, discreet
-from audit.verdicts.findings import VICTIM_FLIPS, VICTIM_FLOOR
+from audit.verdicts.findings import DECISIONS, VICTIM_FLIPS, VICTIM_FLOOR
 
 SPREADS = 40
 """Suspect classes that get their own page; the others are in the tables."""
@@ -143,6 +143,7 @@ def _thresholds(held: Mapping[str, Any]) -> Thresholds:
         strong_effect=_or(number(held, "strong_effect"), 0.15),
         fdr=_or(number(held, "fdr"), 0.05),
         test=text(held, "test", 20) or "t",
+        decisions=DECISIONS,
         victim_floor=max(VICTIM_FLOOR, _or(number(held, "effect"), 0.10)),
         victim_flips=VICTIM_FLIPS,
     )

@@ -115,6 +115,7 @@ def class_effects(
             row |= _spread(effect, bootstrap_mean(own[column], seed))
         row |= _spread("attraction", attraction.get(label, _NOTHING), with_p=True)
         row |= _spread("background_only", alone.get(label, _NOTHING), with_p=True)
+        row["decision_gap"] = _decision_gap(own, label)
         row["typical_gap"], row["donor_classes"] = typical.get(label, (np.nan, 0))
         row |= _spread("rfs", relative_foreground_sensitivity(own, seed))
         for effect in ("mass_lift_eroded", "mass_lift_dilated"):
@@ -157,6 +158,22 @@ def _counts(own: pd.DataFrame, predicted: int, label: int) -> dict[str, Any]:
         "f1": 2 * hits / both if both and answered.any() else float("nan"),
         "mean_confidence": float(own["confidence"].mean()) if answered.any() else float("nan"),
     }
+
+
+def _decision_gap(own: pd.DataFrame, label: int) -> float:
+    """How many fewer decisions are right on other classes' backgrounds than on its own class's."""
+    lists = ("swap_same_predictions", "swap_other_predictions")
+    met = own[own[lists[0]].map(_is_held) & own[lists[1]].map(_is_held)]
+    if met.empty:
+        return float("nan")
+    same, other = (
+        np.mean([np.mean(np.asarray(answers) == label) for answers in met[name]]) for name in lists
+    )
+    return float(same - other)
+
+
+def _is_held(answers: Any) -> bool:
+    return answers is not None
 
 
 def _typical_gap(scores: pd.DataFrame) -> dict[int, tuple[float, int]]:

@@ -32,6 +32,7 @@ CLASS_COLUMNS = (
     *(f"{name}{end}" for name in EFFECTS for end in ("", "_low", "_high")),
     "p_value",
     "q_value",
+    "decision_gap",
     "typical_gap",
     "mass_lift_eroded",
     "mass_lift_dilated",

@@ -3,9 +3,11 @@
 A class is
 
 - ``suspect`` when its swap test is significant under false-discovery control **and** the effect
-  is at least the floor; or when the second look shows that *one* other class's background takes
-  at least :data:`VICTIM_FLOOR` of its probability, likewise significant. Without the floors a
-  harmless 1 % becomes "significant"; without the test innocent classes are flagged at small n.
+  is at least the floor (a moderate effect only where decisions change with it); or when the second
+  look shows, likewise significant, that *one* other class's background takes at least
+  :data:`VICTIM_FLOOR` of its probability and :data:`VICTIM_FLIPS` of its decisions. Without the
+  floors a harmless 1 % becomes "significant"; without the test innocent classes are flagged at
+  small n.
 - ``clear`` when the interval of the effect stays below the floor and no other witness speaks.
 - ``inconclusive`` when there are too few images, or the foregrounds cannot carry a verdict.
 - ``watch`` otherwise: an effect of the size of the floor can neither be shown nor excluded, or
@@ -28,9 +30,13 @@ VERDICTS = (SUSPECT, WATCH, INCONCLUSIVE, CLEAR)
 OWN_MARGIN_FLOOR = 0.4
 TYPICAL_CLASSES = 3
 """With fewer other classes a loss to all of them and a loss to one cannot be told apart."""
-VICTIM_FLOOR = 0.25
-VICTIM_FLIPS = 0.15
-"""Share of the decisions that must change as well: a lower confidence alone harms nobody."""
+DECISIONS = 0.05
+"""Share of the decisions that must change where the effect is moderate: a lower confidence alone
+harms nobody. A strong effect speaks for itself."""
+VICTIM_FLOOR = 0.33
+"""Probability that one other class's background must take before its victim is suspect."""
+VICTIM_FLIPS = 0.33
+"""Share of the decisions that must change with it."""
 EXCESS_FLOOR = 0.25
 MASS_Z = -2.0
 
@@ -97,7 +103,12 @@ def _verdict(
 
 def loses_anywhere(row: dict[str, Any], thresholds: VerdictSection) -> bool:
     """Whether other classes' backgrounds, taken together, cost the class enough."""
-    return bool(row["q_value"] <= thresholds.fdr and row["background_gap"] >= thresholds.effect)
+    gap = row["background_gap"]
+    return bool(
+        row["q_value"] <= thresholds.fdr
+        and gap >= thresholds.effect
+        and (gap >= thresholds.strong_effect or row["decision_gap"] >= DECISIONS)
+    )
 
 
 def loses_to_one(row: dict[str, Any], thresholds: VerdictSection) -> bool:

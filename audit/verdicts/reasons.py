@@ -8,6 +8,7 @@ from typing import Any
 from audit.manifest import VerdictSection
 from audit.verdicts.findings import (
     CLEAR,
+    DECISIONS,
     EXCESS_FLOOR,
     INCONCLUSIVE,
     SUSPECT,
@@ -123,7 +124,13 @@ def _swap_sentence(row: dict[str, Any], thresholds: VerdictSection) -> str:
             f"Exchanging the background costs the right class {gap}; an effect of {floor:.0f} "
             "points or more is excluded."
         )
-    return f"Exchanging the background costs the right class {gap}; the floor is {floor:.0f}."
+    said = f"Exchanging the background costs the right class {gap}; the floor is {floor:.0f}."
+    if row["q_value"] <= thresholds.fdr and row["background_gap"] >= thresholds.effect:
+        said += (
+            f" But only {percent(max(0.0, row['decision_gap']))} of the decisions change with it, "
+            f"and a moderate loss counts from {percent(DECISIONS)}."
+        )
+    return said
 
 
 def _kind_sentence(row: dict[str, Any]) -> str:
