@@ -31,6 +31,7 @@ def test_text_can_be_read_on_every_ground_it_stands_on(scheme):
     pairs = [(text, ground) for text in TEXTS for ground in GROUNDS]
     pairs += [(verdict, ground) for verdict in VERDICTS for ground in (f"{verdict}-tint", "paper")]
     pairs.append(("ink", "suspect-tint"))
+    pairs += [("ink", f"heat-{shade}") for shade in range(1, 5)]
     faint = {pair: contrast(scheme[pair[0]], scheme[pair[1]]) for pair in pairs}
     assert {pair: found for pair, found in faint.items() if found < READABLE} == {}
 

@@ -262,7 +262,7 @@ def test_explain_writes_an_overlay_and_says_how_much_lies_on_the_object(
 def test_init_writes_a_manifest_that_can_be_checked(in_tests_path: Path) -> None:
     write_dataset(in_tests_path, [], per_class=4)
     arguments = ["init", "--images", "images", "--masks", "masks"]
-    arguments += ["--model", "planted_loader_none:load", "--out", "mine.yaml"]
+    arguments += ["--model", "planted_loader_r:load", "--out", "mine.yaml"]
     CliRunner().invoke(app, arguments, catch_exceptions=False)
     written = yaml.safe_load((in_tests_path / "mine.yaml").read_text())
     assert written["dataset"]["root"] == "images"

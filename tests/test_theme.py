@@ -173,7 +173,7 @@ def small(monkeypatch: pytest.MonkeyPatch, max_bytes: int) -> None:
     monkeypatch.setattr(render, "look_of", lambda *_: Look(max_bytes=max_bytes))
 
 
-@pytest.mark.parametrize("max_bytes", [100_000, 150_000, 250_000])
+@pytest.mark.parametrize("max_bytes", [120_000, 150_000, 250_000])
 def test_a_page_keeps_its_budget_and_says_what_lies_beside_it(tmp_path, monkeypatch, max_bytes):
     folder = write_run(tmp_path, NAMES)
     small(monkeypatch, max_bytes)
