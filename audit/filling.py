@@ -19,13 +19,44 @@ MOVES = 6
 """Moves, at most, that fill one hole."""
 RIM = 2
 """Cells around the hole that a moved part has to agree with."""
+STRANGE = 0.12
+"""Mean difference of the channels (0..1) from the nearest colour of the rim, from which a cell is
+not copied: a thing beside the hole, brought into it, would stand there twice."""
 UNCOVERED = 2.0
 """Cost of a move that covers nothing of the hole, in units of colour (0..1 a channel)."""
 LEAST_RIM = 4
 """Cells of the rim that must be known after a move, or it is not considered."""
 
 
-def best_moves(image: Tensor, hole: Tensor) -> list[tuple[int, int]]:
+def rim_of(hole: Tensor) -> Tensor:
+    """The cells around a hole, bool (S, S) like `hole`: :data:`RIM` wide, to all eight sides."""
+    wide = F.max_pool2d(hole[None, None].float(), 2 * RIM + 1, 1, RIM)[0, 0] > 0
+    return wide & ~hole
+
+
+def fitting(image: Tensor, hole: Tensor) -> Tensor:
+    """Find what may be copied into a hole: known cells of a colour that stands at its rim.
+
+    Parameters
+    ----------
+    image : float (3, S, S)
+        A small copy, in 0..1.
+    hole : bool (S, S)
+        True where the picture shall be replaced.
+
+    Returns
+    -------
+    bool (S, S)
+    """
+    colours = image[:, rim_of(hole)]
+    if not colours.shape[1]:
+        return torch.zeros_like(hole)
+    apart = torch.cdist(image.flatten(1).T, colours.T, p=1).min(1).values / 3
+    strange = ((apart.view(hole.shape) > STRANGE) & ~hole)[None, None].float()
+    return (F.max_pool2d(strange, 2 * RIM + 1, 1, RIM)[0, 0] == 0) & ~hole
+
+
+def best_moves(image: Tensor, hole: Tensor, fits: Tensor, guess: Tensor) -> list[tuple[int, int]]:
     """Choose the moves that fill a hole, the best first.
 
     A move is good when what it brings agrees with the hole's rim, and when it covers much of it
@@ -38,6 +69,8 @@ def best_moves(image: Tensor, hole: Tensor) -> list[tuple[int, int]]:
         A small copy, in 0..1.
     hole : bool (S, S)
         True where the picture shall be replaced.
+    fits : bool (S, S)
+        From :func:`fitting`.
 
     Returns
     -------
@@ -51,8 +84,8 @@ def best_moves(image: Tensor, hole: Tensor) -> list[tuple[int, int]]:
     # Beyond the border nothing is known.
     around = F.pad(image * known, (reach,) * 4)
     known_around = F.pad(known, (reach,) * 4)
-    wide = F.max_pool2d(hole[None, None].float(), 2 * RIM + 1, 1, RIM)[0, 0] > 0
-    rim = torch.nonzero(wide & ~hole)
+    fits_around = F.pad(fits.to(image), (reach,) * 4)
+    rim = torch.nonzero(rim_of(hole))
     inside = torch.nonzero(hole)
     steps = torch.arange(-reach, reach + 1, STEP, device=image.device)
     moves = torch.cartesian_prod(steps, steps)
@@ -68,10 +101,14 @@ def best_moves(image: Tensor, hole: Tensor) -> list[tuple[int, int]]:
     colours, there = seen(rim)
     off = ((colours - image[:, rim[:, 0], rim[:, 1]][None]).abs().mean(1) * there).sum(1)
     known_rim = there.sum(1)
-    covered = known_around[
+    colours, _ = seen(inside)
+    brought = fits_around[
         inside[None, :, 0] + moves[:, :1] + reach, inside[None, :, 1] + moves[:, 1:] + reach
-    ].mean(1)
-    cost = off / known_rim.clamp_min(1) + UNCOVERED * (1 - covered)
+    ]
+    covered = brought.mean(1)
+    apart = (colours - guess[:, inside[:, 0], inside[:, 1]][None]).abs().mean(1) * brought
+    apart = apart.sum(1) / brought.sum(1).clamp_min(1)
+    cost = off / known_rim.clamp_min(1) + apart + UNCOVERED * (1 - covered)
     cost = torch.where((known_rim >= LEAST_RIM) & (covered > 0), cost, torch.inf)
     order = torch.argsort(cost, stable=True)[:MOVES]
     return [(int(moves[i, 0]), int(moves[i, 1])) for i in order if bool(cost[i] < torch.inf)]
@@ -105,7 +142,10 @@ def _fill_one(image: Tensor, hole: Tensor, guess: Tensor) -> Tensor:
     # Means of what is known in each cell; a cell belongs to the hole when little of it is known.
     share = F.adaptive_avg_pool2d(known[None], side)[0]
     small = F.adaptive_avg_pool2d((image * known)[None], side)[0] / share.clamp_min(1e-6)
-    moves = best_moves(small, share[0] < 0.5)
+    small_hole = share[0] < 0.5
+    fits = fitting(small, small_hole)
+    moves = best_moves(small, small_hole, fits, F.adaptive_avg_pool2d(guess[None], side)[0])
+    allowed = F.interpolate(fits[None, None].float(), (height, width))[0, 0] > 0
     filled, left = guess.clone(), hole.clone()
     rows, columns = torch.nonzero(hole, as_tuple=True)
     for down, right in moves:
@@ -113,7 +153,7 @@ def _fill_one(image: Tensor, hole: Tensor, guess: Tensor) -> Tensor:
         x = columns + round(right * width / side)
         inside = (y >= 0) & (y < height) & (x >= 0) & (x < width) & left[rows, columns]
         taken = inside.clone()
-        taken[inside] = ~hole[y[inside], x[inside]]
+        taken[inside] = (allowed & ~hole)[y[inside], x[inside]]
         filled[:, rows[taken], columns[taken]] = image[:, y[taken], x[taken]]
         left[rows[taken], columns[taken]] = False
     return torch.where(hole[None], filled, image)

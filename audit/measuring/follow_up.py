@@ -34,7 +34,7 @@ FOLLOW_UP_COLUMNS = pa.schema(
 )
 IMAGES = 100
 """Images of a class, at most, that are looked at again."""
-DONORS = 2
+DONORS = 3
 """Fresh donors of each pair an image."""
 
 

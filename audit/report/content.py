@@ -170,7 +170,6 @@ class Thresholds:
     test: str
     decisions: float
     victim_floor: float
-    victim_flips: float
 
 
 @dataclass(frozen=True)

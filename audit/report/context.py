@@ -33,7 +33,7 @@ from audit.report.json_values import (
 )
 from audit.report.problems import read_problems
 from audit.report.wording import clean_text, discreet
-from audit.verdicts.findings import DECISIONS, VICTIM_FLIPS, VICTIM_FLOOR
+from audit.verdicts.findings import DECISIONS, VICTIM_FLOOR
 
 SPREADS = 40
 """Suspect classes that get their own page; the others are in the tables."""
@@ -145,7 +145,6 @@ def _thresholds(held: Mapping[str, Any]) -> Thresholds:
         test=text(held, "test", 20) or "t",
         decisions=DECISIONS,
         victim_floor=max(VICTIM_FLOOR, _or(number(held, "effect"), 0.10)),
-        victim_flips=VICTIM_FLIPS,
     )
 
 

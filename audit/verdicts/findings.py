@@ -4,9 +4,9 @@ A class is
 
 - ``suspect`` when its swap test is significant under false-discovery control **and** the effect
   is at least the floor (a moderate effect only where decisions change with it); or when the second
-  look shows, likewise significant, that *one* other class's background takes at least
-  :data:`VICTIM_FLOOR` of its probability and :data:`VICTIM_FLIPS` of its decisions. Without the
-  floors a harmless 1 % becomes "significant"; without the test innocent classes are flagged at
+  look shows, likewise significant, that *one* other class's background harms it: the mean of the
+  probability lost and of the share of decisions changed is at least :data:`VICTIM_FLOOR`. Without
+  the floors a harmless 1 % becomes "significant"; without the test innocent classes are flagged at
   small n.
 - ``clear`` when the interval of the effect stays below the floor and no other witness speaks.
 - ``inconclusive`` when there are too few images, or the foregrounds cannot carry a verdict.
@@ -30,13 +30,12 @@ VERDICTS = (SUSPECT, WATCH, INCONCLUSIVE, CLEAR)
 OWN_MARGIN_FLOOR = 0.4
 TYPICAL_CLASSES = 3
 """With fewer other classes a loss to all of them and a loss to one cannot be told apart."""
-DECISIONS = 0.05
+DECISIONS = 0.10
 """Share of the decisions that must change where the effect is moderate: a lower confidence alone
 harms nobody. A strong effect speaks for itself."""
-VICTIM_FLOOR = 0.33
-"""Probability that one other class's background must take before its victim is suspect."""
-VICTIM_FLIPS = 0.33
-"""Share of the decisions that must change with it."""
+VICTIM_FLOOR = 0.25
+"""Harm by one other class's background from which its victim is suspect: half the probability lost
+and half the share of decisions changed."""
 EXCESS_FLOOR = 0.25
 MASS_Z = -2.0
 
@@ -114,11 +113,7 @@ def loses_anywhere(row: dict[str, Any], thresholds: VerdictSection) -> bool:
 def loses_to_one(row: dict[str, Any], thresholds: VerdictSection) -> bool:
     """Whether the background of one other class costs it enough, by the second look."""
     floor = max(VICTIM_FLOOR, thresholds.effect)
-    return bool(
-        row["victim_q"] <= thresholds.fdr
-        and row["victim_gap"] >= floor
-        and row["victim_flips"] >= VICTIM_FLIPS
-    )
+    return bool(row["victim_q"] <= thresholds.fdr and row["victim_harm"] >= floor)
 
 
 def speaks_for_itself(row: dict[str, Any], thresholds: VerdictSection) -> bool:

@@ -12,7 +12,6 @@ from audit.verdicts.findings import (
     EXCESS_FLOOR,
     INCONCLUSIVE,
     SUSPECT,
-    VICTIM_FLIPS,
     VICTIM_FLOOR,
     WATCH,
     leans_by_mass,
@@ -109,8 +108,8 @@ def _swap_sentence(row: dict[str, Any], thresholds: VerdictSection) -> str:
         return (
             f"On backgrounds of {row['attractor'] or 'one other class'} the probability of the "
             f"right class falls by {points(row, 'victim_gap')} more than on backgrounds of its "
-            f"own class, and {percent(row['victim_flips'])} of the decisions change; the floors "
-            f"are {100 * VICTIM_FLOOR:.0f} points and {percent(VICTIM_FLIPS)}, and q = "
+            f"own class, and {percent(row['victim_flips'])} of the decisions change; the mean of "
+            f"the two has a floor of {100 * VICTIM_FLOOR:.0f}, and q = "
             f"{row['victim_q']:.2g}. Over all other backgrounds together it loses {gap}."
         )
     if row["verdict"] == SUSPECT:

@@ -13,7 +13,7 @@ import pandas as pd
 
 from audit.measuring.swaps import each_swap
 
-PAIRS = 2
+PAIRS = 3
 """Donor classes followed up for each class."""
 WORTH_A_LOOK = 0.05
 """Expected loss of probability from which a pair is followed up."""

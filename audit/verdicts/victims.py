@@ -8,9 +8,10 @@ import pandas as pd
 from audit.verdicts.statistics import TESTS, bootstrap_mean, false_discovery
 
 VICTIM_COLUMNS = (
+    "victim_harm",
+    "victim_harm_low",
+    "victim_harm_high",
     "victim_gap",
-    "victim_gap_low",
-    "victim_gap_high",
     "victim_flips",
     "victim_p",
     "victim_q",
@@ -24,9 +25,11 @@ def victim_effects(
     """Measure for each class the loss to the one background that costs it most.
 
     For image ``i`` and donor class ``d``: ``v = p_y(same-class swaps) - mean p_y(fresh swaps on
-    backgrounds of d)``. ``victim_gap`` is the mean of ``v`` over the images for the ``d`` where it
-    is largest; ``victim_flips`` is how many more of the decisions are wrong there than on
-    backgrounds of the own class. The p-value is that of the paired test on the margins, times
+    backgrounds of d)``. ``victim_gap`` is the mean of ``v`` over the images, ``victim_flips`` how
+    many more of the decisions are wrong there than on backgrounds of the own class, and
+    ``victim_harm`` the mean of the two, all for the ``d`` where that is largest: both measure the
+    same loss, but a share of few decisions is coarse, and a probability moves little where a model
+    was never sure. The p-value is that of the paired test on the margins, times
     the number of donor classes among which ``d`` was found (Bonferroni); ``victim_q`` is it under
     Benjamini-Hochberg over the classes that got a second look.
 
@@ -61,17 +64,19 @@ def victim_effects(
         for answers, label in zip(met["swap_same_predictions"], met["label"], strict=True)
     ]
     images["flipped"] = np.asarray(right) - images["right"]
+    images["harm"] = (images["lost"] + images["flipped"]) / 2
     searched = max(1, first["label"].nunique() - 1)
     found = {}
     for label, own in images.groupby("label"):
         pairs = dict(list(own.groupby("donor_label")))
-        worst = max(pairs, key=lambda donor: pairs[donor]["lost"].mean())
-        effect = bootstrap_mean(pairs[worst]["lost"], seed)
+        worst = max(pairs, key=lambda donor: pairs[donor]["harm"].mean())
+        effect = bootstrap_mean(pairs[worst]["harm"], seed)
         p_value = TESTS[test](pairs[worst]["lost_margin"])
         found[label] = {
-            "victim_gap": effect.value,
-            "victim_gap_low": effect.low,
-            "victim_gap_high": effect.high,
+            "victim_harm": effect.value,
+            "victim_harm_low": effect.low,
+            "victim_harm_high": effect.high,
+            "victim_gap": float(pairs[worst]["lost"].mean()),
             "victim_flips": float(pairs[worst]["flipped"].mean()),
             "victim_p": min(1.0, p_value * searched) if p_value == p_value else np.nan,
             "victim_of": worst,

@@ -42,11 +42,12 @@ def witnesses(row: dict[str, Any], thresholds: VerdictSection) -> list[dict[str,
         ),
         one(
             "Second look",
-            "victim_gap",
+            "victim_harm",
             row["victim_p"],
             VICTIM_FLOOR,
-            "probability",
-            "Probability lost on fresh backgrounds of the one class that costs it most.",
+            "rate",
+            "Half the probability lost and half the decisions changed, on fresh backgrounds of the "
+            "one class that costs it most.",
         ),
         one(
             "Attraction",

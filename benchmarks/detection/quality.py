@@ -11,7 +11,7 @@ import pandas as pd
 from scipy import stats
 
 from audit.manifest import VerdictSection
-from audit.verdicts.findings import VICTIM_FLIPS, VICTIM_FLOOR
+from audit.verdicts.findings import VICTIM_FLOOR
 
 EFFECT = VerdictSection().effect
 
@@ -20,7 +20,7 @@ WITNESSES: Mapping[str, tuple[str, int]] = {
     "swap, probability gap G": ("background_gap", 1),
     "swap, margin gap H": ("margin_gap", 1),
     "swap, own margin gap HX": ("own_margin_gap", 1),
-    "second look, victim gap": ("victim_gap", 1),
+    "second look, victim harm": ("victim_harm", 1),
     "attraction": ("attraction", 1),
     "background only": ("background_only", 1),
     "mass lift (default method)": ("mass_lift", -1),
@@ -60,7 +60,7 @@ def read(folder: Path, size: int, quality: str) -> pd.DataFrame:
         )
     table = pd.concat(frames, ignore_index=True)
     # One number for the whole rule: the larger effect, in units of the floor that it must pass.
-    to_one = np.fmin(table["victim_gap"] / VICTIM_FLOOR, table["victim_flips"] / VICTIM_FLIPS)
+    to_one = table["victim_harm"] / VICTIM_FLOOR
     table["strength_of_case"] = np.fmax(table["background_gap"] / EFFECT, to_one)
     return table
 
@@ -111,7 +111,7 @@ def witness_table(table: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for name, (column, sign) in WITNESSES.items():
         # What was not measured speaks for nobody.
-        values = (sign * table[column]).fillna(0.0 if column == "victim_gap" else -np.inf)
+        values = (sign * table[column]).fillna(0.0 if column == "victim_harm" else -np.inf)
         values = values.clip(-1e9, 1e9)
         row: dict[str, object] = {"witness": name}
         for word, guilty in (
