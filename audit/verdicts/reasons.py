@@ -107,10 +107,11 @@ def _swap_sentence(row: dict[str, Any], thresholds: VerdictSection) -> str:
     if row["verdict"] == SUSPECT and not loses_anywhere(row, thresholds):
         return (
             f"On backgrounds of {row['attractor'] or 'one other class'} the probability of the "
-            f"right class falls by {points(row, 'victim_gap')} more than on backgrounds of its "
-            f"own class, and {percent(row['victim_flips'])} of the decisions change; the mean of "
-            f"the two has a floor of {100 * VICTIM_FLOOR:.0f}, and q = "
-            f"{row['victim_q']:.2g}. Over all other backgrounds together it loses {gap}."
+            f"right class falls by {100 * row['victim_gap']:.0f} percentage points more than on "
+            f"backgrounds of its own class, and {percent(row['victim_flips'])} of the decisions "
+            f"change: a harm, the mean of the two, of {points(row, 'victim_harm')}; the floor is "
+            f"{100 * VICTIM_FLOOR:.0f} and q = {row['victim_q']:.2g}. Over all other backgrounds "
+            f"together it loses {gap}."
         )
     if row["verdict"] == SUSPECT:
         return (
