@@ -2,7 +2,9 @@
 
 A smooth guess takes the grain out of a surface; a network that reads the grain then misses its
 cue, and a dependence looks smaller than it is. So a hole is filled with parts of the same image,
-moved as a whole, and only what no move reaches is guessed.
+moved as a whole, and only what no move reaches is guessed. What does not stand at the rim is not
+moved: a companion beside the object, copied into the hole, would be there twice, and classes that
+one companion does not harm would be accused.
 """
 
 from __future__ import annotations
@@ -59,9 +61,10 @@ def fitting(image: Tensor, hole: Tensor) -> Tensor:
 def best_moves(image: Tensor, hole: Tensor, fits: Tensor, guess: Tensor) -> list[tuple[int, int]]:
     """Choose the moves that fill a hole, the best first.
 
-    A move is good when what it brings agrees with the hole's rim, and when it covers much of it
-    (He and Sun 2012, "Statistics of patch offsets for image completion", choose among offsets
-    likewise). Moves by every second cell, up to half the side, are compared.
+    A move is good when what it brings agrees with the hole's rim and with a smooth guess, and when
+    it covers much of the hole (He and Sun 2012, "Statistics of patch offsets for image
+    completion", choose among offsets likewise). Moves by every second cell, up to half the side,
+    are compared.
 
     Parameters
     ----------
@@ -70,7 +73,9 @@ def best_moves(image: Tensor, hole: Tensor, fits: Tensor, guess: Tensor) -> list
     hole : bool (S, S)
         True where the picture shall be replaced.
     fits : bool (S, S)
-        From :func:`fitting`.
+        From :func:`fitting`: what may be copied.
+    guess : float (3, S, S)
+        A smooth fill, from which what is brought shall not stray far: sky above, grass below.
 
     Returns
     -------
@@ -80,38 +85,37 @@ def best_moves(image: Tensor, hole: Tensor, fits: Tensor, guess: Tensor) -> list
     """
     side = hole.shape[-1]
     reach = side // 2
-    known = (~hole).to(image)
-    # Beyond the border nothing is known.
-    around = F.pad(image * known, (reach,) * 4)
-    known_around = F.pad(known, (reach,) * 4)
-    fits_around = F.pad(fits.to(image), (reach,) * 4)
-    rim = torch.nonzero(rim_of(hole))
-    inside = torch.nonzero(hole)
-    steps = torch.arange(-reach, reach + 1, STEP, device=image.device)
-    moves = torch.cartesian_prod(steps, steps)
-
-    def seen(cells: Tensor) -> tuple[Tensor, Tensor]:
-        """What each move brings to the cells: colours (moves, 3, cells), known (moves, cells)."""
-        down = cells[None, :, 0] + moves[:, :1] + reach
-        right = cells[None, :, 1] + moves[:, 1:] + reach
-        return around[:, down, right].movedim(0, 1), known_around[down, right]
-
+    rim, inside = torch.nonzero(rim_of(hole)), torch.nonzero(hole)
     if len(rim) < LEAST_RIM or not len(inside):
         return []
-    colours, there = seen(rim)
-    off = ((colours - image[:, rim[:, 0], rim[:, 1]][None]).abs().mean(1) * there).sum(1)
-    known_rim = there.sum(1)
-    colours, _ = seen(inside)
-    brought = fits_around[
-        inside[None, :, 0] + moves[:, :1] + reach, inside[None, :, 1] + moves[:, 1:] + reach
-    ]
+    steps = torch.arange(-reach, reach + 1, STEP, device=image.device)
+    moves = torch.cartesian_prod(steps, steps)
+    known = ~hole[None]
+    at_rim, in_hole = (_moved(image * known, cells, moves) for cells in (rim, inside))
+    known_rim = _moved(known.to(image), rim, moves)[:, 0]
+    brought = _moved(fits[None].to(image), inside, moves)[:, 0]
+    off = _mean_apart(at_rim, image[:, rim[:, 0], rim[:, 1]], known_rim)
+    strays = _mean_apart(in_hole, guess[:, inside[:, 0], inside[:, 1]], brought)
     covered = brought.mean(1)
-    apart = (colours - guess[:, inside[:, 0], inside[:, 1]][None]).abs().mean(1) * brought
-    apart = apart.sum(1) / brought.sum(1).clamp_min(1)
-    cost = off / known_rim.clamp_min(1) + apart + UNCOVERED * (1 - covered)
-    cost = torch.where((known_rim >= LEAST_RIM) & (covered > 0), cost, torch.inf)
+    cost = off + strays + UNCOVERED * (1 - covered)
+    cost = torch.where((known_rim.sum(1) >= LEAST_RIM) & (covered > 0), cost, torch.inf)
     order = torch.argsort(cost, stable=True)[:MOVES]
     return [(int(moves[i, 0]), int(moves[i, 1])) for i in order if bool(cost[i] < torch.inf)]
+
+
+def _moved(picture: Tensor, cells: Tensor, moves: Tensor) -> Tensor:
+    """What each move brings to the cells, (moves, C, cells); zero from beyond the border."""
+    reach = picture.shape[-1] // 2
+    around = F.pad(picture, (reach,) * 4)
+    down = cells[None, :, 0] + moves[:, :1] + reach
+    right = cells[None, :, 1] + moves[:, 1:] + reach
+    return around[:, down, right].movedim(0, 1)
+
+
+def _mean_apart(colours: Tensor, wanted: Tensor, counted: Tensor) -> Tensor:
+    """Mean difference of each move's colours (moves, 3, cells) from those wanted (3, cells)."""
+    apart = (colours - wanted[None]).abs().mean(1) * counted
+    return apart.sum(1) / counted.sum(1).clamp_min(1)
 
 
 def exemplar_fill(images: Tensor, hole: Tensor, guess: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ import torch
 from drawing import foreground
 from torch import Tensor
 
-from audit.filling import RIM, best_moves
+from audit.filling import RIM, STRANGE, best_moves, fitting
 from audit.interventions import (
     FILLS,
     dilate,
@@ -219,7 +219,34 @@ def test_moves_by_hand() -> None:
     image[:, :, 16:] = 1.0
     hole = torch.zeros(32, 32, dtype=torch.bool)
     hole[14:18, 4:8] = True
-    _, right = best_moves(image, hole)[0]
+    _, right = best_moves(image, hole, fitting(image, hole), image)[0]
     assert -4 <= right < 16 - 7 - RIM
-    assert best_moves(image, torch.ones(32, 32, dtype=torch.bool)) == []
-    assert best_moves(image, torch.zeros(32, 32, dtype=torch.bool)) == []
+    full, none = torch.ones(32, 32, dtype=torch.bool), torch.zeros(32, 32, dtype=torch.bool)
+    assert best_moves(image, full, none, image) == []
+    assert best_moves(image, none, full, image) == []
+
+
+def test_a_thing_beside_the_hole_is_not_copied_into_it() -> None:
+    random = torch.Generator().manual_seed(2)
+    image = (0.3 + 0.1 * torch.rand(1, 3, 64, 64, generator=random)).clamp(0, 1)
+    image[:, :, 40:52, 44:56] = 0.9  # a companion
+    hole = torch.zeros(1, 64, 64, dtype=torch.bool)
+    hole[:, 8:40, 8:32] = True
+    filled = FILLS["inpaint"](image, hole)
+    inside = filled[:, :, 8:40, 8:32]
+    assert float(inside.max()) <= 0.4
+    # Grain is there all the same; a smooth guess has none.
+    smooth = FILLS["smooth"](image, hole)[:, :, 8:40, 8:32]
+    assert float(inside.std()) > 3 * float(smooth.std())
+
+
+def test_fitting_by_hand() -> None:
+    image = torch.full((3, 32, 32), 0.5)
+    image[:, 20:24, 20:24] = 0.5 + 3 * STRANGE
+    hole = torch.zeros(32, 32, dtype=torch.bool)
+    hole[4:8, 4:8] = True
+    fits = fitting(image, hole)
+    # Not the thing, nor two cells around it; not the hole; all else.
+    wanted = ~hole
+    wanted[20 - RIM : 24 + RIM, 20 - RIM : 24 + RIM] = False
+    assert torch.equal(fits, wanted)

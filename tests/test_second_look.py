@@ -41,7 +41,7 @@ def test_exactly_the_victim_is_found_and_the_thief_is_named(
     victim = found.loc["ant"]
     assert victim["kind"] == "victim"
     assert victim["attractor"] == "dog"
-    assert victim["background_gap"] < 0.2 <= 0.25 <= victim["victim_gap"]
+    assert victim["background_gap"] < 0.2 <= 0.25 <= victim["victim_harm"]
     assert victim["victim_flips"] > 0.9
     assert "On backgrounds of dog" in victim["reasons"][0]
 
@@ -138,6 +138,7 @@ def test_victim_effects_by_hand() -> None:
     assert found["victim_of"] == 1
     assert found["victim_gap"] == pytest.approx(0.4)
     assert found["victim_flips"] == pytest.approx(1.0)
+    assert found["victim_harm"] == pytest.approx(0.7)
     # Margins lost: 2, 3, 2.5; t = 2.5 / (0.5 / sqrt 3); two donor classes were searched.
     expected = 2 * stats.t.sf(2.5 / (0.5 / np.sqrt(3)), 2)
     assert found["victim_p"] == pytest.approx(expected)
