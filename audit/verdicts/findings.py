@@ -33,7 +33,7 @@ TYPICAL_CLASSES = 3
 DECISIONS = 0.10
 """Share of the decisions that must change where the effect is moderate: a lower confidence alone
 harms nobody. A strong effect speaks for itself."""
-VICTIM_FLOOR = 0.25
+VICTIM_FLOOR = 0.23
 """Harm by one other class's background from which its victim is suspect: half the probability lost
 and half the share of decisions changed."""
 EXCESS_FLOOR = 0.25

@@ -11,9 +11,9 @@ import pandas as pd
 from scipy import stats
 
 from audit.manifest import VerdictSection
-from audit.verdicts.findings import VICTIM_FLOOR
+from audit.verdicts.findings import DECISIONS, VICTIM_FLOOR
 
-EFFECT = VerdictSection().effect
+EFFECT, STRONG_EFFECT = VerdictSection().effect, VerdictSection().strong_effect
 
 WITNESSES: Mapping[str, tuple[str, int]] = {
     "verdict (whole rule)": ("strength_of_case", 1),
@@ -59,9 +59,11 @@ def read(folder: Path, size: int, quality: str) -> pd.DataFrame:
             )
         )
     table = pd.concat(frames, ignore_index=True)
-    # One number for the whole rule: the larger effect, in units of the floor that it must pass.
+    # One number for the whole rule: the larger effect, in units of the floors that it must pass.
     to_one = table["victim_harm"] / VICTIM_FLOOR
-    table["strength_of_case"] = np.fmax(table["background_gap"] / EFFECT, to_one)
+    gap = table["background_gap"]
+    counts = np.fmax(gap / STRONG_EFFECT, table["decision_gap"] / DECISIONS)
+    table["strength_of_case"] = np.fmax(np.minimum(gap / EFFECT, counts), to_one)
     return table
 
 
