@@ -137,6 +137,7 @@ class ReportSection(_Closed):
     owner: str | None = None
     audience: str | None = None
     formats: tuple[Literal["html", "pdf"], ...] = ("html", "pdf")
+    language: Literal["en", "de"] = "en"
     paper: Literal["A4", "Letter"] = "A4"
     logo: str | None = None
     accent: str | None = None

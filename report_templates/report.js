@@ -119,6 +119,10 @@
     search.addEventListener("input", filter);
     search.addEventListener("keydown", (event) => { if (event.key === "Escape") showAll(); });
     boxes.forEach((box) => box.addEventListener("change", filter));
+    // Some browsers bring back what was filtered before the page was loaded again.
+    addEventListener("pageshow", () => {
+      if (search.value || boxes.some((box) => !box.checked)) filter();
+    });
   }
   document.querySelectorAll("[data-picture=overlay]").forEach(makeBlend);
   addEventListener("hashchange", follow);

@@ -22,7 +22,8 @@ from audit.report.content import (
     Thresholds,
     Witness,
 )
-from audit.report.wording import number, plural, points, share
+from audit.report.language import counted, decimal, known, say
+from audit.report.wording import number, points, share
 
 COLOURS = {SUSPECT: "#c04a00", WATCH: "#a35d8a", INCONCLUSIVE: "#737b87", CLEAR: "#0072b2"}
 _INK, _QUIET, _LINE = "#23272e", "#5b626c", "#9aa1ab"
@@ -83,10 +84,10 @@ def interval_chart(
         )
     if labelled:
         marks.append(_text(x(0.0), height - 2, "0", 9, "middle"))
-        marks.append(_text(x(span[1]), height - 2, f"{span[1]:g}", 9, "end"))
+        marks.append(_text(x(span[1]), height - 2, decimal(f"{span[1]:g}"), 9, "end"))
         # A low end close to 0 would run into the 0.
         if x(0.0) - x(span[0]) > 40:
-            marks.append(_text(x(span[0]), height - 2, f"−{-span[0]:g}", 9, "start"))
+            marks.append(_text(x(span[0]), height - 2, decimal(f"−{-span[0]:g}"), 9, "start"))
     return _svg(width, height, title, marks, "chart c-interval")
 
 
@@ -98,8 +99,12 @@ def witness_chart(witness: Witness, verdict: str) -> Markup:
     """Draw what a witness found; the ends of the scale are written below it."""
     span = _SPANS.get(witness.unit, _RATE_SPAN)
     held = witness.estimate
-    title = (
-        f"{witness.name}: {number(held.value)}, interval {number(held.low)} to {number(held.high)}"
+    title = say(
+        "%(witness)s: %(value)s, interval %(low)s to %(high)s",
+        witness=known(witness.name),
+        value=number(held.value),
+        low=number(held.low),
+        high=number(held.high),
     )
     return interval_chart(
         held, span=span, floor=None, verdict=verdict, title=title, labelled=True, size=(150, 30)
@@ -109,7 +114,9 @@ def witness_chart(witness: Witness, verdict: str) -> Markup:
 def verdict_bar(by_verdict: Sequence[tuple[str, int]], width: int = 640) -> Markup:
     """Draw how many classes have which verdict as one bar of proportional pieces."""
     total = sum(count for _, count in by_verdict)
-    words = ", ".join(f"{plural(count, 'class', 'classes')} {name}" for name, count in by_verdict)
+    words = ", ".join(
+        f"{counted(count, 'class', 'classes')} {known(name)}" for name, count in by_verdict
+    )
     marks, left = [], 0.0
     for name, count in by_verdict:
         if not count:
@@ -130,7 +137,7 @@ def verdict_bar(by_verdict: Sequence[tuple[str, int]], width: int = 640) -> Mark
             )
         )
         left += piece
-    return _svg(width, 16, f"Verdicts: {words}.", marks)
+    return _svg(width, 16, say("Verdicts: %(words)s.", words=words), marks)
 
 
 def mass_chart(
@@ -181,12 +188,18 @@ def mass_chart(
         marks.append(_rule(x(area), top - 4, bottom, dashed=True))
         anchor = "start" if area < 0.7 else "end"
         marks.append(
-            _text(x(area) + (4 if area < 0.7 else -4), top - 8, "area of the object", 10, anchor)
+            _text(
+                x(area) + (4 if area < 0.7 else -4), top - 8, say("area of the object"), 10, anchor
+            )
         )
     middles = [share(median(held) if held else None) for held in (own, others)]
-    title = (
-        f"Share of saliency on the object: {plural(len(own), 'image')} of {name} (line), "
-        f"median {middles[0]}; other classes (bars), median {middles[1]}."
+    title = say(
+        "Share of saliency on the object: %(images)s of %(name)s (line), median %(own)s; other "
+        "classes (bars), median %(others)s.",
+        images=counted(len(own), "image"),
+        name=name,
+        own=middles[0],
+        others=middles[1],
     )
     return _svg(520, 190, title, marks)
 
@@ -194,11 +207,24 @@ def mass_chart(
 def gap_title(name: str, estimate: Estimate, thresholds: Thresholds) -> str:
     """Say in words what the chart of a background gap shows."""
     if estimate.value is None:
-        return f"Background gap of {name}: not measured"
-    held = f"Background gap of {name}: {points(estimate.value)} points"
-    if estimate.low is not None and estimate.high is not None:
-        held += f", 95 % interval {points(estimate.low)} to {points(estimate.high)}"
-    return f"{held}; floor {points(thresholds.effect)}"
+        return say("Background gap of %(name)s: not measured", name=name)
+    value, floor = points(estimate.value), points(thresholds.effect)
+    if estimate.low is None or estimate.high is None:
+        return say(
+            "Background gap of %(name)s: %(value)s points; floor %(floor)s",
+            name=name,
+            value=value,
+            floor=floor,
+        )
+    return say(
+        "Background gap of %(name)s: %(value)s points, 95 %% interval %(low)s to %(high)s; "
+        "floor %(floor)s",
+        name=name,
+        value=value,
+        low=points(estimate.low),
+        high=points(estimate.high),
+        floor=floor,
+    )
 
 
 def _histogram(values: Sequence[float], bins: int) -> list[float]:
@@ -221,13 +247,13 @@ def _grid(left: int, right: int, y: Callable[[float], float], peak: float) -> Ma
             ).format(left, right, height, height)
         )
         lines.append(_text(left - 5, height + 3.5, share(i * step), 10, "end"))
-    lines.append(_text(2, 10, "share of images", 10, "start"))
+    lines.append(_text(2, 10, say("share of images"), 10, "start"))
     return Markup("").join(lines)
 
 
 def _mass_axis(x: Callable[[float], float], bottom: int) -> Markup:
     labels = [_text(x(i / 4), bottom + 14, share(i / 4), 10, "middle") for i in range(5)]
-    labels.append(_text(x(0.5), bottom + 31, "share of saliency on the object", 10, "middle"))
+    labels.append(_text(x(0.5), bottom + 31, say("share of saliency on the object"), 10, "middle"))
     return Markup("").join(labels)
 
 

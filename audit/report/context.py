@@ -31,6 +31,7 @@ from audit.report.json_values import (
     texts,
     truth,
 )
+from audit.report.language import say
 from audit.report.problems import read_problems
 from audit.report.wording import clean_text, discreet
 from audit.verdicts.findings import DECISIONS, VICTIM_FLOOR
@@ -60,7 +61,7 @@ def load_context(run_folder: Path) -> ReportContext:
     name = clean_text(audit.get("name") or run.get("name") or "audit", 200)
     return ReportContext(
         name=name,
-        title=clean_text(audit.get("title") or f"Saliency audit: {name}", 200),
+        title=_title(clean_text(audit.get("title") or "", 200), name),
         owner=text(audit, "owner", 200),
         audience=text(audit, "audience", 100),
         dataset=text(audit, "dataset", 200),
@@ -85,6 +86,13 @@ def load_context(run_folder: Path) -> ReportContext:
         backgrounds=read_matrix(section(held, "whose_background")),
         legend=legend_picture(),
     )
+
+
+def _title(given: str, name: str) -> str:
+    """The owner's title as it stands; what stands for none, in the language of the report."""
+    if given in ("", f"Saliency audit: {name}"):
+        return clean_text(say("Saliency audit: %(name)s", name=name), 200)
+    return given
 
 
 def _findings(run_folder: Path, held: Mapping[str, Any]) -> tuple[ClassFinding, ...]:
@@ -182,9 +190,9 @@ def _pairs(held: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
 
 def _shown(value: object) -> str:
     if value is None:
-        return "none"
+        return say("none")
     if isinstance(value, bool):
-        return "yes" if value else "no"
+        return say("yes") if value else say("no")
     return discreet(value, 300)
 
 

@@ -18,12 +18,12 @@ from audit.report.cue_content import (
 )
 from audit.report.gallery import Picture, load_picture
 from audit.report.json_values import count, number, objects, section, text
+from audit.report.language import say
 from audit.report.wording import clean_text, discreet, shorten
 
 CROPS, CLUSTERS, DONORS, CLASSES = 6, 4, 6, 12
 CROP_SIDE, DONOR_SIDE, BETWEEN_SIDE = 120, 160, 240
 SHADES = 4
-NO_NAME = "(no name)"
 
 
 def read_cues(run_folder: Path, held: Mapping[str, Any], name: str) -> Cues | None:
@@ -61,7 +61,7 @@ def read_cues(run_folder: Path, held: Mapping[str, Any], name: str) -> Cues | No
         ),
         donors_tried=count(donors, "tried"),
         all_donors=_rate(donors, "became", count(donors, "swaps")),
-        victim=(clean_text(victim.get("label_name") or "") or NO_NAME) if victim else "",
+        victim=(clean_text(victim.get("label_name") or "") or say("(no name)")) if victim else "",
         of_victim=_rate(victim, "became", count(victim, "swaps")) if victim else Rate(0, 0),
         between=_between(run_folder, section(held, "between"), name, contrast),
     )
@@ -75,7 +75,9 @@ def _rate(held: Mapping[str, Any], key: str, trials: int) -> Rate:
 def _cluster(
     run_folder: Path, held: Mapping[str, Any], whole: Mapping[str, Any], name: str
 ) -> CueCluster:
-    alt = f"A background window in which the score of {shorten(name)} has most evidence"
+    alt = say(
+        "A background window in which the score of %(name)s has most evidence", name=shorten(name)
+    )
     return CueCluster(
         crops=tuple(
             load_picture(run_folder, str(crop.get("path") or ""), alt, CROP_SIDE)
@@ -88,7 +90,7 @@ def _cluster(
 
 def _donor(run_folder: Path, held: Mapping[str, Any], name: str) -> CueDonor:
     path = held.get("path")
-    alt = f"A background of {shorten(name)} without its object"
+    alt = say("A background of %(name)s without its object", name=shorten(name))
     return CueDonor(
         picture=load_picture(run_folder, str(path), alt, DONOR_SIDE) if path else None,
         sample_id=discreet(held.get("sample_id", ""), 120),
@@ -104,12 +106,17 @@ def _between(run_folder: Path, held: Mapping[str, Any], name: str, contrast: str
         path = held.get(kind)
         return load_picture(run_folder, str(path), alt, BETWEEN_SIDE) if path else None
 
+    def speaks(one: str, other: str) -> str:
+        return say(
+            "What in this image speaks for %(one)s rather than %(other)s", one=one, other=other
+        )
+
     one, other = shorten(name), shorten(contrast)
     return Between(
         sample_id=discreet(held.get("sample_id", ""), 120),
-        image=load("image", f"The image of {one} with the lowest margin"),
-        towards=load("towards", f"What in this image speaks for {one} rather than {other}"),
-        away=load("away", f"What in this image speaks for {other} rather than {one}"),
+        image=load("image", say("The image of %(name)s with the lowest margin", name=one)),
+        towards=load("towards", speaks(one, other)),
+        away=load("away", speaks(other, one)),
     )
 
 
@@ -130,7 +137,7 @@ def read_matrix(held: Mapping[str, Any]) -> BackgroundMatrix | None:
     }
     never = MatrixCell(Rate(0, 0), 0, 0)
     labels = [number(entry, "label") for entry in classes]
-    names = tuple(clean_text(entry.get("label_name", "")) or NO_NAME for entry in classes)
+    names = tuple(clean_text(entry.get("label_name", "")) or say("(no name)") for entry in classes)
     rows = tuple(
         MatrixRow(
             name=names[place],

@@ -19,12 +19,12 @@ from audit.report.content import (
 from audit.report.cues import read_cues
 from audit.report.gallery import Picture, load_picture
 from audit.report.json_values import count, estimate, items, number, objects, section, text, texts
+from audit.report.language import say
 from audit.report.wording import clean_text, discreet
 from audit.run_folder import file_slug
 
 EXHIBITS = 6
 EXHIBIT_SIDE, SMALL_SIDE, CMV_SIDE, THUMBNAIL_SIDE = 300, 160, 240, 96
-NO_NAME = "(no name)"
 _PANEL_ORDER = {
     panel: place
     for place, panel in enumerate(
@@ -58,7 +58,7 @@ def read_finding(run_folder: Path, held: Mapping[str, Any], shown: Shown) -> Cla
     ReportError
         A count or a picture that must be shown is missing.
     """
-    label, name = count(held, "label"), clean_text(held.get("label_name", "")) or NO_NAME
+    label, name = count(held, "label"), clean_text(held.get("label_name", "")) or say("(no name)")
     exhibits = objects(held, "exhibits")
     room = {Shown.NOTHING: 0, Shown.ONE_EXHIBIT: 1, Shown.EVERYTHING: EXHIBITS}[shown]
     side = EXHIBIT_SIDE if shown is Shown.EVERYTHING else SMALL_SIDE
@@ -89,7 +89,12 @@ def read_finding(run_folder: Path, held: Mapping[str, Any], shown: Shown) -> Cla
         exhibits=tuple(_exhibit(run_folder, entry, name, side) for entry in exhibits[:room]),
         exhibits_left_out=max(0, len(exhibits) - room),
         mean_map=(
-            load_picture(run_folder, str(mean_map), f"Mean saliency map of {name}", EXHIBIT_SIDE)
+            load_picture(
+                run_folder,
+                str(mean_map),
+                say("Mean saliency map of %(name)s", name=name),
+                EXHIBIT_SIDE,
+            )
             if mean_map
             else None
         ),
@@ -137,20 +142,20 @@ def _witness(held: Mapping[str, Any]) -> Witness:
 
 
 def _confusion(held: Mapping[str, Any]) -> Confusion:
-    name = clean_text(held.get("label_name", "")) or NO_NAME
+    name = clean_text(held.get("label_name", "")) or say("(no name)")
     return Confusion(name, count(held, "count"), number(held, "share"))
 
 
 def _exhibit(run_folder: Path, held: Mapping[str, Any], name: str, side: int) -> Exhibit:
     pictures = section(held, "pictures")
-    prediction = clean_text(held.get("prediction_name") or "") or NO_NAME
+    prediction = clean_text(held.get("prediction_name") or "") or say("(no name)")
 
     def load(kind: str, alt: str) -> Picture | None:
         path = pictures.get(kind)
         return load_picture(run_folder, str(path), alt, side) if path else None
 
     swap = section(held, "swap")
-    donor = clean_text(swap.get("donor_class") or "") or "another class"
+    donor = clean_text(swap.get("donor_class") or "") or say("another class")
     return Exhibit(
         role=text(held, "role", 30),
         rule=text(held, "rule", 300),
@@ -160,14 +165,20 @@ def _exhibit(run_folder: Path, held: Mapping[str, Any], name: str, side: int) ->
         confidence=number(held, "confidence"),
         area=number(held, "foreground_area"),
         mass=number(held, "foreground_mass"),
-        image=load("image", f"Image of {name}, answered {prediction}"),
-        overlay=load("overlay", f"Where the score of {name} is sensitive in this image"),
-        outline=load("outline", f"The object {name} outlined in this image"),
+        image=load(
+            "image", say("Image of %(name)s, answered %(answer)s", name=name, answer=prediction)
+        ),
+        overlay=load(
+            "overlay", say("Where the score of %(name)s is sensitive in this image", name=name)
+        ),
+        outline=load("outline", say("The object %(name)s outlined in this image", name=name)),
         swap=(
             Swap(
-                picture=load("swap", f"The same object on a background of {donor}"),
+                picture=load(
+                    "swap", say("The same object on a background of %(name)s", name=donor)
+                ),
                 donor=donor,
-                prediction=clean_text(swap.get("prediction_name") or "") or NO_NAME,
+                prediction=clean_text(swap.get("prediction_name") or "") or say("(no name)"),
                 probability=number(swap, "probability"),
                 before=number(swap, "before"),
             )
@@ -186,7 +197,12 @@ def _panel(run_folder: Path, held: Mapping[str, Any], name: str, side: int) -> C
     if not path:
         raise ReportError("findings.json: a class model visualization without a path")
     recipe, objective = text(held, "recipe", 30), text(held, "objective", 30)
-    alt = f"What maximises the {objective} of {name} ({recipe} recipe)"
+    alt = say(
+        "What maximises the %(objective)s of %(name)s (%(recipe)s recipe)",
+        objective=objective,
+        name=name,
+        recipe=recipe,
+    )
     return CmvPanel(
         recipe=recipe,
         objective=objective,

@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from PIL import Image
 
 from audit.errors import AuditError, ReportError
+from audit.report.language import say
 from audit.report.pictures import legend, to_png
 
 FORMATS = ("PNG", "JPEG", "WEBP")
@@ -139,5 +140,5 @@ def legend_picture() -> Picture:
         "image/png",
         240,
         10,
-        "Colour scale of the saliency maps: dark is little, pale yellow is most",
+        say("Colour scale of the saliency maps: dark is little, pale yellow is most"),
     )

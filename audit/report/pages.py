@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 import report_templates
 from audit.errors import ReportError
-from audit.report import charts, story, wording
+from audit.report import charts, language, story, wording
 from audit.report.content import VERDICTS, ClassFinding, ReportContext
 from audit.report.gallery import Picture
 from audit.report.selection import Medium, select
@@ -69,6 +69,7 @@ def fill_page(
             report=context,
             shown=select(context, medium.brief() if look.brief else medium),
             look=look,
+            language=language.speaking(),
             beside=beside,
             attached=attached,
             story=story,
@@ -98,8 +99,13 @@ def _environment(look: Look) -> ImmutableSandboxedEnvironment:
         loader=ChoiceLoader([*own, ours]),
         autoescape=True,
         undefined=StrictUndefined,
+        extensions=["jinja2.ext.i18n"],
         trim_blocks=True,
         lstrip_blocks=True,
+    )
+    # Messages are ours; what is filled in is escaped as everywhere.
+    environment.install_gettext_callables(  # type: ignore[attr-defined]  # of the extension
+        language.message, _no_ngettext, newstyle=True
     )
     environment.filters.update(
         share=wording.share,
@@ -107,13 +113,20 @@ def _environment(look: Look) -> ImmutableSandboxedEnvironment:
         number=wording.number,
         chance=wording.chance,
         duration=wording.duration,
-        plural=wording.plural,
+        plural=language.counted,
+        whole=language.whole,
+        recorded=language.recorded,
+        known=language.known,
         shorten=wording.shorten,
         sort_key=wording.sort_key,
         listing=wording.listing,
         interval=story.with_interval,
     )
     return environment
+
+
+def _no_ngettext(one: str, many: str, count: int) -> str:
+    return language.message(one if count == 1 else many)
 
 
 def _source_hash(script: str) -> str:

@@ -12,6 +12,7 @@ from weasyprint.urls import URLFetcher, URLFetcherResponse
 
 from audit.errors import ReportError
 from audit.report.gallery import Picture
+from audit.report.language import say
 from audit.report.wording import discreet, plural
 
 
@@ -128,7 +129,7 @@ def _attached(files: Mapping[str, bytes], made: str) -> list[weasyprint.Attachme
         weasyprint.Attachment(
             string=content,
             name=name,
-            description="Every class of this report in numbers",
+            description=say("Every class of this report in numbers"),
             created=moment,
             modified=moment,
             relationship="Data",

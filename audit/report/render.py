@@ -11,6 +11,7 @@ from audit.report.budget import fit_page, write_beside
 from audit.report.content import ReportContext
 from audit.report.context import load_context
 from audit.report.gallery import Picture
+from audit.report.language import read_language, spoken
 from audit.report.pages import fill_page
 from audit.report.pdf import print_pdf
 from audit.report.selection import PRINT
@@ -37,7 +38,7 @@ def render_report(
     formats : sequence of str
         Any of :data:`FORMATS`; none writes nothing.
     settings : ReportSection, optional
-        Of the manifest: paper, colours, audience, size.
+        Of the manifest: language, paper, colours, audience, size.
 
     Returns
     -------
@@ -56,8 +57,14 @@ def render_report(
         )
     if not formats:
         return {}
+    settings = settings or ReportSection()
+    with spoken(read_language(settings.language)):
+        return _write(run_folder, formats, settings)
+
+
+def _write(run_folder: Path, formats: Sequence[str], settings: ReportSection) -> dict[str, Path]:
     context = load_context(run_folder)
-    look = look_of(run_folder, settings or ReportSection())
+    look = look_of(run_folder, settings)
     written = {}
     if "html" in formats:
         written["html"] = run_folder / "report.html"

@@ -20,6 +20,7 @@ from audit.colours import READABLE, contrast
 from audit.errors import ManifestError
 from audit.manifest import Manifest, ReportSection
 from audit.report.gallery import Picture, open_picture
+from audit.report.language import say
 from audit.run_folder import write_bytes, write_json
 
 FOLDER = "theme"
@@ -66,7 +67,7 @@ def look_of(run_folder: Path, settings: ReportSection) -> Look:
         content = (theme / "logo.png").read_bytes()
         with Image.open(io.BytesIO(content), formats=("PNG",)) as opened:
             width, height = opened.size
-        logo = Picture(content, "image/png", width, height, "Logo")
+        logo = Picture(content, "image/png", width, height, say("Logo"))
     return Look(
         paper=settings.paper,
         brief=settings.audience == "executive",

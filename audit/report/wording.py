@@ -7,7 +7,8 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
-NOT_MEASURED = "not measured"
+from audit.report.language import decimal, say, whole
+
 NAME_SHOWN, NAME_KEPT = 60, 1000
 _SPACE = "\N{NO-BREAK SPACE}"
 
@@ -72,8 +73,13 @@ def _last_step(found: re.Match[str]) -> str:
     return "…/" + re.split(r"[/\\]", found[0].rstrip("/\\"))[-1]
 
 
+def not_measured() -> str:
+    """What stands where there is no number."""
+    return say("not measured")
+
+
 def plural(count: int, one: str, many: str | None = None) -> str:
-    """Give a count its noun.
+    """Give a count its noun, in English: for messages, not for the page.
 
     Examples
     --------
@@ -92,14 +98,14 @@ def share(value: float | None) -> str:
     ['71 %', '0.4 %', '5 %', '99.9 %', 'not measured']
     """
     if value is None:
-        return NOT_MEASURED
+        return not_measured()
     percent = 100 * value
     if 99 < percent < 100:
         # Rounding must not turn "almost all" into "all".
-        return f"{math.floor(10 * percent + 1e-9) / 10:g}{_SPACE}%"
+        return decimal(f"{math.floor(10 * percent + 1e-9) / 10:g}{_SPACE}%")
     digits = 0 if abs(percent) >= 9.95 else 1
     shown = f"{percent:.{digits}f}".removesuffix(".0")
-    return f"{'0' if shown == '-0' else shown}{_SPACE}%".replace("-", "−")
+    return decimal(f"{'0' if shown == '-0' else shown}{_SPACE}%".replace("-", "−"))
 
 
 def points(value: float | None) -> str:
@@ -110,7 +116,7 @@ def points(value: float | None) -> str:
     >>> points(0.452), points(-0.004), points(None)
     ('45', '0', 'not measured')
     """
-    return NOT_MEASURED if value is None else f"{round(100 * value):d}".replace("-", "−")
+    return not_measured() if value is None else f"{round(100 * value):d}".replace("-", "−")
 
 
 def number(value: float | None, digits: int = 2) -> str:
@@ -122,9 +128,9 @@ def number(value: float | None, digits: int = 2) -> str:
     ('0.12', '−1.5', 'not measured', '0.00')
     """
     if value is None:
-        return NOT_MEASURED
+        return not_measured()
     shown = f"{value:.{digits}f}"
-    return shown.lstrip("-") if float(shown) == 0 else shown.replace("-", "−")
+    return decimal(shown.lstrip("-") if float(shown) == 0 else shown.replace("-", "−"))
 
 
 def chance(value: float | None) -> str:
@@ -136,8 +142,8 @@ def chance(value: float | None) -> str:
     ['0.030', '< 0.001', 'not measured']
     """
     if value is None:
-        return NOT_MEASURED
-    return f"<{_SPACE}0.001" if value < 0.001 else f"{value:.3f}"
+        return not_measured()
+    return decimal(f"<{_SPACE}0.001" if value < 0.001 else f"{value:.3f}")
 
 
 def sort_key(value: float | None) -> str:
@@ -160,13 +166,13 @@ def duration(seconds: float | None) -> str:
     ('0.4 s', '1 min 15 s', '1 h 2 min', 'not measured')
     """
     if seconds is None:
-        return NOT_MEASURED
+        return not_measured()
     if seconds < 60:
-        return f"{seconds:.1f} s"
-    whole = round(seconds)
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
+        return decimal(f"{seconds:.1f} s")
+    rounded = round(seconds)
+    if rounded < 3600:
+        return f"{rounded // 60} min {rounded % 60} s"
+    return f"{rounded // 3600} h {rounded % 3600 // 60} min"
 
 
 def listing(names: Sequence[str], limit: int = 6) -> str:
@@ -178,5 +184,8 @@ def listing(names: Sequence[str], limit: int = 6) -> str:
     ('a', 'a, b and c', 'a, b and 2 more')
     """
     if len(names) > limit:
-        return f"{', '.join(names[:limit])} and {len(names) - limit:,} more"
-    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
+        first, more = ", ".join(names[:limit]), whole(len(names) - limit)
+        return say("%(first)s and %(more)s more", first=first, more=more)
+    if len(names) < 2:
+        return "".join(names)
+    return say("%(first)s and %(last)s", first=", ".join(names[:-1]), last=names[-1])
