@@ -12,6 +12,7 @@ from audit.run_folder import write_json
 from audit.verdicts.evidence import plain
 from audit.verdicts.findings import SUSPECT
 from flows.cmv_files import draw_cmvs
+from flows.cmv_material import Material
 from flows.cue_files import draw_cues, kept_cues
 from flows.cue_plans import plans
 from flows.judging import read_findings
@@ -79,14 +80,19 @@ def visualize(request: AuditRequest, on_progress: Callable[[int], None] = lambda
     with timed(run, "cmv"):
         made = draw_cmvs(
             run,
-            session.model,
             {label: session.labels[label] for label in classes},
             session.manifest.cmv,
-            seed=session.manifest.run.seed,
-            model_key=session.model.sha256,
+            Material(session, _rivals(session)),
             on_progress=on_progress,
         )
     return len(made)
+
+
+def _rivals(session: Session) -> dict[int, int]:
+    """The class that each is contrasted with, where the findings name one."""
+    found = read_findings(session.run)["findings"] if session.run.findings.exists() else []
+    places = {name: index for index, name in enumerate(session.class_names)}
+    return {f["label"]: places[f["contrast_class"]] for f in found if f["contrast_class"] in places}
 
 
 def cmv_classes(session: Session) -> list[int]:
