@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from PIL import Image
 from torch import Tensor
 
 from audit.cmv import Cmv, visualize_classes
@@ -178,6 +180,21 @@ def _write(run: RunFolder, made: Cmv, name: str, material: Material) -> dict[str
             filter(None, [_SIMONYAN if made.recipe == "simonyan" else "", made.failure])
         ),
     }
+
+
+def comparable(made: Sequence[dict[str, Any]]) -> dict[int, dict[str, Any]]:
+    """One entry a class that can be compared with its images: of one kind, and not failed."""
+    fitting = [e for e in made if e["objective"] == "logit" and e["recipe"] != "simonyan"]
+    recipes = {e["recipe"] for e in fitting}
+    recipe = "robust" if "robust" in recipes else "maco"
+    return {e["label"]: e for e in fitting if e["recipe"] == recipe and not e["failed"]}
+
+
+def read_cmv(run: RunFolder, entry: Mapping[str, Any]) -> Tensor:
+    """A picture as the model sees it, float32 ``(3, S, S)`` in 0..1."""
+    with Image.open(run.path / entry["path"]) as picture:
+        pixels = np.array(picture.convert("RGB"))
+    return torch.from_numpy(pixels).permute(2, 0, 1).float() / 255
 
 
 def _rival(made: Cmv, material: Material) -> str | None:

@@ -208,12 +208,19 @@ def swap_line(swap: Swap, name: str) -> str:
 
 def panel_line(panel: CmvPanel) -> str:
     """Say what a class model visualization is and how far it carries."""
-    held = {"logit": "Class score", "softmax": "Softmax posterior"}.get(
-        panel.objective, panel.objective
-    )
+    held = {
+        "logit": "Class score",
+        "softmax": "Softmax posterior",
+        "contrast": f"This class rather than {shorten(panel.rival)}"
+        if panel.rival
+        else "This class rather than the others",
+        "diversity": f"One of several, number {panel.variant + 1}",
+    }.get(panel.objective, panel.objective)
     said = f"The model gives this picture {share(panel.probability)} for the class"
     if panel.robust_probability is not None:
         said += f", and {share(panel.robust_probability)} after small shifts and zooms"
+    if panel.transfer_rank is not None:
+        said += f"; for a second model the class is number {panel.transfer_rank} in it"
     return f"{held}. {said}."
 
 
