@@ -122,5 +122,17 @@ _FORM = 2
 """Of an entry; entries of another form are made again."""
 
 
+def check_second(session: Session) -> None:
+    """Find before the work begins what is wrong with the second model.
+
+    Raises
+    ------
+    InputError
+        It cannot be loaded, or shares no class with the first.
+    """
+    if session.manifest.cmv.classes != "none":
+        _ = Material(session).second
+
+
 def _folded(name: str) -> str:
     return " ".join(name.casefold().replace("_", " ").split())

@@ -16,7 +16,7 @@ import flows.cmv_files
 from audit.errors import ManifestError
 from audit.run_folder import RunFolder
 from flows.cmv_files import draw_cmvs
-from flows.cmv_material import Material
+from flows.cmv_material import Material, check_second
 from flows.session import AuditRequest, Session, open_session
 
 
@@ -153,6 +153,10 @@ def test_a_second_model_must_share_classes(folder: Path) -> None:
     named = f"cmv.transfer={{loader: '{loader}', classes: names.txt}}"
     with pytest.raises(ManifestError, match="shares no class name"):
         _ = Material(session_of(folder, named)).second
+    # Said before the work begins; nobody is asked where no CMV is made.
+    check_second(session_of(folder, named))
+    with pytest.raises(ManifestError, match="shares no class name"):
+        check_second(session_of(folder, named, "cmv.classes=all"))
     with pytest.raises(ManifestError, match=r"cmv\.transfer\.input\.sise: unknown key"):
         session_of(folder, f"cmv.transfer={{loader: '{loader}', input: {{sise: 3}}}}")
 
