@@ -66,8 +66,8 @@ def chosen_classes(count: int) -> list[int]:
 
 def climb(
     model: AuditedModel, classes: Sequence[int], places: int, options: argparse.Namespace
-) -> float:
-    """Seconds per class with so many at a time, measuring included."""
+) -> tuple[float, float]:
+    """Seconds and CPU seconds per class with so many at a time, measuring included."""
     palette = Palette(torch.tensor(NATURAL_COLORS), model.mean.cpu(), model.std.cpu())
     plan = Plan(
         recipe=RECIPES[options.recipe](),
@@ -81,7 +81,7 @@ def climb(
         rivals={},
         half=True,
     )
-    began = time.perf_counter()
+    began = time.perf_counter(), time.process_time()
     if places == 1:
         # One class a call, as the tools that make one picture do it: a batch of one.
         groups: Iterable[list[int]] = ([label] for label in classes)
@@ -90,17 +90,27 @@ def climb(
     for group in groups:
         for done in Climb(model, plan, group, model.device, places, lambda _: None).run():
             measure(model, done, recipe=options.recipe, objective="logit", seed=0)
-    return (time.perf_counter() - began) / len(classes)
+    spent = time.perf_counter() - began[0], time.process_time() - began[1]
+    return spent[0] / len(classes), spent[1] / len(classes)
 
 
 def compare(model: AuditedModel, options: argparse.Namespace) -> None:
-    """Print classes per second, in turns, so that a busy machine is busy for both."""
+    """Print seconds a class, in turns, so that a busy machine is busy for both."""
     places = CPU_BATCH if model.device.type == "cpu" else options.batch
     classes, rows = chosen_classes(options.timed), []
     for turn in range(options.turns):
-        held = {many: climb(model, classes, many, options) for many in (1, places)}
-        rows.append({"turn": turn, "one a call": held[1], f"{places} at a time": held[places]})
-        rows[-1]["ratio"] = held[1] / held[places]
+        one, many = (climb(model, classes, at_once, options) for at_once in (1, places))
+        rows.append(
+            {
+                "turn": turn,
+                "one a call": one[0],
+                f"{places} at a time": many[0],
+                "ratio": one[0] / many[0],
+                "CPU, one a call": one[1],
+                f"CPU, {places} at a time": many[1],
+                "CPU ratio": one[1] / many[1],
+            }
+        )
     table = pd.DataFrame(rows).round(2)
     print(f"\nSeconds a class, {len(classes)} classes, {torch.get_num_threads()} threads")
     print(table.to_string(index=False), flush=True)
