@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.setup-done
 
-.PHONY: audit test setup check format lock demo clean bench-detection bench-report
+.PHONY: audit test setup check format lock demo clean bench-detection bench-report bench-cmv
 
 ## Install everything and audit the embedded demo.
 audit: setup demo
@@ -54,3 +54,8 @@ clean:
 ## How well shortcuts are found: about two hours on two cores; goes on where it was stopped.
 bench-detection: setup
 	$(BIN)/python -m benchmarks.detection
+
+## Class model visualizations of 100 ImageNet classes: speed, checks, transfer, a contact sheet.
+bench-cmv: setup
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r benchmarks/requirements.txt
+	$(BIN)/python benchmarks/cmv.py

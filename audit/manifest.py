@@ -9,7 +9,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -93,10 +93,17 @@ class CmvSection(_Closed):
     """For which classes a class model visualization is made, and how."""
 
     classes: Literal["none", "suspect", "all"] | tuple[str, ...] = "all"
-    objectives: tuple[Literal["logit", "softmax"], ...] = ("logit", "softmax")
-    recipes: tuple[Literal["robust", "simonyan"], ...] = ("robust", "simonyan")
+    objectives: tuple[Literal["logit", "softmax", "contrast", "diversity"], ...] = (
+        "logit",
+        "softmax",
+    )
+    recipes: tuple[Literal["robust", "maco", "simonyan"], ...] = ("robust", "simonyan")
     steps: int = Field(default=128, ge=1, le=4096)
+    early: bool = True
+    """Whether a class that is reached and stable ends before all steps are taken."""
     size: int | None = Field(default=None, ge=16, le=1024)
+    transfer: ModelSection | None = None
+    """A second model, which is asked what it sees in the pictures."""
 
 
 class VerdictSection(_Closed):
@@ -323,5 +330,6 @@ def _is_branch(part: Any) -> bool:
 def _known_keys(location: Sequence[Any]) -> list[str]:
     section: Any = Manifest
     for part in location:
-        section = section.model_fields[part].annotation
+        annotation = section.model_fields[part].annotation
+        section = next((a for a in get_args(annotation) if hasattr(a, "model_fields")), annotation)
     return [name for name in section.model_fields if name not in ("folder", "source")]

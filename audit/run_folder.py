@@ -161,6 +161,11 @@ class RunFolder:
         return self.path / "cmv"
 
     @property
+    def likenesses(self) -> Path:
+        """How far object and background of each image go the way of its class's CMV."""
+        return self.cmv / "likenesses.parquet"
+
+    @property
     def exhibits(self) -> Path:
         """Pictures of the samples that the report shows."""
         return self.path / "exhibits"

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from audit.measuring.rows import maps_of
 from audit.report.theme import check_theme
+from flows.cmv_material import check_second
 from flows.session import AuditRequest, Session, open_session, try_one_batch
 
 _LOW_ACCURACY = 0.3
@@ -30,6 +31,7 @@ def check_manifest(
     with console.status("checking manifest, dataset, foregrounds and model"):
         session = open_session(AuditRequest(manifest, "", overrides, None, device))
         check_theme(session.manifest)
+        check_second(session)
         tried = try_one_batch(session)
         seconds = _time_one_image(session, tried["batch"])
     found = _describe(session, tried, seconds)

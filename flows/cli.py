@@ -126,7 +126,10 @@ def report(
 def cmv(
     manifest: ManifestPath,
     classes: Annotated[list[str] | None, typer.Option("--class", help="A class name.")] = None,
-    objective: Annotated[str, typer.Option(help="logit, softmax or both.")] = "both",
+    objective: Annotated[
+        str, typer.Option(help="logit, softmax, both, contrast or diversity.")
+    ] = "both",
+    against: Annotated[str | None, typer.Option(help="With contrast: this rival class.")] = None,
     out: Annotated[str, typer.Option(help="Where the folder cmv goes.")] = ".",
     device: Device = "auto",
     overrides: Overrides = None,
@@ -135,7 +138,14 @@ def cmv(
     from flows.single import visualize_alone
 
     visualize_alone(
-        manifest, tuple(classes or ()), objective, Path(out), device, tuple(overrides or ()), err
+        manifest,
+        tuple(classes or ()),
+        objective,
+        against,
+        Path(out),
+        device,
+        tuple(overrides or ()),
+        err,
     )
 
 

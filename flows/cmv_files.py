@@ -1,120 +1,208 @@
-"""Class model visualizations as files: made once for a model, kept over resumes."""
+"""Class model visualizations as files: made once for a model, kept over resumes and runs."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+import shutil
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
 from audit.cmv import Cmv, visualize_classes
-from audit.manifest import CmvSection, fingerprint
-from audit.models import AuditedModel
-from audit.report.pictures import to_png
+from audit.cmv.objectives import pictures_each
+from audit.manifest import CmvSection
+from audit.report.pictures import Pixels, to_png
 from audit.run_folder import RunFolder, file_slug, write_bytes, write_json
+from flows.cmv_material import Material
+
+_SIMONYAN = "Simonyan's own form (class score minus an L2 penalty)."
+
+Keys = dict[tuple[int, str, str], str]
+Entries = dict[tuple[int, str, str, int], dict[str, Any]]
 
 
 def draw_cmvs(
     run: RunFolder,
-    model: AuditedModel,
     classes: Mapping[int, str],
     wanted: CmvSection,
+    material: Material,
     *,
-    seed: int,
-    model_key: str,
     on_progress: Callable[[int], None] = lambda _: None,
 ) -> list[dict[str, Any]]:
     """Make the pictures that are missing and write ``cmv/index.json``.
+
+    Pictures that this run or one beside it made of the same model, in the same way, are taken
+    over; an interrupted step goes on after the last class that was finished.
 
     Parameters
     ----------
     run : RunFolder
         Where the pictures go.
-    model : AuditedModel
-        Needs no dataset.
     classes : mapping of int to str
         Names by output index.
     wanted : CmvSection
-        Of the manifest.
-    seed : int
-        Of the run.
-    model_key : str
-        Hash of the weights; pictures of another model are made again.
+        Recipes and objectives.
+    material : Material
+        The model, and what else is needed.
     on_progress : callable
-        Called with 1 after each picture.
+        Called with the number of classes, once for each recipe and objective.
     """
     index_path = run.cmv / "index.json"
-    recipe_key = fingerprint(model_key, wanted.steps, wanted.size, seed)
-    kept = [
-        entry
-        for entry in _read(index_path)
-        if entry["key"] == recipe_key and (run.path / entry["path"]).exists()
-    ]
-    entries = {(e["label"], e["recipe"], e["objective"]): e for e in kept}
-    for recipe in wanted.recipes:
-        for objective in wanted.objectives:
-            missing = [c for c in classes if (c, recipe, objective) not in entries]
-            on_progress(len(classes) - len(missing))
-            for made in visualize_classes(
-                model,
-                missing,
-                recipe=recipe,
-                objective=objective,
-                steps=wanted.steps,
-                size=wanted.size,
-                seed=seed,
-            ):
-                entry = _write(run, made, classes[made.label], recipe_key)
-                entries[made.label, recipe, objective] = entry
+    kinds = [(recipe, objective) for recipe in wanted.recipes for objective in wanted.objectives]
+    keys: Keys = {(c, *kind): material.key(c, *kind) for c in classes for kind in kinds}
+    entries = _kept(run, keys)
+    _adopt(run, keys, entries)
+    for recipe, objective in kinds:
+        each = pictures_each(objective)
+        missing = [
+            c for c in classes if any((c, recipe, objective, v) not in entries for v in range(each))
+        ]
+        on_progress(len(classes) - len(missing))
+        for made in _visualize(material, missing, recipe, objective) if missing else ():
+            entry = _write(run, made, classes[made.label], material)
+            entry["key"] = keys[made.label, recipe, objective]
+            entries[made.label, recipe, objective, made.variant] = entry
+            if made.variant == each - 1:
                 on_progress(1)
-                # After each picture: a crash loses none that was finished.
+                # After each class: a crash loses none that was finished.
                 write_json(index_path, list(entries.values()))
-    chosen = [entry for entry in entries.values() if entry["label"] in classes]
+    chosen = [entries[place] for place in sorted(entries)]
     write_json(index_path, chosen)
     return chosen
 
 
-def _read(path: Path) -> list[dict[str, Any]]:
-    if not path.exists():
-        return []
-    entries: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
-    return entries
-
-
-def _write(run: RunFolder, made: Cmv, name: str, key: str) -> dict[str, Any]:
-    ending = (
-        ""
-        if (made.recipe, made.objective) == ("robust", "logit")
-        else (
-            f".{made.objective}" if made.recipe == "robust" else f".{made.recipe}-{made.objective}"
-        )
+def _visualize(material: Material, missing: list[int], recipe: str, objective: str) -> Any:
+    session = material.session
+    wanted = session.manifest.cmv
+    return visualize_classes(
+        session.model,
+        missing,
+        recipe=recipe,
+        objective=objective,
+        steps=wanted.steps,
+        early=wanted.early,
+        size=wanted.size,
+        seed=session.manifest.run.seed,
+        images=material.images() if recipe == "maco" else None,
+        rivals=material.rivals,
+        second=material.second,
+        half=material.half,
     )
-    path = run.cmv / f"{made.label:04d}-{file_slug(name)}{ending}.png"
-    pixels = (made.image.permute(1, 2, 0) * 255).round().clamp(0, 255).byte().numpy()
-    write_bytes(path, to_png(pixels))
+
+
+def _kept(run: RunFolder, keys: Keys) -> Entries:
+    """The entries of a folder that still hold, with their pictures."""
+    path = run.cmv / "index.json"
+    try:
+        held = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+        return {
+            (e["label"], e["recipe"], e["objective"], e["variant"]): e
+            for e in held
+            if keys.get((e["label"], e["recipe"], e["objective"])) == e["key"]
+            and all((run.path / p).is_file() for p in _paths(e))
+        }
+    except (OSError, ValueError, KeyError, TypeError):
+        # Of an older version, or half written by something else: made again.
+        return {}
+
+
+def _adopt(run: RunFolder, keys: Keys, entries: Entries) -> None:
+    """Copy what a run beside this one made of the same model in the same way."""
+    for index in sorted(run.path.parent.glob("*/cmv/index.json")):
+        other = RunFolder(index.parent.parent)
+        if other.path.resolve() == run.path.resolve() or other.path.is_symlink():
+            continue
+        for place, entry in _kept(other, keys).items():
+            if place in entries:
+                continue
+            for path in _paths(entry):
+                (run.path / path).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(other.path / path, run.path / path)
+            entries[place] = entry
+
+
+def _paths(entry: Mapping[str, Any]) -> list[str]:
+    found = [entry["path"], *([entry["strip"]] if entry["strip"] else [])]
+    # Names of ours only: an index that was tampered with copies nothing from elsewhere.
+    if any(Path(p).parent != Path("cmv") for p in found):
+        raise ValueError(f"expected files in the folder cmv, found {found}")
+    return found
+
+
+def _write(run: RunFolder, made: Cmv, name: str, material: Material) -> dict[str, Any]:
+    kind = made.objective if made.recipe == "robust" else f"{made.recipe}-{made.objective}"
+    ending = "" if kind == "logit" else f".{kind}"
+    ending += f"-{made.variant + 1}" if pictures_each(made.objective) > 1 else ""
+    stem = f"{made.label:04d}-{file_slug(name)}{ending}"
+    told = {
+        "Title": f"Class model visualization of {name}",
+        "class": name,
+        "label": str(made.label),
+        "recipe": made.recipe,
+        "objective": made.objective,
+        "seed": str(made.seed),
+        "steps": str(made.steps),
+        "model_sha256": material.session.model.sha256,
+        "status": made.failure or "The class is reached.",
+    }
+    path = run.cmv / f"{stem}.png"
+    write_bytes(path, to_png(_pixels(made.image * 255), told))
+    strip = run.cmv / f"{stem}.steps.png" if made.stages else None
+    if strip is not None:
+        shown = [_pixels(picture) for _, picture in made.stages]
+        write_bytes(strip, to_png(np.concatenate(shown, axis=1), told))
     return {
         "label": made.label,
         "label_name": name,
         "recipe": made.recipe,
         "objective": made.objective,
+        "variant": made.variant,
         "path": path.relative_to(run.path).as_posix(),
+        "strip": None if strip is None else strip.relative_to(run.path).as_posix(),
+        "strip_steps": [step for step, _ in made.stages],
+        "score": made.score,
         "probability": made.probability,
         "robust_probability": made.robust_probability,
-        "note": _note(made),
-        "key": key,
+        "rank": made.rank,
+        "rank_jpeg": made.rank_jpeg,
+        "rank_shift": made.rank_shift,
+        "transfer_rank": made.transfer_rank,
+        "transfer_probability": made.transfer_probability,
+        "steps": made.steps,
+        "rival": _rival(made, material),
+        "failed": bool(made.failure),
+        "note": " ".join(
+            filter(None, [_SIMONYAN if made.recipe == "simonyan" else "", made.failure])
+        ),
     }
 
 
-def _note(made: Cmv) -> str:
-    """What a reader must know before looking."""
-    if made.recipe == "simonyan":
-        return (
-            "Simonyan's own form (class score minus an L2 penalty); on modern networks it looks "
-            "like noise."
-        )
-    if made.robust_probability < 0.5:
-        return (
-            "Failed: after small shifts and zooms the model gives this picture only "
-            f"{made.robust_probability:.0%} for the class. Read nothing into it."
-        )
-    return ""
+def comparable(made: Sequence[dict[str, Any]]) -> dict[int, dict[str, Any]]:
+    """One entry a class that can be compared with its images: of one kind, and not failed."""
+    fitting = [e for e in made if e["objective"] == "logit" and e["recipe"] != "simonyan"]
+    recipes = {e["recipe"] for e in fitting}
+    recipe = "robust" if "robust" in recipes else "maco"
+    return {e["label"]: e for e in fitting if e["recipe"] == recipe and not e["failed"]}
+
+
+def read_cmv(run: RunFolder, entry: Mapping[str, Any]) -> Tensor:
+    """A picture as the model sees it, float32 ``(3, S, S)`` in 0..1."""
+    with Image.open(run.path / entry["path"]) as picture:
+        pixels = np.array(picture.convert("RGB"))
+    return torch.from_numpy(pixels).permute(2, 0, 1).float() / 255
+
+
+def _rival(made: Cmv, material: Material) -> str | None:
+    if made.objective != "contrast" or made.label not in material.rivals:
+        return None
+    return material.session.class_names[material.rivals[made.label]]
+
+
+def _pixels(image: Tensor) -> Pixels:
+    pixels: Pixels = image.float().permute(1, 2, 0).round().clamp(0, 255).byte().numpy()
+    return pixels

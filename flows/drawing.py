@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from typing import Any
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
+from audit.cues.find import sampled
+from audit.cues.pictured import FEWEST_CLASSES, IMAGES, likeness
+from audit.manifest import fingerprint
 from audit.report.exhibits import choose, draw
-from audit.run_folder import write_json
+from audit.run_folder import write_atomically, write_json
 from audit.verdicts.evidence import plain
 from audit.verdicts.findings import SUSPECT
-from flows.cmv_files import draw_cmvs
+from flows.cmv_files import comparable, draw_cmvs, read_cmv
+from flows.cmv_material import Material
 from flows.cue_files import draw_cues, kept_cues
 from flows.cue_plans import plans
 from flows.judging import read_findings
@@ -79,14 +86,47 @@ def visualize(request: AuditRequest, on_progress: Callable[[int], None] = lambda
     with timed(run, "cmv"):
         made = draw_cmvs(
             run,
-            session.model,
             {label: session.labels[label] for label in classes},
             session.manifest.cmv,
-            seed=session.manifest.run.seed,
-            model_key=session.model.sha256,
+            Material(session, _rivals(session)),
             on_progress=on_progress,
         )
+        _compare(session, made)
     return len(made)
+
+
+def _compare(session: Session, made: list[dict[str, Any]]) -> None:
+    """Compare the CMVs with objects and backgrounds of the images, unless that was done."""
+    run = session.run
+    chosen = comparable(made)
+    key = fingerprint(session.key, {str(label): e["key"] for label, e in chosen.items()})
+    path = run.likenesses
+    if path.exists() and (pq.read_schema(path).metadata or {}).get(b"key") == key.encode():
+        return
+    path.unlink(missing_ok=True)
+    if not session.has_foregrounds or len(chosen) < FEWEST_CLASSES:
+        return
+    scores, seed = pd.read_parquet(run.scores), session.manifest.run.seed
+    labels = sorted(set(scores["label"]))
+    with session.loader() as loader:
+        found = likeness(
+            session.table,
+            [row for label in labels for row in sampled(scores, label, seed, IMAGES)],
+            {label: read_cmv(run, entry) for label, entry in chosen.items()},
+            session.model,
+            loader,
+            fill=session.manifest.interventions.fill,
+            batch_size=session.batch_size(),
+        )
+    kept = pa.Table.from_pandas(found, preserve_index=False).replace_schema_metadata({"key": key})
+    write_atomically(path, lambda temporary: pq.write_table(kept, temporary))
+
+
+def _rivals(session: Session) -> dict[int, int]:
+    """The class that each is contrasted with, where the findings name one."""
+    found = read_findings(session.run)["findings"] if session.run.findings.exists() else []
+    places = {name: index for index, name in enumerate(session.class_names)}
+    return {f["label"]: places[f["contrast_class"]] for f in found if f["contrast_class"] in places}
 
 
 def cmv_classes(session: Session) -> list[int]:

@@ -15,6 +15,13 @@ from audit.measuring.collect import inert
 from audit.run_folder import RunFolder, write_atomically, write_json
 from audit.verdicts.effects import confusions
 from audit.verdicts.evidence import CLASS_COLUMNS, find, plain, write_down
+from audit.verdicts.findings import INCONCLUSIVE
+from audit.verdicts.pictured import (
+    PICTURED,
+    SHARE_COLUMNS,
+    background_shares,
+    pictured_witness,
+)
 from flows.mean_maps import mean_maps
 from flows.preparing import now
 from flows.steps import timed
@@ -64,6 +71,7 @@ def _to_csv(table: pd.DataFrame, path: Any) -> None:
 def compose(run: RunFolder) -> None:
     """Lay exhibits, cues and CMVs, where they were drawn, into ``findings.json``."""
     written = read_findings(run)
+    shares = _lay_in_shares(run)
     exhibits, cues, cmvs = (_index(folder) for folder in (run.exhibits, run.cues, run.cmv))
     averaged = mean_maps(run)
     for finding in written["findings"]:
@@ -71,7 +79,30 @@ def compose(run: RunFolder) -> None:
         finding["exhibits"] = exhibits.get(finding["label"], [])
         finding["cues"] = next(iter(cues.get(finding["label"], [])), None)
         finding["cmv"] = cmvs.get(finding["label"], [])
+        _add_witness(finding, shares.get(finding["label"]))
     write_json(run.findings, written)
+
+
+def _lay_in_shares(run: RunFolder) -> dict[int, dict[str, float]]:
+    """Put how much of each CMV is background into the classes' table; returns it by label."""
+    if not run.likenesses.exists():
+        return {}
+    shares = background_shares(pd.read_parquet(run.likenesses), run.read_run().get("seed") or 0)
+    by_label = shares.set_index("label")
+    table = pd.read_parquet(run.classes)
+    for name in SHARE_COLUMNS:
+        table[name] = table["label"].map(by_label[name]).astype("float64")
+    write_atomically(run.classes, lambda temporary: table.to_parquet(temporary, index=False))
+    write_atomically(run.classes_csv, lambda temporary: _to_csv(table, temporary))
+    found: dict[int, dict[str, float]] = by_label.to_dict("index")
+    return found
+
+
+def _add_witness(finding: dict[str, Any], share: dict[str, float] | None) -> None:
+    kept = [w for w in finding["witnesses"] if w["name"] != PICTURED]
+    finding |= plain(share or dict.fromkeys(SHARE_COLUMNS))
+    witness = pictured_witness(share) if share and finding["verdict"] != INCONCLUSIVE else None
+    finding["witnesses"] = [*kept, *([plain(witness)] if witness else [])]
 
 
 def _index(folder: Path) -> dict[int, list[dict[str, Any]]]:

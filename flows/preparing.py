@@ -16,6 +16,7 @@ from audit.measuring.shards import shard_count
 from audit.models import AuditedModel
 from audit.report.theme import keep_theme
 from audit.run_folder import RunFolder, write_atomically, write_bytes
+from flows.cmv_material import check_second
 from flows.session import AuditRequest, Session, open_session, try_one_batch
 
 _VERSIONED = ("torch", "torchvision", "prefect", "pandas", "pillow", "weasyprint", "numpy")
@@ -61,6 +62,7 @@ _tried: dict[str, float] = {}
 
 def _try_once(session: Session) -> float:
     if session.key not in _tried:
+        check_second(session)
         _tried[session.key] = try_one_batch(session)["accuracy"]
     return _tried[session.key]
 

@@ -183,7 +183,7 @@ def _open(request: AuditRequest) -> Session:
     indices, names = match_labels(dataset.class_names, model.class_names, count_outputs(model))
     table = samples_table(dataset.samples, [indices[s.label_name] for s in dataset.samples])
     if request.limit is not None:
-        table = _spread_over_classes(table, request.limit, manifest.run.seed)
+        table = spread_over_classes(table, request.limit, manifest.run.seed)
     session = Session(
         request=request,
         manifest=manifest,
@@ -208,7 +208,7 @@ def _check_cmv_classes(session: Session) -> None:
             raise ManifestError(f"cmv.classes: {unknown[0]!r} is no class of the dataset")
 
 
-def _spread_over_classes(table: pd.DataFrame, limit: int, seed: int) -> pd.DataFrame:
+def spread_over_classes(table: pd.DataFrame, limit: int, seed: int) -> pd.DataFrame:
     """Keep `limit` samples, as evenly over the classes as can be, by a seeded shuffle."""
     keys = [sample_seed(seed, sample_id, "limit") for sample_id in table["sample_id"]]
     shuffled = table.assign(_key=keys).sort_values("_key")
@@ -240,7 +240,7 @@ def try_one_batch(session: Session) -> dict[str, Any]:
     ModelError
         See :func:`audit.models.probe.probe`.
     """
-    few = _spread_over_classes(session.table, PROBE_IMAGES, session.manifest.run.seed)
+    few = spread_over_classes(session.table, PROBE_IMAGES, session.manifest.run.seed)
     with session.loader() as loader:
         batch = next(iter(iterate_batches(few, loader, len(few))))
     if not len(batch):

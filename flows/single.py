@@ -11,6 +11,7 @@ import torch
 from rich.console import Console
 from rich.markup import escape
 
+from audit.cmv import OBJECTIVES
 from audit.dataset.batches import Batch, iterate_batches, sample_seed, to_float
 from audit.dataset.readers import samples_table
 from audit.dataset.samples import Sample
@@ -21,6 +22,7 @@ from audit.saliency import Against, explain
 from audit.scoring import score_maps
 from audit.verdicts.evidence import plain
 from flows.cmv_files import draw_cmvs
+from flows.cmv_material import Material
 from flows.session import AuditRequest, Session, open_session
 
 
@@ -28,6 +30,7 @@ def visualize_alone(
     manifest: str,
     classes: tuple[str, ...],
     objective: str,
+    against: str | None,
     out: Path,
     device: str,
     overrides: tuple[str, ...],
@@ -38,28 +41,25 @@ def visualize_alone(
     Raises
     ------
     ManifestError
-        An unknown class or objective.
+        An unknown class or objective, or `against` without contrast.
     """
     session = open_session(AuditRequest(manifest, "", overrides, None, device))
-    if objective not in ("logit", "softmax", "both"):
-        raise ManifestError(f"--objective: expected logit, softmax or both, found {objective!r}")
+    if objective not in (*OBJECTIVES, "both"):
+        expected = ", ".join(OBJECTIVES)
+        raise ManifestError(f"--objective: expected {expected} or both, found {objective!r}")
+    if against is not None and objective != "contrast":
+        raise ManifestError("--against: goes with --objective contrast only")
     objectives = ("logit", "softmax") if objective == "both" else (objective,)
     wanted = session.manifest.cmv.model_copy(update={"objectives": objectives})
     chosen = {_class(session, name): name for name in classes} or dict(session.labels)
+    rivals = {} if against is None else dict.fromkeys(chosen, _class(session, against))
     run = RunFolder(out.resolve().parent / out.name)
     with console.status("making class model visualizations"):
-        made = draw_cmvs(
-            run,
-            session.model,
-            chosen,
-            wanted,
-            seed=session.manifest.run.seed,
-            model_key=session.model.sha256,
-        )
+        made = draw_cmvs(run, chosen, wanted, Material(session, rivals))
     for entry in made:
         console.print(
             f"{escape(str(out / entry['path']))}  p = {entry['probability']:.2f}, after shifts "
-            f"{entry['robust_probability']:.2f}"
+            f"{entry['robust_probability']:.2f}{'  FAILED' if entry['failed'] else ''}"
         )
 
 

@@ -277,6 +277,14 @@ def _pictures(
             {
                 "recipe": recipe,
                 "objective": objective,
+                "variant": 0,
+                "failed": recipe == "simonyan",
+                "strip": save(
+                    f"cmv/{label:04d}.{recipe}-{objective}.steps.png",
+                    np.full((16, 48, 3), 99, np.uint8),
+                ),
+                "strip_steps": [1, 8, 128],
+                "transfer_rank": 3,
                 "path": save(
                     f"cmv/{label:04d}.{recipe}-{objective}.png",
                     np.kron(

@@ -274,7 +274,7 @@ def test_errors_that_are_only_logged_are_errors():
 
 def test_pictures_come_from_inside_the_run_folder_only(tmp_path):
     folder = write_run(tmp_path / "run", NAMES[:2])
-    picture = next((folder / "cmv").glob("*.png"))
+    picture = next((folder / "cmv").glob("*.robust-logit.png"))
     outside = tmp_path / "outside.png"
     outside.write_bytes(picture.read_bytes())
     (folder / "link.png").symlink_to(outside)
@@ -287,6 +287,30 @@ def test_pictures_come_from_inside_the_run_folder_only(tmp_path):
     picture.unlink()
     with pytest.raises(ReportError, match=r"cmv/.*missing"):
         load_context(folder)
+
+
+def test_a_picture_that_failed_says_so_on_its_face(tmp_path):
+    folder = write_run(tmp_path, NAMES[:2], verdicts=["suspect"])
+    page = parse(render_html(load_context(folder)))
+    assert "Failed Simonyan’s form. Class score." in page.text
+    assert "Failed Robust recipe." not in page.text
+    assert "For a second model the class is number 3 in it" in page.text
+    assert "How the first of them came about: after 1, 8, 128 steps." in page.text
+
+    def fail(written):
+        for finding in written["findings"]:
+            for panel in finding["cmv"]:
+                panel["failed"] = True
+
+    change(folder, "findings.json", fail)
+    sheet = render_html(load_context(folder)).split('<ul class="sheet">')[1].split("</ul>")[0]
+    assert sheet.count("Failed") == 2
+
+
+def test_the_contact_sheet_shows_score_beside_softmax(run):
+    sheet = render_html(load_context(run)).split('<ul class="sheet">')[1].split("</ul>")[0]
+    assert sheet.count('<li class="two">') == len(NAMES)
+    assert sheet.count("<img") == 2 * len(NAMES)
 
 
 def test_a_picture_of_too_many_pixels_is_refused(run, monkeypatch):

@@ -6,27 +6,35 @@ show a cue is no evidence that there is none.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from audit.cmv.measuring import Cmv, measure
-from audit.cmv.painting import NATURAL_COLORS, color_correlation
-from audit.cmv.recipes import OBJECTIVES, RECIPES, Recipe
+from audit.cmv.ascent import Climb
+from audit.cmv.measuring import Cmv, Second, measure
+from audit.cmv.objectives import OBJECTIVES, pictures_each
+from audit.cmv.painting import NATURAL_COLORS, Palette, color_correlation, natural_palette
+from audit.cmv.places import Plan
+from audit.cmv.recipes import RECIPES
 from audit.errors import ManifestError, ModelError
 from audit.models import AuditedModel
 from audit.plugins import resolve
 from audit.saliency import class_scores
 
-__all__ = ["OBJECTIVES", "RECIPES", "Cmv", "color_correlation", "visualize_classes"]
+__all__ = [
+    "OBJECTIVES",
+    "RECIPES",
+    "Cmv",
+    "Second",
+    "color_correlation",
+    "natural_palette",
+    "visualize_classes",
+]
 
-# On a CPU every batch has this size and every label its place in it; see _batches.
-_SLOTS = 4
-_GPU_BATCH = 32
+CPU_BATCH = 4
+"""Pictures at a time on a CPU; a label's place among them is fixed, see :class:`Climb`."""
+_GPU_BATCH = 64
 
 Progress = Callable[[int, int], None]
 
@@ -38,10 +46,14 @@ def visualize_classes(
     recipe: str = "robust",
     objective: str = "logit",
     steps: int = 128,
+    early: bool = True,
     size: int | None = None,
     seed: int = 0,
     batch_size: int | None = None,
-    color_std: Tensor | None = None,
+    images: Tensor | None = None,
+    rivals: Mapping[int, int] | None = None,
+    second: Second | None = None,
+    half: bool = True,
     on_progress: Progress | None = None,
 ) -> Iterator[Cmv]:
     """Visualize classes, several at a time.
@@ -56,27 +68,38 @@ def visualize_classes(
     classes : sequence of int
         Class indices, each once.
     recipe : str
-        ``robust``, ``simonyan`` or ``"package.module:function"``.
+        ``robust``, ``maco``, ``simonyan`` or ``"package.module:function"``, a function without
+        parameters that returns a :class:`audit.cmv.recipes.Recipe`.
     objective : str
-        ``logit`` (class score) or ``softmax`` (logarithm of the posterior).
+        ``logit`` (class score), ``softmax`` (logarithm of the posterior), ``contrast`` (class
+        score less that of the rival) or ``diversity`` (four different pictures of each class).
     steps : int
-        Of ascent, >= 1.
+        Of ascent at most, >= 1.
+    early : bool
+        Whether a class that is reached and stable ends before.
     size : int, optional
         Side in pixels; None: that of the model's input.
     seed : int
         Of the run; each class draws from its own stream.
     batch_size : int, optional
-        Classes at a time on a GPU; it is halved when memory runs out. A CPU takes 4 always.
-    color_std : float (3, 3), optional
-        From :func:`color_correlation`; None: natural images.
+        Pictures at a time on a GPU; halved when memory runs out. A CPU takes 4 always.
+    images : float (N, 3, S, S), optional
+        Some of the audited dataset, in 0..1 and of the pictures' size, whose colours and
+        amplitudes the recipe ``maco`` takes; None: those of natural images.
+    rivals : mapping of int to int, optional
+        For ``contrast``: rather than which class. Where none is named, the mean of all others.
+    second : Second, optional
+        A model that is asked what it sees in the pictures.
+    half : bool
+        Whether a GPU may climb in bfloat16; what is reported is measured in float32.
     on_progress : callable, optional
-        ``(done, total)`` in units of one step of one class.
+        ``(done, total)`` in units of one step of one class; a class that ends early jumps.
 
     Returns
     -------
     iterator of Cmv
-        Batch by batch, so that nothing grows with the number of classes. On a CPU the order may
-        differ from that of `classes`.
+        As they are finished, so that nothing grows with the number of classes; not in the order
+        of `classes`.
 
     Raises
     ------
@@ -85,7 +108,7 @@ def visualize_classes(
     ModelError
         The model has no such class.
     """
-    make: Recipe = resolve(recipe, RECIPES, key="cmv.recipe")
+    make = resolve(recipe, RECIPES, key="cmv.recipe")
     if objective not in OBJECTIVES:
         expected = " | ".join(OBJECTIVES)
         raise ManifestError(f"cmv.objectives: expected {expected}, found {objective!r}")
@@ -99,88 +122,49 @@ def visualize_classes(
     beyond = [label for label in classes if not 0 <= label < outputs]
     if beyond:
         raise ModelError(f"cmv.classes: the model has {outputs} outputs, so no class {beyond[0]}")
-    colors = torch.tensor(NATURAL_COLORS) if color_std is None else color_std.cpu().float()
-    climb = partial(
-        make, model, objective=OBJECTIVES[objective], steps=steps, size=side, colors=colors
+    each = pictures_each(objective)
+    plan = Plan(
+        recipe=make(),
+        objective=OBJECTIVES[objective],
+        each=each,
+        steps=steps,
+        early=early,
+        size=side,
+        palette=_palette(model, images if recipe == "maco" else None),
+        seed=seed,
+        rivals=rivals or {},
+        half=half,
     )
-    total = steps * len(classes)
-    count = _Counter(total, on_progress)
-    finish = partial(measure, model, recipe=recipe, objective=objective, steps=steps)
-    return _run(climb, finish, model.device, list(classes), seed, batch_size or _GPU_BATCH, count)
+    count = _Counter(steps, len(classes), on_progress)
+    at_once = CPU_BATCH if model.device.type == "cpu" else batch_size or _GPU_BATCH
+    climb = Climb(model, plan, classes, model.device, max(1, at_once // each), count.add)
+
+    def measured() -> Iterator[Cmv]:
+        for done in climb.run():
+            count.add(steps - done.steps)
+            yield from measure(
+                model, done, recipe=recipe, objective=objective, seed=seed, second=second
+            )
+
+    return measured()
+
+
+def _palette(model: AuditedModel, images: Tensor | None) -> Palette:
+    colors = torch.tensor(NATURAL_COLORS)
+    mean, std = model.mean.cpu(), model.std.cpu()
+    if images is None:
+        return Palette(colors, mean, std).to(model.device)
+    colors, magnitudes, middle = natural_palette(images)
+    return Palette(colors, mean, std, magnitudes, middle).to(model.device)
 
 
 class _Counter:
     """Counts steps of classes; tells the caller."""
 
-    def __init__(self, total: int, tell: Progress | None) -> None:
-        self.total, self.tell, self.done = total, tell, 0
+    def __init__(self, steps: int, classes: int, tell: Progress | None) -> None:
+        self.total, self.tell, self.done = steps * classes, tell, 0
 
     def add(self, steps: int) -> None:
         self.done += steps
-        if self.tell is not None:
+        if self.tell is not None and steps:
             self.tell(self.done, self.total)
-
-
-def _run(
-    climb: Callable[..., Tensor],
-    finish: Callable[..., Iterator[Cmv]],
-    device: torch.device,
-    classes: list[int],
-    seed: int,
-    batch_size: int,
-    count: _Counter,
-) -> Iterator[Cmv]:
-    pending = classes
-    while pending:
-        labels, places = _batch(pending, device, batch_size)
-        generators = [torch.Generator().manual_seed(_class_seed(seed, k)) for k in labels]
-        before, started = count.done, time.perf_counter()
-        # The caller may be in inference mode, whose tensors cannot be differentiated.
-        with torch.inference_mode(False):
-            on_device = torch.tensor(labels, device=device)
-        images: Tensor | None = None
-        try:
-            with torch.inference_mode(False), torch.enable_grad():
-                images = climb(
-                    on_device,
-                    generators=generators,
-                    on_step=partial(count.add, len(places)),
-                )
-        except torch.OutOfMemoryError:
-            if not _may_shrink(device, len(labels)):
-                raise
-        # Only here, behind the except block, are the failed attempt's tensors let go.
-        if images is None:
-            batch_size = len(labels) // 2
-            count.done = before
-            if device.type == "cuda":
-                torch.cuda.empty_cache()
-            continue
-        pending = [label for label in pending if label not in places]
-        yield from finish(images, on_device, places, started=started)
-
-
-def _batch(pending: list[int], device: torch.device, size: int) -> tuple[list[int], dict[int, int]]:
-    """Choose the next batch: its labels, and the place of each that is asked for.
-
-    Kernels round differently for other batch sizes and other places in a batch. On a CPU, where
-    pictures are promised to the last bit, a label therefore has a fixed place in a batch of fixed
-    size, and places that are left over repeat a label.
-    """
-    if device.type != "cpu":
-        return pending[:size], {label: place for place, label in enumerate(pending[:size])}
-    slots: dict[int, int] = {}
-    for label in pending:
-        slots.setdefault(label % _SLOTS, label)
-    spare = pending[0]
-    labels = [slots.get(slot, spare) for slot in range(_SLOTS)]
-    return labels, {label: slot for slot, label in slots.items()}
-
-
-def _may_shrink(device: torch.device, size: int) -> bool:
-    """Whether a smaller batch can be tried; on a CPU the size is fixed."""
-    return size > 1 and device.type != "cpu"
-
-
-def _class_seed(seed: int, label: int) -> int:
-    return int(np.random.SeedSequence([seed % 2**63, label]).generate_state(1, np.uint64)[0] >> 1)

@@ -1,29 +1,42 @@
-"""What the model makes of a finished picture."""
+"""What the model, and a second one, make of a finished picture."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator, Mapping
+import io
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+import torch.nn.functional as F
+from PIL import Image
 from torch import Tensor, nn
 
 from audit.cmv.painting import draw_crops, soften, view
+from audit.cmv.places import Climbed, Stages
+from audit.models import AuditedModel
 
 _VIEWS = 16
+_JPEG_QUALITY = 75
+CONVINCED = 0.5
+"""Mean probability after zooms and shifts below which a picture has failed."""
+NEAR = 5
+"""Worst rank after JPEG or a shift with which a picture has not failed."""
 
 
 @dataclass(frozen=True, eq=False)
 class Cmv:
-    """One class's picture and what the model makes of it.
+    """One picture of a class and what the model makes of it.
 
     Parameters
     ----------
     label : int
         The class.
+    variant : int
+        Of several pictures of a class, counted from 0.
     recipe, objective : str
         How it was made.
+    seed : int
+        Of the run.
     image : float32 (3, H, W)
         In 0..1, on the CPU.
     score : float
@@ -35,96 +48,171 @@ class Cmv:
         that convinces only pixel by pixel loses here.
     rank : int
         Of the class among the class scores; 1 is the best.
+    rank_jpeg : int
+        The same after JPEG of quality 75.
+    rank_shift : int
+        The worst after shifts by a sixteenth of the side towards the four corners.
+    transfer_rank : int or None
+        In the second model, which was not climbed; None without one that knows the class.
+    transfer_probability : float or None
+        Of the class in the second model.
     steps : int
         Of ascent.
-    seconds : float
-        The class's share of its batch's time.
+    stages : tuple of (int, uint8 (3, s, s))
+        On the way: after how many steps, and a small picture.
     """
 
     label: int
+    variant: int
     recipe: str
     objective: str
+    seed: int
     image: Tensor
     score: float
     probability: float
     robust_probability: float
     rank: int
+    rank_jpeg: int
+    rank_shift: int
+    transfer_rank: int | None
+    transfer_probability: float | None
     steps: int
-    seconds: float
+    stages: Stages
+
+    @property
+    def failure(self) -> str:
+        """Why nothing may be read into the picture, as a sentence; empty where it holds."""
+        if self.rank > 1:
+            return f"Failed: among the classes that the model sees in it, this one is {self.rank}."
+        if self.robust_probability < CONVINCED:
+            return (
+                "Failed: after small shifts and zooms the model gives this picture only "
+                f"{self.robust_probability:.0%} for the class."
+            )
+        worst = max(self.rank_jpeg, self.rank_shift)
+        if worst > NEAR:
+            what = "JPEG" if self.rank_jpeg == worst else "a small shift"
+            return f"Failed: after {what} the class is only number {worst}."
+        return ""
+
+
+@dataclass(frozen=True, eq=False)
+class Second:
+    """A second model, which is asked and not climbed.
+
+    Parameters
+    ----------
+    model : AuditedModel
+        On the device of the first.
+    labels : dict of int to int
+        The first model's outputs to the second's.
+    """
+
+    model: AuditedModel
+    labels: dict[int, int]
 
 
 def measure(
     model: nn.Module,
-    images: Tensor,
-    labels: Tensor,
-    places: Mapping[int, int],
+    done: Climbed,
     *,
     recipe: str,
     objective: str,
-    steps: int,
-    started: float,
-) -> Iterator[Cmv]:
-    """Measure the pictures of a batch and hand them over one by one.
+    seed: int,
+    second: Second | None = None,
+) -> list[Cmv]:
+    """Measure the pictures of one class.
 
     Parameters
     ----------
     model : nn.Module
         From images in 0..1 to class scores.
-    images : float32 (B, 3, H, W)
-        In 0..1.
-    labels : int64 (B,)
-        What each picture shows.
-    places : mapping of int to int
-        The labels that were asked for, and where in the batch each stands.
-    recipe, objective, steps
+    done : Climbed
+        The pictures.
+    recipe, objective, seed
         For the record.
-    started : float
-        When the batch began, by ``time.perf_counter``.
+    second : Second, optional
+        Asked for the rank of the class where it knows it.
     """
-    with torch.no_grad():
-        scores = model(images)
-        own = scores.gather(1, labels[:, None])
-        rank = (scores > own).sum(1) + 1
-        probability = scores.softmax(1).gather(1, labels[:, None])[:, 0]
-        elsewhere = robust_probability(model, images, labels)
-    pictures = images.detach().float().cpu()
-    seconds = (time.perf_counter() - started) / len(places)
-    for label, place in places.items():
-        yield Cmv(
-            label=label,
-            recipe=recipe,
-            objective=objective,
-            image=pictures[place].clone(),
-            score=float(own[place, 0]),
-            probability=float(probability[place]),
-            robust_probability=float(elsewhere[place]),
-            rank=int(rank[place]),
-            steps=steps,
-            seconds=seconds,
+    measured = []
+    for variant, picture in enumerate(done.images):
+        image = picture[None]
+        # All variations of one picture at once: the same batch whatever was climbed beside it.
+        tried = torch.cat([image, as_jpeg(image), *shifted(image), *zoomed(image)])
+        with torch.no_grad():
+            scores = model(tried).float()
+        ranks = (scores > scores[:, done.label, None]).sum(1) + 1
+        probability = scores.softmax(1)[:, done.label]
+        rank, likely = (None, None) if second is None else ask(second, image, done.label)
+        measured.append(
+            Cmv(
+                label=done.label,
+                variant=variant,
+                recipe=recipe,
+                objective=objective,
+                seed=seed,
+                image=picture.detach().float().cpu().clone(),
+                score=float(scores[0, done.label]),
+                probability=float(probability[0]),
+                robust_probability=float(probability[-_VIEWS:].mean()),
+                rank=int(ranks[0]),
+                rank_jpeg=int(ranks[1]),
+                rank_shift=int(ranks[2:6].max()),
+                transfer_rank=rank,
+                transfer_probability=likely,
+                steps=done.steps,
+                stages=done.stages if variant == 0 else (),
+            )
         )
+    return measured
 
 
-def robust_probability(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
-    """Mean probability of the class over zooms and shifts that are the same in every run.
+def zoomed(image: Tensor) -> list[Tensor]:
+    """Sixteen zooms and shifts of an image ``(1, 3, S, S)``, the same in every run."""
+    crops = draw_crops([torch.Generator().manual_seed(k) for k in range(_VIEWS)], 0.75, 0.95)
+    seen = [view(image, crop[None]) for crop in crops.to(image.device)]
+    return [soften(one) if index % 2 else one for index, one in enumerate(seen)]
+
+
+def shifted(image: Tensor) -> list[Tensor]:
+    """An image ``(1, 3, S, S)`` moved towards its four corners; its edge is repeated."""
+    side = image.shape[-1]
+    by = max(1, side // 16)
+    framed = F.pad(image, (by, by, by, by), mode="replicate")
+    return [
+        framed[..., top : top + side, left : left + side]
+        for top in (0, 2 * by)
+        for left in (0, 2 * by)
+    ]
+
+
+def as_jpeg(image: Tensor) -> Tensor:
+    """An image ``(1, 3, S, S)`` in 0..1 as it comes back from a JPEG file of quality 75."""
+    pixels = (image[0].permute(1, 2, 0) * 255).round().clamp(0, 255).byte().cpu().numpy()
+    held = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(pixels)).save(held, "JPEG", quality=_JPEG_QUALITY)
+    read = np.asarray(Image.open(held).convert("RGB"), dtype=np.float32) / 255
+    return torch.from_numpy(read).permute(2, 0, 1)[None].to(image)
+
+
+def ask(second: Second, image: Tensor, label: int) -> tuple[int | None, float | None]:
+    """Rank and probability of a class in the second model, at the size of its own input.
 
     Parameters
     ----------
-    model : nn.Module
-        From images in 0..1 to class scores.
-    images : float32 (B, 3, H, W)
+    second : Second
+        The model and its classes.
+    image : float32 (1, 3, S, S)
         In 0..1.
-    labels : int64 (B,)
-        What each picture shows.
-
-    Returns
-    -------
-    float32 (B,)
-        0..1.
+    label : int
+        The first model's class; both answers are None where the second does not know it.
     """
-    crops = draw_crops([torch.Generator().manual_seed(k) for k in range(_VIEWS)], 0.75, 0.95)
-    total = torch.zeros(len(images), device=images.device)
-    for index, crop in enumerate(crops.to(images.device)):
-        seen = view(images, crop.expand(len(images), 2, 3))
-        seen = soften(seen) if index % 2 else seen
-        total += model(seen).softmax(1).gather(1, labels[:, None])[:, 0]
-    return total / _VIEWS
+    if label not in second.labels:
+        return None, None
+    side = second.model.geometry.size
+    resized = F.interpolate(image, (side, side), mode="bilinear", antialias=True).clamp(0, 1)
+    theirs = second.labels[label]
+    with torch.no_grad():
+        scores = second.model(resized)[0]
+    rank = int((scores > scores[theirs]).sum()) + 1
+    return rank, float(scores.softmax(0)[theirs])

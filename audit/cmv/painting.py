@@ -8,6 +8,7 @@ pictures rather than to high-frequency noise.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -19,6 +20,65 @@ NATURAL_COLORS = (
     (0.579, 0.020, -0.111),
     (0.598, -0.206, 0.050),
 )
+
+_EDGE = 0.02
+"""How near to black and white a pixel counts where its logit is taken."""
+
+
+@dataclass(frozen=True, eq=False)
+class Palette:
+    """What pictures are painted with.
+
+    Parameters
+    ----------
+    colors : float32 (3, 3)
+        Root of the colour covariance, from :func:`color_correlation`.
+    magnitudes : float32 (3, S, S/2+1), optional
+        Mean amplitude of the spectrum of decorrelated logits, from :func:`natural_palette`.
+    middle : float32 (3,)
+        Mean logit of the three colours.
+    mean, std : float32 (3, 1, 1)
+        The model's normalisation.
+    """
+
+    colors: Tensor
+    mean: Tensor
+    std: Tensor
+    magnitudes: Tensor | None = None
+    middle: Tensor | None = None
+
+    def to(self, device: torch.device) -> Palette:
+        """The same on another device, as tensors that gradients may flow past."""
+        held = {name: value for name, value in vars(self).items() if value is not None}
+        return replace(self, **{name: value.to(device).clone() for name, value in held.items()})
+
+
+def natural_palette(images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Estimate colours, mean amplitudes and mean colour from images of the audited dataset.
+
+    Parameters
+    ----------
+    images : float (N, 3, S, S)
+        In 0..1; a few hundred are enough.
+
+    Returns
+    -------
+    colors : float32 (3, 3)
+        Root of the colour covariance of the logits, of the Frobenius norm 1.
+    magnitudes : float32 (3, S, S/2+1)
+        Mean over the images of the modulus of the Fourier transform (``norm="ortho"``) of their
+        decorrelated logits; 0 at frequency 0. Fel et al. 2023 hold it fixed.
+    middle : float32 (3,)
+        Mean logit of each colour.
+    """
+    logits = images.detach().cpu().double().clamp(_EDGE, 1 - _EDGE).logit()
+    middle = logits.mean((0, 2, 3))
+    colors = color_correlation(logits)
+    centred = logits - middle[:, None, None]
+    channels = torch.einsum("ij,njhw->nihw", torch.linalg.pinv(colors.double()), centred)
+    magnitudes = torch.fft.rfft2(channels, norm="ortho").abs().mean(0)
+    magnitudes[:, 0, 0] = 0
+    return colors, magnitudes.float(), middle.float()
 
 
 def color_correlation(images: Tensor) -> Tensor:
@@ -77,13 +137,56 @@ def paint(spectra: Tensor, colors: Tensor) -> Tensor:
         Strictly within 0..1.
     """
     size = spectra.shape[2]
-    down = torch.fft.fftfreq(size, device=spectra.device)[:, None]
-    across = torch.fft.rfftfreq(size, device=spectra.device)
-    frequency = (down.square() + across.square()).sqrt()
+    frequency = _frequencies(size, spectra.device)
     scaled = torch.view_as_complex(spectra.contiguous()) / frequency.clamp_min(1 / size)
     channels = torch.fft.irfft2(scaled, s=(size, size), norm="ortho") / 4
     # The root has norm 1 as a whole; its first column alone had norm 1 when the 4 was chosen.
     return torch.einsum("ij,bjhw->bihw", colors / colors.norm(dim=0).max(), channels).sigmoid()
+
+
+def natural_magnitudes(size: int, device: torch.device) -> Tensor:
+    """Amplitudes ``(3, S, S/2+1)`` that fall with the frequency, as in photographs.
+
+    Field 1987, "Relations between the statistics of natural images and the response properties of
+    cortical cells". The three channels have a variance of 4.5 each, so colours one of 1.5.
+    """
+    frequency = _frequencies(size, device)
+    magnitudes = torch.where(frequency > 0, 1 / frequency.clamp_min(1 / size), 0.0)
+    variance = torch.fft.irfft2(magnitudes + 0j, s=(size, size), norm="ortho").square().mean()
+    scaled: Tensor = magnitudes * (4.5 / variance).sqrt()
+    return scaled.expand(3, -1, -1)
+
+
+def _frequencies(size: int, device: torch.device) -> Tensor:
+    down = torch.fft.fftfreq(size, device=device)[:, None]
+    across = torch.fft.rfftfreq(size, device=device)
+    frequency: Tensor = (down.square() + across.square()).sqrt()
+    return frequency
+
+
+def paint_phases(phases: Tensor, colors: Tensor, magnitudes: Tensor, middle: Tensor) -> Tensor:
+    """Turn phases into pictures whose amplitudes are those of real photographs.
+
+    Fel et al. 2023, "Unlocking feature visualization for deeper networks with magnitude
+    constrained optimization".
+
+    Parameters
+    ----------
+    phases : float32 (B, 3, S, S/2+1)
+        In radians.
+    colors, magnitudes, middle
+        From :func:`natural_palette`.
+
+    Returns
+    -------
+    float32 (B, 3, S, S)
+        Strictly within 0..1.
+    """
+    size = phases.shape[2]
+    channels = torch.fft.irfft2(
+        torch.polar(magnitudes.expand_as(phases), phases), s=(size, size), norm="ortho"
+    )
+    return (torch.einsum("ij,bjhw->bihw", colors, channels) + middle[:, None, None]).sigmoid()
 
 
 def draw_crops(generators: Sequence[torch.Generator], low: float, high: float) -> Tensor:

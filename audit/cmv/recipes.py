@@ -1,67 +1,74 @@
-"""Two ways to climb a class score, and what may be climbed."""
+"""How a picture is held, painted, looked at and moved: the recipes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from dataclasses import dataclass
+from functools import partial
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from audit.cmv.painting import draw_crops, paint, spectrum, view
-from audit.models import AuditedModel
+from audit.cmv.painting import (
+    Palette,
+    draw_crops,
+    natural_magnitudes,
+    paint,
+    paint_phases,
+    spectrum,
+    view,
+)
 
-Objective = Callable[[Tensor, Tensor], Tensor]
-
-
-def _logit(scores: Tensor, labels: Tensor) -> Tensor:
-    return scores.gather(1, labels[:, None])[:, 0]
-
-
-def _log_posterior(scores: Tensor, labels: Tensor) -> Tensor:
-    return scores.log_softmax(1).gather(1, labels[:, None])[:, 0]
-
-
-# ``softmax`` is the logarithm of the posterior: it has the same maxima, but the posterior itself
-# is flat where the class is improbable. Simonyan et al. 2013 prefer the class score because the
-# posterior also grows by making all other classes less likely.
-OBJECTIVES: Mapping[str, Objective] = {"logit": _logit, "softmax": _log_posterior}
+Generators = Sequence[torch.Generator]
 
 
-class Recipe(Protocol):
-    """A way to make one picture per label; no picture may depend on its batch neighbours."""
+@dataclass
+class Moments:
+    """What the optimiser remembers of each picture by itself.
 
-    def __call__(
-        self,
-        model: nn.Module,
-        labels: Tensor,
-        *,
-        objective: Objective,
-        generators: Sequence[torch.Generator],
-        steps: int,
-        size: int,
-        colors: Tensor,
-        on_step: Callable[[], None],
-    ) -> Tensor:
-        """Pictures ``(B, 3, S, S)`` in 0..1 for labels ``(B,)`` on the model's device."""
-        ...
+    Parameters
+    ----------
+    first, second : float32 (B, ...)
+        Running means of the slope and of its square.
+    steps : int64 (B,)
+        Taken by each picture; pictures of a batch need not have begun together.
+    """
+
+    first: Tensor
+    second: Tensor
+    steps: Tensor
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A way to make pictures; nothing in it lets a picture see its batch neighbours.
+
+    Parameters
+    ----------
+    begin : callable
+        ``(generators, size) -> float32 (B, ...)`` on the CPU: what is climbed in.
+    paint : callable
+        ``(held, palette) -> (B, 3, S, S)``: pictures, differentiably.
+    look : callable
+        ``(pictures, generators, grains) -> (B, 3, S, S)``: what the model is shown; `grains`
+        live on the model's device.
+    move : callable
+        ``(held, slope, moments) -> None``: one step upwards, in place.
+    """
+
+    begin: Callable[[Generators, int], Tensor]
+    paint: Callable[[Tensor, Palette], Tensor]
+    look: Callable[[Tensor, Generators, Generators], Tensor]
+    move: Callable[[Tensor, Tensor, Moments], None]
 
 
 def robust(
-    model: nn.Module,
-    labels: Tensor,
     *,
-    objective: Objective,
-    generators: Sequence[torch.Generator],
-    steps: int,
-    size: int,
-    colors: Tensor,
-    on_step: Callable[[], None],
     rate: float = 0.05,
     smallest: float = 0.35,
     largest: float = 0.95,
     noise: float = 0.06,
-) -> Tensor:
+) -> Recipe:
     """Climb in a decorrelated spectrum, under random zooms and noise.
 
     Olah, Mordvintsev and Schubert 2017, "Feature visualization". Zooms keep the picture from
@@ -69,64 +76,50 @@ def robust(
 
     Parameters
     ----------
-    model : nn.Module
-        From images in 0..1 to class scores, in eval mode.
-    labels : int64 (B,)
-        On the model's device.
-    objective : callable
-        A value of :data:`OBJECTIVES`.
-    generators : sequence of B torch.Generator
-        On the CPU, one per picture; all that is random comes from them.
-    steps : int
-        Of Adam.
-    size : int
-        Side of the pictures in pixels.
-    colors : float32 (3, 3)
-        Root of the colour covariance.
-    on_step : callable
-        Called after every step.
     rate : float
         Adam's step.
     smallest, largest : float
         Range of the side of the zoomed crop, as a share of the picture.
     noise : float
         Standard deviation of pixel noise, in units of 0..1 pixels.
-
-    Returns
-    -------
-    float32 (B, 3, size, size)
-        In 0..1, on the model's device.
     """
-    device = labels.device
-    colors = colors.to(device).clone()
-    spectra = spectrum(generators, size).to(device).requires_grad_(True)
-    grain = [torch.Generator(device).manual_seed(_draw_seed(g)) for g in generators]
-    # Adam works on each number by itself, so classes of a batch do not touch each other.
-    optimizer = torch.optim.Adam([spectra], lr=rate)
-    for _ in range(steps):
-        crops = draw_crops(generators, smallest, largest).to(device)
-        drawn = [torch.randn((3, size, size), generator=g, device=device) for g in grain]
-        seen = view(paint(spectra, colors), crops) + noise * torch.stack(drawn)
-        loss = -objective(model(seen), labels).sum()
-        (spectra.grad,) = torch.autograd.grad(loss, [spectra])
-        optimizer.step()
-        on_step()
-    return paint(spectra.detach(), colors)
+    return Recipe(
+        begin=spectrum,
+        paint=lambda held, palette: paint(held, palette.colors),
+        look=partial(_zoomed, smallest=smallest, largest=largest, noise=noise),
+        move=partial(adam, rate=rate),
+    )
 
 
-def simonyan(
-    model: nn.Module,
-    labels: Tensor,
+def maco(
     *,
-    objective: Objective,
-    generators: Sequence[torch.Generator],
-    steps: int,
-    size: int,
-    colors: Tensor,
-    on_step: Callable[[], None],
-    rate: float = 2.0,
-    decay: float = 0.005,
-) -> Tensor:
+    rate: float = 0.1,
+    smallest: float = 0.35,
+    largest: float = 0.95,
+    noise: float = 0.06,
+) -> Recipe:
+    """Climb in the phases alone; the amplitudes are those of the audited dataset's own images.
+
+    Fel et al. 2023, "Unlocking feature visualization for deeper networks with magnitude
+    constrained optimization". Without images of a dataset, amplitudes fall with the frequency,
+    as in photographs.
+
+    Parameters
+    ----------
+    rate : float
+        Adam's step in radians.
+    smallest, largest, noise : float
+        As for :func:`robust`.
+    """
+    return Recipe(
+        begin=_phases,
+        paint=_paint_constrained,
+        look=partial(_zoomed, smallest=smallest, largest=largest, noise=noise),
+        move=partial(adam, rate=rate),
+    )
+
+
+def simonyan(*, rate: float = 2.0, decay: float = 0.005) -> Recipe:
     """Climb ``S_c(x) - decay * |x|^2`` from the mean image by plain gradient steps.
 
     Simonyan, Vedaldi and Zisserman 2013, "Deep inside convolutional networks". ``x`` is the
@@ -134,41 +127,73 @@ def simonyan(
 
     Parameters
     ----------
-    model, labels, objective, steps, size, on_step
-        As for :func:`robust`.
-    generators, colors
-        Unused: nothing is drawn, and pixels are climbed as they are.
     rate : float
         Length of a step per unit of gradient.
     decay : float
         Weight of the penalty. ``2 * rate * decay`` must stay below 2.
-
-    Returns
-    -------
-    float32 (B, 3, size, size)
-        Clipped to 0..1, on the model's device.
     """
-    mean, std = _normalisation(model, labels.device)
-    x = torch.zeros((len(labels), 3, size, size), device=labels.device)
-    for _ in range(steps):
-        x.requires_grad_(True)
-        own = objective(model(x * std + mean), labels).sum()
-        (slope,) = torch.autograd.grad(own, x)
-        x = x.detach() + rate * (slope - 2 * decay * x.detach())
-        on_step()
-    return (x * std + mean).clamp(0, 1)
+
+    def move(held: Tensor, slope: Tensor, _moments: Moments) -> None:
+        held += rate * (slope - 2 * decay * held)
+
+    return Recipe(
+        begin=lambda generators, size: torch.zeros(len(generators), 3, size, size),
+        paint=lambda held, palette: held * palette.std + palette.mean,
+        look=lambda pictures, _generators, _grains: pictures,
+        move=move,
+    )
 
 
-RECIPES: dict[str, Recipe] = {"simonyan": simonyan, "robust": robust}
+RECIPES: Mapping[str, Callable[..., Recipe]] = {
+    "simonyan": simonyan,
+    "robust": robust,
+    "maco": maco,
+}
 
 
-def _normalisation(model: nn.Module, device: torch.device) -> tuple[Tensor, Tensor]:
-    if isinstance(model, AuditedModel):
-        return model.mean, model.std
-    ones = torch.ones(3, 1, 1, device=device)
-    return 0.5 * ones, ones
+def adam(held: Tensor, slope: Tensor, moments: Moments, *, rate: float) -> None:
+    """Take one upward step of Adam (Kingma and Ba 2015) in each picture by itself.
+
+    Parameters
+    ----------
+    held, slope : float32 (B, ...)
+        What is climbed in, changed in place, and the gradient.
+    moments : Moments
+        Changed in place; ``steps`` already counts this step.
+    rate : float
+        Length of a step.
+    """
+    steps = moments.steps.float().view(-1, *[1] * (held.ndim - 1))
+    moments.first.lerp_(slope, 0.1)
+    moments.second.lerp_(slope.square(), 0.001)
+    first = moments.first / (1 - 0.9**steps)
+    second = moments.second / (1 - 0.999**steps)
+    held += rate * first / (second.sqrt() + 1e-8)
 
 
-def _draw_seed(generator: torch.Generator) -> int:
-    """Take the seed of a further generator, which may live on a GPU, from one on the CPU."""
-    return int(torch.randint(2**62, (1,), generator=generator))
+def _zoomed(
+    pictures: Tensor,
+    generators: Generators,
+    grains: Generators,
+    *,
+    smallest: float,
+    largest: float,
+    noise: float,
+) -> Tensor:
+    crops = draw_crops(generators, smallest, largest).to(pictures.device)
+    shape, device = pictures.shape[1:], pictures.device
+    drawn = [torch.randn(shape, generator=g, device=device) for g in grains]
+    return view(pictures, crops) + noise * torch.stack(drawn)
+
+
+def _phases(generators: Generators, size: int) -> Tensor:
+    shape = (3, size, size // 2 + 1)
+    return torch.stack([2 * torch.pi * torch.rand(shape, generator=g) for g in generators])
+
+
+def _paint_constrained(held: Tensor, palette: Palette) -> Tensor:
+    if palette.magnitudes is None or palette.middle is None:
+        middle = torch.zeros(3, device=held.device)
+        magnitudes = natural_magnitudes(held.shape[2], held.device)
+        return paint_phases(held, palette.colors, magnitudes, middle)
+    return paint_phases(held, palette.colors, palette.magnitudes, palette.middle)

@@ -76,13 +76,19 @@ class Exhibit:
 
 @dataclass(frozen=True)
 class CmvPanel:
-    """One class model visualization."""
+    """One class model visualization; `strip` shows how it came about."""
 
     recipe: str
     objective: str
+    variant: int
+    rival: str
     picture: Picture
+    strip: Picture | None
+    strip_steps: tuple[int, ...]
     probability: float | None
     robust_probability: float | None
+    transfer_rank: int | None
+    failed: bool
     note: str
 
 
@@ -126,6 +132,7 @@ class ClassFinding:
     mean_map_images: int | None
     cmv: tuple[CmvPanel, ...]
     thumbnail: CmvPanel | None
+    second_thumbnail: CmvPanel | None
 
 
 @dataclass(frozen=True)

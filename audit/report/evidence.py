@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -25,12 +25,9 @@ from audit.run_folder import file_slug
 
 EXHIBITS = 6
 EXHIBIT_SIDE, SMALL_SIDE, CMV_SIDE, THUMBNAIL_SIDE = 300, 160, 240, 96
-_PANEL_ORDER = {
-    panel: place
-    for place, panel in enumerate(
-        [("robust", "logit"), ("robust", "softmax"), ("simonyan", "logit"), ("simonyan", "softmax")]
-    )
-}
+_RECIPES = ("robust", "maco", "simonyan")
+_OBJECTIVES = ("logit", "softmax", "contrast", "diversity")
+STRIP_SIDE = 480
 
 
 class Shown(Enum):
@@ -101,10 +98,10 @@ def read_finding(run_folder: Path, held: Mapping[str, Any], shown: Shown) -> Cla
         cues=read_cues(run_folder, section(held, "cues"), name) if whole else None,
         mean_map_images=count(held, "mean_map_images") if held.get("mean_map_images") else None,
         cmv=tuple(
-            _panel(run_folder, panel, name, CMV_SIDE)
-            for panel in (panels if shown is Shown.EVERYTHING else [])
+            _panel(run_folder, panel, name, CMV_SIDE, strip=place == 0)
+            for place, panel in enumerate(panels if whole else [])
         ),
-        thumbnail=_panel(run_folder, panels[0], name, THUMBNAIL_SIDE) if panels else None,
+        **_thumbnails(run_folder, panels, name),
     )
 
 
@@ -188,12 +185,32 @@ def _exhibit(run_folder: Path, held: Mapping[str, Any], name: str, side: int) ->
     )
 
 
-def _panel_place(held: Mapping[str, Any]) -> int:
-    return _PANEL_ORDER.get((str(held.get("recipe")), str(held.get("objective"))), 9)
+def _panel_place(held: Mapping[str, Any]) -> tuple[int, int, int]:
+    recipe, objective = str(held.get("recipe")), str(held.get("objective"))
+    return (
+        _RECIPES.index(recipe) if recipe in _RECIPES else len(_RECIPES),
+        _OBJECTIVES.index(objective) if objective in _OBJECTIVES else len(_OBJECTIVES),
+        count(held, "variant") if held.get("variant") else 0,
+    )
 
 
-def _panel(run_folder: Path, held: Mapping[str, Any], name: str, side: int) -> CmvPanel:
-    path = held.get("path")
+def _thumbnails(run_folder: Path, panels: Sequence[Mapping[str, Any]], name: str) -> dict[str, Any]:
+    """The first picture of a class, and that of its softmax beside it."""
+    beside = [
+        panel
+        for panel in panels[1:]
+        if panel.get("recipe") == panels[0].get("recipe") and panel.get("objective") == "softmax"
+    ]
+    return {
+        "thumbnail": _panel(run_folder, panels[0], name, THUMBNAIL_SIDE) if panels else None,
+        "second_thumbnail": _panel(run_folder, beside[0], name, THUMBNAIL_SIDE) if beside else None,
+    }
+
+
+def _panel(
+    run_folder: Path, held: Mapping[str, Any], name: str, side: int, *, strip: bool = False
+) -> CmvPanel:
+    path, steps = held.get("path"), held.get("strip") if strip else None
     if not path:
         raise ReportError("findings.json: a class model visualization without a path")
     recipe, objective = text(held, "recipe", 30), text(held, "objective", 30)
@@ -206,8 +223,18 @@ def _panel(run_folder: Path, held: Mapping[str, Any], name: str, side: int) -> C
     return CmvPanel(
         recipe=recipe,
         objective=objective,
+        variant=count(held, "variant") if held.get("variant") else 0,
+        rival=clean_text(held.get("rival") or ""),
         picture=load_picture(run_folder, str(path), alt, side),
+        strip=load_picture(
+            run_folder, str(steps), say("How it came about: %(picture)s", picture=alt), STRIP_SIDE
+        )
+        if steps
+        else None,
+        strip_steps=tuple(int(s) for s in items(held, "strip_steps")[:20] if isinstance(s, int)),
         probability=number(held, "probability"),
         robust_probability=number(held, "robust_probability"),
+        transfer_rank=count(held, "transfer_rank") if held.get("transfer_rank") else None,
+        failed=held.get("failed") is True,
         note=text(held, "note", 300),
     )

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 Pixels = NDArray[np.uint8]
 
@@ -184,13 +185,15 @@ def legend(width: int = 256, height: int = 12) -> Pixels:
     return np.repeat(colour_map(ramp)[np.newaxis], height, axis=0)
 
 
-def to_png(array: NDArray[np.uint8]) -> bytes:
-    """Encode pixels as PNG, without metadata.
+def to_png(array: NDArray[np.uint8], told: Mapping[str, str] | None = None) -> bytes:
+    """Encode pixels as PNG.
 
     Parameters
     ----------
     array : uint8 (H, W, 3) or (H, W)
         RGB or grey.
+    told : mapping of str to str, optional
+        Metadata: a text chunk each. None: no metadata.
 
     Raises
     ------
@@ -203,5 +206,8 @@ def to_png(array: NDArray[np.uint8]) -> bytes:
             f"found {array.dtype} of shape {array.shape}"
         )
     held = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(array)).save(held, format="PNG")
+    metadata = PngInfo()
+    for keyword, text in (told or {}).items():
+        metadata.add_text(keyword, text)
+    Image.fromarray(np.ascontiguousarray(array)).save(held, format="PNG", pnginfo=metadata)
     return held.getvalue()

@@ -300,22 +300,30 @@ def swap_line(swap: Swap, name: str) -> str:
 
 def panel_line(panel: CmvPanel) -> str:
     """Say what a class model visualization is and how far it carries."""
-    named = {"logit": say("Class score"), "softmax": say("Softmax posterior")}
-    objective = named.get(panel.objective, panel.objective)
+    named = {
+        "logit": say("Class score"),
+        "softmax": say("Softmax posterior"),
+        "contrast": say("This class rather than %(rival)s", rival=shorten(panel.rival))
+        if panel.rival
+        else say("This class rather than the others"),
+        "diversity": say("One of several, number %(number)s", number=panel.variant + 1),
+    }
     given = share(panel.probability)
-    if panel.robust_probability is None:
-        return say(
-            "%(objective)s. The model gives this picture %(share)s for the class.",
-            objective=objective,
-            share=given,
-        )
-    return say(
-        "%(objective)s. The model gives this picture %(share)s for the class, and %(robust)s after "
-        "small shifts and zooms.",
-        objective=objective,
+    said = say(
+        "%(objective)s. The model gives this picture %(share)s for the class.",
+        objective=named.get(panel.objective, panel.objective),
         share=given,
-        robust=share(panel.robust_probability),
     )
+    if panel.robust_probability is not None:
+        said += " " + say(
+            "After small shifts and zooms it gives %(share)s.",
+            share=share(panel.robust_probability),
+        )
+    if panel.transfer_rank is not None:
+        said += " " + say(
+            "For a second model the class is number %(rank)s in it.", rank=panel.transfer_rank
+        )
+    return said
 
 
 def confusion_line(finding: ClassFinding) -> str:

@@ -14,6 +14,7 @@ from audit.manifest import Manifest
 from audit.verdicts.controls import negative_control, positive_control, untrained_control
 from audit.verdicts.effects import EFFECTS, class_effects
 from audit.verdicts.findings import INCONCLUSIVE, SUSPECT, VERDICTS, decide, loses_to_one
+from audit.verdicts.pictured import SHARE_COLUMNS
 from audit.verdicts.reasons import advice, reasons
 from audit.verdicts.victims import VICTIM_COLUMNS
 from audit.verdicts.witnesses import witnesses
@@ -37,6 +38,7 @@ CLASS_COLUMNS = (
     "mass_lift_eroded",
     "mass_lift_dilated",
     *VICTIM_COLUMNS[:-1],
+    *SHARE_COLUMNS,
     "verdict",
     "kind",
     "strength",
@@ -106,7 +108,8 @@ def find(
         reasons(row, manifest.verdict, manifest.run.min_coverage, has_foregrounds)
         for row in table.to_dict("records")
     ]
-    return table
+    # CMVs are drawn later; see `audit.verdicts.pictured`.
+    return table.assign(**dict.fromkeys(SHARE_COLUMNS, float("nan")))
 
 
 def _attractor(

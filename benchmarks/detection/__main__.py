@@ -17,6 +17,7 @@ import pandas as pd
 import torch
 
 from benchmarks.detection.audits import VARIANTS, audit_world
+from benchmarks.detection.cmvs import measure_cmvs
 from benchmarks.detection.files import prepare
 from benchmarks.detection.methods import measure_methods
 from benchmarks.detection.networks import TRUNK
@@ -52,6 +53,7 @@ def one_world(out: Path, seed: int, architecture: str, clean: bool, methods: boo
         run = audit_world(folder, world, size, quality)
         if methods and (size, quality) == (20, "exact") and architecture != TRUNK:
             measure_methods(folder / f"{size}-{quality}.yaml", run)
+            measure_cmvs(folder / f"{size}-{quality}.yaml", run)
     return f"{seed} {architecture} {'clean' if clean else 'planted'}"
 
 
@@ -81,7 +83,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.detection", description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("runs/bench-detection"))
     parser.add_argument("--seeds", type=int, nargs="*", help="only these worlds")
-    parser.add_argument("--no-methods", action="store_true", help="without the saliency methods")
+    parser.add_argument(
+        "--no-methods", action="store_true", help="without saliency methods and CMVs"
+    )
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--show", action="store_true", help="only print what lies ready")
     options = parser.parse_args(arguments)

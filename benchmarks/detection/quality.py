@@ -28,6 +28,7 @@ WITNESSES: Mapping[str, tuple[str, int]] = {
     "foreground and background noise (RFS)": ("rfs", -1),
     "background shuffled": ("shuffled_drop", 1),
     "object alone": ("alone_drop", 1),
+    "CMV, background share": ("cmv_background_share", 1),
 }
 """What is shown of it, the column, and the sign that means background."""
 
@@ -53,6 +54,10 @@ def read(folder: Path, size: int, quality: str) -> pd.DataFrame:
             truth.drop(columns="label"), on="label_name"
         )
         found = found.merge(_further(run), on="label", how="left")
+        if (run / "cmv_share.parquet").exists():
+            shares = pd.read_parquet(run / "cmv_share.parquet")
+            found = found.drop(columns=shares.columns[1:], errors="ignore")
+            found = found.merge(shares, on="label", how="left")
         frames.append(
             found.assign(
                 world=world["seed"], architecture=world["architecture"], clean=world["clean"]
@@ -112,6 +117,8 @@ def witness_table(table: pd.DataFrame) -> pd.DataFrame:
     innocent = table["truth"] == "innocent"
     rows = []
     for name, (column, sign) in WITNESSES.items():
+        if column not in table:
+            continue
         # What was not measured speaks for nobody.
         values = (sign * table[column]).fillna(0.0 if column == "victim_harm" else -np.inf)
         values = values.clip(-1e9, 1e9)

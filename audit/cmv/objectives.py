@@ -1,0 +1,107 @@
+"""What may be climbed: functions of the class scores, and how alike pictures of one class are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from audit.errors import ModelError
+from audit.saliency.layers import find_layer
+
+Objective = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""Of scores ``(B, K)``, labels ``(B,)`` and rivals ``(B,)``, -1 for none, to values ``(B,)``."""
+
+VARIANTS = 4
+"""Pictures of one class that ``diversity`` makes."""
+_APART = 20.0
+"""What the alikeness of two pictures, 0..1, costs in units of the class score."""
+
+
+def _logit(scores: Tensor, labels: Tensor, _rivals: Tensor) -> Tensor:
+    return scores.gather(1, labels[:, None])[:, 0]
+
+
+def _log_posterior(scores: Tensor, labels: Tensor, _rivals: Tensor) -> Tensor:
+    return scores.log_softmax(1).gather(1, labels[:, None])[:, 0]
+
+
+def _contrast(scores: Tensor, labels: Tensor, rivals: Tensor) -> Tensor:
+    own = scores.gather(1, labels[:, None])
+    named = scores.gather(1, rivals.clamp_min(0)[:, None])
+    typical = (scores.sum(1, keepdim=True) - own) / max(1, scores.shape[1] - 1)
+    return (own - torch.where(rivals[:, None] >= 0, named, typical))[:, 0]
+
+
+# ``softmax`` is the logarithm of the posterior: it has the same maxima, but the posterior itself
+# is flat where the class is improbable. Simonyan et al. 2013 prefer the class score because the
+# posterior also grows by making all other classes less likely. ``contrast`` is the class score
+# less that of the rival, or less the mean of all others where none is named: the best of the
+# others changes from step to step, and on 1,000 classes the ascent then gets nowhere.
+OBJECTIVES: Mapping[str, Objective] = {
+    "logit": _logit,
+    "softmax": _log_posterior,
+    "contrast": _contrast,
+    "diversity": _logit,
+}
+
+
+def pictures_each(objective: str) -> int:
+    """How many pictures of a class an objective makes together."""
+    return VARIANTS if objective == "diversity" else 1
+
+
+Penalty = Callable[[Tensor], Tensor]
+
+
+@contextmanager
+def alikeness(model: nn.Module, example: Tensor, each: int) -> Iterator[Penalty]:
+    """Open a measure of how alike the pictures of one class are; no hook outlives the block.
+
+    Olah, Mordvintsev and Schubert 2017, "Feature visualization": the cosine between the Gram
+    matrices of a layer, here the one that class activation maps look at. Where the network has
+    none, the coarse pictures themselves are compared.
+
+    Parameters
+    ----------
+    model : nn.Module
+        From images in 0..1 to class scores.
+    example : float32 (1, 3, H, W)
+        Sent through once to find the layer.
+    each : int
+        Pictures of a class, which follow each other in a batch.
+
+    Yields
+    ------
+    callable
+        From what the model has just seen ``(B, 3, H, W)`` to one number: twenty times the mean
+        cosine over the pairs of a class, summed over all pictures. 0 where `each` is 1.
+    """
+    seen: list[Tensor] = []
+    handle = None
+    if each > 1:
+        try:
+            _, layer = find_layer(model, example, None)
+            handle = layer.register_forward_hook(lambda _m, _i, output: seen.append(output))
+        except ModelError:
+            handle = None
+
+    def penalty(images: Tensor) -> Tensor:
+        held = seen.pop() if seen else F.adaptive_avg_pool2d(images, 8)
+        seen.clear()
+        flat = held.flatten(2).float()
+        gram = (flat @ flat.transpose(1, 2)).flatten(1)
+        groups = F.normalize(gram, dim=1).view(-1, each, gram.shape[1])
+        cosines = groups @ groups.transpose(1, 2)
+        pairs = cosines.triu(1).sum((1, 2)) / (each * (each - 1) / 2)
+        cost: Tensor = _APART * each * pairs.sum()
+        return cost
+
+    try:
+        yield penalty if each > 1 else lambda images: images.new_zeros(())
+    finally:
+        if handle is not None:
+            handle.remove()

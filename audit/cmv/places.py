@@ -1,0 +1,111 @@
+"""What is done for each class of a climb, where it stands, and what comes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from audit.cmv.objectives import Objective
+from audit.cmv.painting import Palette
+from audit.cmv.recipes import Recipe
+
+WINDOW = 16
+"""Steps after which it is asked whether a class is done."""
+REACHED = 0.9
+"""Mean probability over the views of a window from which a class counts as reached."""
+STABLE = 0.03
+"""Largest rise of the objective from window to window, as a share of its whole rise."""
+
+Stages = tuple[tuple[int, Tensor], ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Climbed:
+    """The finished pictures of one class.
+
+    Parameters
+    ----------
+    label : int
+        The class.
+    images : float32 (n, 3, S, S)
+        In 0..1, on the model's device.
+    steps : int
+        Taken.
+    stages : tuple of (int, uint8 (3, s, s))
+        The first picture after some of the steps and at the end, at most 64 pixels wide.
+    """
+
+    label: int
+    images: Tensor
+    steps: int
+    stages: Stages
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is done for each class, whichever it is.
+
+    Parameters
+    ----------
+    recipe, objective
+        From the tables.
+    each : int
+        Pictures of a class, made together.
+    steps : int
+        At most so many.
+    early : bool
+        Whether a class that is reached and stable ends before.
+    size : int
+        Side in pixels.
+    palette : Palette
+        On the model's device.
+    seed : int
+        Of the run.
+    rivals : mapping of int to int
+        For the objective ``contrast``.
+    half : bool
+        Whether the model may work in bfloat16; on a GPU only.
+    """
+
+    recipe: Recipe
+    objective: Objective
+    each: int
+    steps: int
+    early: bool
+    size: int
+    palette: Palette
+    seed: int
+    rivals: Mapping[int, int]
+    half: bool
+
+
+@dataclass
+class Place:
+    """A class at work; `wanted` is False where it only keeps the batch's size."""
+
+    label: int
+    wanted: bool
+    generators: list[torch.Generator]
+    grains: list[torch.Generator]
+    taken: int = 0
+    values: list[float] = field(default_factory=list)
+    stages: list[tuple[int, Tensor]] = field(default_factory=list)
+
+    def is_done(self, plan: Plan, probability: float) -> bool:
+        """Whether the class has all its steps, or is reached and stable."""
+        if self.taken >= plan.steps:
+            return True
+        if not plan.early or probability < REACHED or len(self.values) < 3:
+            return False
+        first, before, now = self.values[0], self.values[-2], self.values[-1]
+        return now - before <= STABLE * max(now - first, 0.0)
+
+
+def class_seed(seed: int, label: int, variant: int = 0) -> int:
+    """The seed of one picture of one class, 0 .. 2**63 - 1."""
+    entropy = [seed % 2**63, label, *([variant] if variant else [])]
+    return int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0] >> 1)

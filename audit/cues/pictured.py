@@ -1,0 +1,108 @@
+"""What a CMV shows, in the model's own penultimate features: the object or its background."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import pandas as pd
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from audit.cues.features import FeatureReader, feature_reader
+from audit.dataset.batches import Batch, iterate_batches, to_float
+from audit.dataset.loader import Loader
+from audit.interventions import FILLS, feather, hole_of, object_only
+from audit.models import AuditedModel
+
+IMAGES = 20
+"""Most images of a class that are looked at."""
+FEWEST_CLASSES = 3
+"""With fewer pictures their mean, from which each is told apart, says nothing."""
+
+
+def likeness(
+    table: pd.DataFrame,
+    rows: Sequence[int],
+    pictures: Mapping[int, Tensor],
+    model: AuditedModel,
+    loader: Loader,
+    *,
+    fill: str,
+    batch_size: int,
+    on_progress: Callable[[int], None] = lambda _: None,
+) -> pd.DataFrame:
+    """How far each image's object alone, and its background alone, go the way of the CMV.
+
+    The way is that from the mean of all CMVs to that of the class, in penultimate features. Along
+    it, object-only images are measured from the mean of all object-only images, background-only
+    images from the mean of all those: what every cut-out and every filled hole has in common
+    counts for nobody.
+
+    Parameters
+    ----------
+    table : DataFrame
+        List of samples.
+    rows : sequence of int
+        Of the images looked at, of all classes alike.
+    pictures : mapping of int to float32 (3, S, S)
+        The CMVs by class, in 0..1; at least :data:`FEWEST_CLASSES`.
+    model : AuditedModel
+        Whose features are read.
+    loader : Loader
+        Decodes.
+    fill : str
+        What fills the place of the object, a name of ``FILLS``.
+    batch_size : int
+        Images at a time.
+    on_progress : callable
+        Called with the number of images looked at, after each batch.
+
+    Returns
+    -------
+    DataFrame
+        One row an image of the classes in `pictures`: ``label``, ``like_object`` and
+        ``like_background``, in units of the features, any sign. Empty with too few pictures.
+    """
+    if len(pictures) < FEWEST_CLASSES:
+        return pd.DataFrame({"label": [], "like_object": [], "like_background": []})
+    labels = sorted(pictures)
+    example = pictures[labels[0]][None].to(model.device)
+    found: list[tuple[int, float, float]] = []
+    sums, seen = torch.zeros(0), 0
+    with feature_reader(model, example) as reader:
+        ways = _ways([pictures[label] for label in labels], model.device, reader)
+        place = {label: index for index, label in enumerate(labels)}
+        for batch in iterate_batches(table.loc[list(rows)], loader, batch_size):
+            if len(batch):
+                held = _features(batch, model, reader, fill)
+                sums = held.sum(1) + (sums if seen else 0)
+                seen += len(batch)
+                for index, label in enumerate(batch.targets.tolist()):
+                    if label in place:
+                        along = held[:, index] @ ways[place[label]]
+                        found.append((label, float(along[0]), float(along[1])))
+            on_progress(len(batch) + len(batch.unreadable))
+    frame = pd.DataFrame(found, columns=["label", "like_object", "like_background"])
+    if seen:
+        means = (sums / seen) @ ways.T
+        at = [place[label] for label in frame["label"]]
+        frame["like_object"] -= means[0, at].numpy()
+        frame["like_background"] -= means[1, at].numpy()
+    return frame
+
+
+def _ways(pictures: Sequence[Tensor], device: torch.device, reader: FeatureReader) -> Tensor:
+    """Unit vectors ``(K, D)`` float64 from the mean of all pictures to each."""
+    held = [reader.read(picture[None].to(device)).double() for picture in pictures]
+    features = torch.cat(held)
+    return F.normalize(features - features.mean(0), dim=1)
+
+
+def _features(batch: Batch, model: AuditedModel, reader: FeatureReader, fill: str) -> Tensor:
+    """Features ``(2, N, D)`` float64: of the objects alone, and of the backgrounds alone."""
+    images = to_float(batch.images.to(model.device))
+    foreground, ignored = batch.foreground.to(model.device), batch.ignored.to(model.device)
+    alone = object_only(images, feather(foreground))
+    without = FILLS[fill](images, hole_of(foreground, ignored))
+    return torch.stack([reader.read(alone), reader.read(without)]).double()

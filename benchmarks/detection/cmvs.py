@@ -1,0 +1,48 @@
+"""The class model visualizations of a world as a witness: how much of them is background."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from audit.cmv import Cmv, visualize_classes
+from audit.cues.pictured import likeness
+from audit.verdicts.pictured import background_shares
+from flows.session import AuditRequest, open_session
+
+
+def measure_cmvs(manifest: Path, run: Path) -> pd.DataFrame:
+    """``cmv_background_share`` of each class with its interval, kept in ``cmv_share.parquet``.
+
+    Returns
+    -------
+    DataFrame
+        ``label``, the share with ``_low`` and ``_high``, ``cmv_failed`` and ``cmv_robust``; the
+        share is null where the CMV failed.
+    """
+    kept = run / "cmv_share.parquet"
+    if kept.exists():
+        return pd.read_parquet(kept)
+    session = open_session(AuditRequest(str(manifest), str(run), device="cpu"))
+    seed = session.manifest.run.seed
+    made: dict[int, Cmv] = {
+        c.label: c for c in visualize_classes(session.model, sorted(session.labels), seed=seed)
+    }
+    with session.loader() as loader:
+        found = likeness(
+            session.table,
+            list(session.table.index),
+            {label: c.image for label, c in made.items() if not c.failure},
+            session.model,
+            loader,
+            fill=session.manifest.interventions.fill,
+            batch_size=32,
+        )
+    facts = pd.DataFrame(
+        [(k, bool(c.failure), c.robust_probability) for k, c in made.items()],
+        columns=["label", "cmv_failed", "cmv_robust"],
+    )
+    table = facts.merge(background_shares(found, seed), on="label", how="left")
+    table.to_parquet(kept)
+    return table

@@ -1,0 +1,138 @@
+"""What class model visualizations need beside the model: rivals, images, a second model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import pandas as pd
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from audit.cmv import Second
+from audit.dataset.batches import iterate_batches, to_float
+from audit.errors import ManifestError
+from audit.manifest import fingerprint
+from audit.models import load_model
+from audit.models.probe import count_outputs
+from flows.session import Session, spread_over_classes
+
+IMAGES = 256
+"""From which colours and amplitudes are estimated, spread over the classes."""
+
+
+@dataclass(frozen=True)
+class Material:
+    """Opened only where a recipe or objective asks for it.
+
+    Parameters
+    ----------
+    session : Session
+        Dataset and model.
+    rivals : mapping of int to int
+        Rather than which class, for the objective ``contrast``.
+    """
+
+    session: Session
+    rivals: Mapping[int, int] = field(default_factory=dict)
+
+    @cached_property
+    def rows(self) -> pd.DataFrame:
+        """The images that are looked at for the recipe ``maco``."""
+        session = self.session
+        return spread_over_classes(session.table, IMAGES, session.manifest.run.seed)
+
+    def images(self) -> Tensor:
+        """Those images, float32 ``(N, 3, S, S)`` in 0..1, as large as the pictures shall be."""
+        session = self.session
+        side = session.manifest.cmv.size or session.model.geometry.size
+        held = []
+        with session.loader() as loader:
+            for batch in iterate_batches(self.rows, loader, 32):
+                if len(batch):
+                    images = to_float(batch.images)
+                    held.append(
+                        F.interpolate(images, (side, side), mode="bilinear", antialias=True)
+                    )
+        if not held:
+            raise ManifestError(
+                "cmv.recipes: maco needs images, and none of those tried is readable"
+            )
+        return torch.cat(held).clamp(0, 1)
+
+    @cached_property
+    def second(self) -> Second | None:
+        """The model of ``cmv.transfer``, with the classes that it shares with the audited one.
+
+        Raises
+        ------
+        ManifestError
+            It shares none.
+        """
+        session, section = self.session, self.session.manifest.cmv.transfer
+        if section is None:
+            return None
+        model = load_model(section, session.manifest.folder, session.model.device)
+        names, outputs = model.class_names, count_outputs(model)
+        if names is None:
+            if outputs != len(session.class_names):
+                raise ManifestError(
+                    f"cmv.transfer: expected {len(session.class_names)} outputs, as the model has, "
+                    f"or class names in cmv.transfer.classes; found {outputs} outputs without names"
+                )
+            return Second(model, {k: k for k in range(outputs)})
+        theirs = {_folded(name): index for index, name in enumerate(names)}
+        shared = {
+            index: theirs[_folded(name)]
+            for index, name in enumerate(session.class_names)
+            if _folded(name) in theirs
+        }
+        if not shared:
+            raise ManifestError(
+                "cmv.transfer: the second model shares no class name with the first; it knows "
+                f"{', '.join(repr(name) for name in names[:5])}, ..."
+            )
+        return Second(model, shared)
+
+    def key(self, label: int, recipe: str, objective: str) -> str:
+        """Equal where the same pictures would be made of a class, and measured alike."""
+        session, wanted = self.session, self.session.manifest.cmv
+        parts: list[object] = [_FORM, session.model.sha256, session.manifest.run.seed]
+        parts += [label, recipe, objective, wanted.steps, wanted.early, wanted.size]
+        # Names stand in the files.
+        parts += [session.model.device.type, session.labels.get(label), session.class_names[label]]
+        if recipe == "maco":
+            listed = self.rows[["sample_id", "size", "mtime_ns"]].astype(str)
+            parts.append(listed.to_numpy().tolist())
+        if objective == "contrast":
+            parts.append(self.rivals.get(label))
+        if self.second is not None:
+            parts += [self.second.model.sha256, self.second.labels.get(label)]
+        return fingerprint(*parts)
+
+    @property
+    def half(self) -> bool:
+        """Whether a GPU may climb in bfloat16."""
+        return self.session.manifest.run.precision != "float32"
+
+
+_FORM = 2
+"""Of an entry; entries of another form are made again."""
+
+
+def check_second(session: Session) -> None:
+    """Find before the work begins what is wrong with the second model.
+
+    Raises
+    ------
+    InputError
+        It cannot be loaded, or shares no class with the first.
+    """
+    if session.manifest.cmv.classes != "none":
+        _ = Material(session).second
+
+
+def _folded(name: str) -> str:
+    return " ".join(name.casefold().replace("_", " ").split())

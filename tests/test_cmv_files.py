@@ -1,0 +1,168 @@
+"""Class model visualizations as files: resumed, taken over, with metadata, asked of two models."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+from planted import CLASSES, write_dataset
+
+import flows.cmv_files
+from audit.errors import ManifestError
+from audit.run_folder import RunFolder
+from flows.cmv_files import draw_cmvs
+from flows.cmv_material import Material, check_second
+from flows.session import AuditRequest, Session, open_session
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    write_dataset(tmp_path, [1], per_class=3)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def session_of(folder: Path, *overrides: str) -> Session:
+    steps = ("cmv.steps=3", "cmv.recipes=[robust]", "cmv.objectives=[logit]")
+    manifest = str(folder / "data_manifest.yaml")
+    return open_session(AuditRequest(manifest, "", (*steps, *overrides), None, "cpu"))
+
+
+def draw(folder: Path, out: str, *overrides: str, **options: Any) -> list[dict[str, Any]]:
+    session = session_of(folder, *overrides)
+    material = Material(session, options.get("rivals", {}))
+    chosen = options.get("classes", {0: "ant", 1: "bee"})
+    return draw_cmvs(RunFolder(folder / out), chosen, session.manifest.cmv, material)
+
+
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
+    """Which classes were climbed, call by call."""
+    calls: list[list[int]] = []
+    plain = flows.cmv_files.visualize_classes
+
+    def counted(model: Any, classes: list[int], **options: Any) -> Any:
+        calls.append(list(classes))
+        return plain(model, classes, **options)
+
+    monkeypatch.setattr(flows.cmv_files, "visualize_classes", counted)
+    return calls
+
+
+def test_a_picture_carries_its_origin(folder: Path) -> None:
+    (entry, _) = draw(folder, "run")
+    with Image.open(folder / "run" / entry["path"]) as picture:
+        told = picture.text  # type: ignore[attr-defined]
+    assert told["class"] == "ant"
+    assert told["recipe"] == "robust"
+    assert told["objective"] == "logit"
+    assert told["seed"] == "0"
+    assert told["model_sha256"] == session_of(folder).model.sha256
+    with Image.open(folder / "run" / entry["strip"]) as strip:
+        assert strip.size == (2 * 32, 32)
+    assert entry["strip_steps"] == [1, 3]
+    # Three steps reach nothing, and it says so.
+    assert entry["failed"]
+    assert told["status"] == entry["note"]
+    assert entry["note"].startswith("Failed")
+
+
+def test_what_was_made_is_not_made_again(folder: Path, made: list[list[int]]) -> None:
+    first = draw(folder, "run")
+    assert draw(folder, "run") == first
+    assert made == [[0, 1]]
+    # An interrupted step goes on with what is missing.
+    (folder / "run" / first[0]["path"]).unlink()
+    assert draw(folder, "run") == first
+    assert made == [[0, 1], [0]]
+
+
+def test_a_run_takes_over_what_the_last_one_made_of_the_same_model(
+    folder: Path, made: list[list[int]]
+) -> None:
+    first = draw(folder, "monday")
+    assert draw(folder, "tuesday", classes=dict(enumerate(CLASSES[:3])))[:2] == first
+    assert made == [[0, 1], [2]]
+    for path in (first[0]["path"], first[0]["strip"]):
+        assert (folder / "tuesday" / path).read_bytes() == (folder / "monday" / path).read_bytes()
+    draw(folder, "wednesday", "cmv.steps=4")
+    draw(folder, "thursday", "run.seed=1")
+    assert made[2:] == [[0, 1], [0, 1]]
+
+
+def test_an_index_that_is_not_ours_is_left_alone(folder: Path, made: list[list[int]]) -> None:
+    for name, content in (("a", "no json"), ("b", '[{"label": 0}]'), ("c", "{}")):
+        (folder / name / "cmv").mkdir(parents=True)
+        (folder / name / "cmv" / "index.json").write_text(content)
+    (entry, _) = draw(folder, "run")
+    held = json.loads((folder / "run" / "cmv" / "index.json").read_text())
+    held[0]["path"] = "../outside.png"
+    (folder / "outside.png").write_bytes(b"x")
+    (folder / "run" / "cmv" / "index.json").write_text(json.dumps(held))
+    (again, _) = draw(folder, "run")
+    assert again["path"] == entry["path"]
+    assert made == [[0, 1], [0, 1]]
+
+
+def test_maco_takes_its_amplitudes_from_the_dataset(folder: Path, made: list[list[int]]) -> None:
+    first = draw(folder, "a", "cmv.recipes=[maco]")
+    image = folder / "images" / "ant" / "000.png"
+    Image.new("RGB", (32, 32), "white").save(image)
+    os.utime(image, (1, 1))
+    draw(folder, "b", "cmv.recipes=[maco]", "name=changed")
+    assert len(made) == 2
+    one, other = (folder / run / first[0]["path"] for run in ("a", "b"))
+    assert one.read_bytes() != other.read_bytes()
+
+
+def test_several_pictures_of_a_class(folder: Path, made: list[list[int]]) -> None:
+    entries = draw(folder, "run", "cmv.objectives=[diversity]", classes={3: "dog"})
+    assert [e["variant"] for e in entries] == [0, 1, 2, 3]
+    assert len({e["path"] for e in entries}) == 4
+    assert [e["strip"] is None for e in entries] == [False, True, True, True]
+    draw(folder, "run", "cmv.objectives=[diversity]", classes={3: "dog"})
+    assert made == [[3]]
+
+
+def test_contrast_names_its_rival(folder: Path) -> None:
+    (entry,) = draw(folder, "run", "cmv.objectives=[contrast]", classes={0: "ant"}, rivals={0: 2})
+    assert entry["rival"] == "cat"
+
+
+def test_a_second_model_is_asked(folder: Path) -> None:
+    loader = session_of(folder).manifest.model.loader
+    second = f"cmv.transfer={{loader: '{loader}', input: {{size: 32, crop: none}}}}"
+    entries = draw(folder, "run", second)
+    assert all(1 <= e["transfer_rank"] <= len(CLASSES) for e in entries)
+    # By name, in whatever order the second knows them.
+    (folder / "names.txt").write_text("zebra\nyak\nBee\nant\nx\ny\n")
+    named = f"cmv.transfer={{loader: '{loader}', classes: names.txt}}"
+    asked = Material(session_of(folder, named)).second
+    assert asked is not None
+    assert asked.labels == {0: 3, 1: 2}
+
+
+def test_a_second_model_must_share_classes(folder: Path) -> None:
+    loader = session_of(folder).manifest.model.loader
+    (folder / "names.txt").write_text("a\nb\nc\nd\ne\nf\n")
+    named = f"cmv.transfer={{loader: '{loader}', classes: names.txt}}"
+    with pytest.raises(ManifestError, match="shares no class name"):
+        _ = Material(session_of(folder, named)).second
+    # Said before the work begins; nobody is asked where no CMV is made.
+    check_second(session_of(folder, named))
+    with pytest.raises(ManifestError, match="shares no class name"):
+        check_second(session_of(folder, named, "cmv.classes=all"))
+    with pytest.raises(ManifestError, match=r"cmv\.transfer\.input\.sise: unknown key"):
+        session_of(folder, f"cmv.transfer={{loader: '{loader}', input: {{sise: 3}}}}")
+
+
+def test_images_have_the_size_of_the_pictures(folder: Path) -> None:
+    images = Material(session_of(folder, "cmv.size=20")).images()
+    assert images.shape == (18, 3, 20, 20)
+    assert images.dtype == torch.float32
+    assert 0 <= images.min() <= images.max() <= 1

@@ -1,0 +1,132 @@
+"""How much of a class model visualization is background."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from planted import CLASSES, OBJECTS, SCENES, write_dataset
+
+from audit.cues.pictured import likeness
+from audit.verdicts.pictured import SHARE_COLUMNS, background_shares, pictured_witness
+from flows import drawing, judging, preparing, steps
+from flows.session import AuditRequest, open_session
+
+PLANTED = 1
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("pictured")
+    write_dataset(folder, [PLANTED], per_class=8)
+    return folder
+
+
+def flat(colour: np.ndarray) -> torch.Tensor:
+    return torch.tensor(colour / 255, dtype=torch.float32)[:, None, None].expand(3, 32, 32)
+
+
+def pictures() -> dict[int, torch.Tensor]:
+    """What the planted classifier wants: the scene for the planted class, else the object."""
+    return {
+        label: flat(SCENES[label] if label == PLANTED else OBJECTS[label])
+        for label in range(len(CLASSES))
+    }
+
+
+def test_the_picture_of_a_planted_class_is_background(folder: Path) -> None:
+    session = open_session(AuditRequest(str(folder / "data_manifest.yaml"), "", (), None, "cpu"))
+    with session.loader() as loader:
+        found = likeness(
+            session.table,
+            list(session.table.index),
+            pictures(),
+            session.model,
+            loader,
+            fill="mean",
+            batch_size=7,
+        )
+        alone = likeness(
+            session.table, [0, 1], {0: flat(OBJECTS[0])}, session.model, loader,
+            fill="mean", batch_size=7,
+        )  # fmt: skip
+    assert len(found) == len(session.table)
+    assert len(alone) == 0
+    shares = background_shares(found, 0).set_index("label")["cmv_background_share"]
+    # Each picture is told apart from the mean of all, in which the planted scene is, too: a share
+    # is to be compared with those of other classes.
+    assert shares[PLANTED] > 2 * shares.drop(PLANTED).max()
+    assert not any(m._forward_hooks for m in session.model.modules())
+
+
+def test_a_share_is_the_backgrounds_part_of_what_is_alike() -> None:
+    likenesses = pd.DataFrame(
+        {
+            "label": np.repeat([0, 1, 2, 3], [6, 6, 6, 4]),
+            # Class 2 has nothing in common with its picture, class 3 too few images.
+            "like_object": [1.0, 5.0] * 3 + [-1.0] * 6 + [-1.0] * 6 + [1.0] * 4,
+            "like_background": [2.0, 0.0] * 3 + [2.0] * 6 + [-2.0] * 6 + [1.0] * 4,
+        }
+    )
+    shares = background_shares(likenesses, 0).set_index("label")
+    assert shares.loc[0, "cmv_background_share"] == pytest.approx(1 / 4)
+    low, high = shares.loc[0, ["cmv_background_share_low", "cmv_background_share_high"]]
+    assert 0 <= low < 1 / 4 < high < 2 / 3
+    assert shares.loc[1].tolist() == [1, 1, 1]
+    assert shares.loc[[2, 3]].isna().all(axis=None)
+    pd.testing.assert_frame_equal(background_shares(likenesses, 0).set_index("label"), shares)
+
+
+def test_the_witness_says_what_its_interval_allows() -> None:
+    def says(*values: float) -> str:
+        witness = pictured_witness(dict(zip(SHARE_COLUMNS, values, strict=True)))
+        assert witness is not None
+        return str(witness["says"])
+
+    assert says(0.6, 0.4, 0.8) == "background"
+    assert says(0.05, 0.0, 0.1) == "object"
+    assert says(0.25, 0.1, 0.4) == "unclear"
+    assert pictured_witness(dict.fromkeys(SHARE_COLUMNS, float("nan"))) is None
+
+
+def test_shares_reach_the_findings_and_change_no_verdict(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    overrides = ("verdict.minimum_images=5", "cmv.classes=all", "cmv.steps=1")
+    overrides += ("cmv.recipes=[robust]", "cmv.objectives=[logit]")
+    manifest, out = str(folder / "data_manifest.yaml"), str(folder / "run")
+    request = AuditRequest(manifest, out, overrides, None, "cpu")
+    run = request.run
+    for shard in range(preparing.prepare(request)):
+        steps.score(request, shard)
+    steps.gather_scores(request)
+    session = open_session(request)
+    judging.decide_classes(run, session.manifest)
+    before = judging.read_findings(run)["findings"]
+    assert all(f["cmv_background_share"] is None for f in before)
+    # A step of ascent reaches no class: what failed is not compared.
+    drawing.visualize(request)
+    assert not run.likenesses.exists()
+    ready = pictures()
+    monkeypatch.setattr(drawing, "comparable", lambda made: {e["label"]: e for e in made})
+    monkeypatch.setattr(drawing, "read_cmv", lambda _run, entry: ready[entry["label"]])
+    drawing.visualize(request)
+    judging.compose(run)
+    judging.compose(run)
+    after = judging.read_findings(run)["findings"]
+    assert [f["verdict"] for f in after] == [f["verdict"] for f in before]
+    table = pd.read_parquet(run.classes).set_index("label")
+    for finding in after:
+        share = finding["cmv_background_share"]
+        assert share == table.loc[finding["label"], "cmv_background_share"]
+        assert (share > 0.5) == (finding["label"] == PLANTED)
+        (witness,) = [w for w in finding["witnesses"] if w["name"] == "CMV"]
+        assert witness["value"] == share
+    # Once compared is enough.
+    monkeypatch.setattr(drawing, "likeness", None)
+    drawing.visualize(request)
+    assert json.loads(run.run_json.read_text())["timings"]["cmv"] >= 0
