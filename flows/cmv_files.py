@@ -183,11 +183,11 @@ def _write(run: RunFolder, made: Cmv, name: str, material: Material) -> dict[str
 
 
 def comparable(made: Sequence[dict[str, Any]]) -> dict[int, dict[str, Any]]:
-    """One entry a class that can be compared with its images: of one kind, and not failed."""
+    """One entry a class that can be compared with its images, all of one recipe."""
     fitting = [e for e in made if e["objective"] == "logit" and e["recipe"] != "simonyan"]
     recipes = {e["recipe"] for e in fitting}
     recipe = "robust" if "robust" in recipes else "maco"
-    return {e["label"]: e for e in fitting if e["recipe"] == recipe and not e["failed"]}
+    return {e["label"]: e for e in fitting if e["recipe"] == recipe}
 
 
 def read_cmv(run: RunFolder, entry: Mapping[str, Any]) -> Tensor:

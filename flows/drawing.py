@@ -99,7 +99,7 @@ def _compare(session: Session, made: list[dict[str, Any]]) -> None:
     """Compare the CMVs with objects and backgrounds of the images, unless that was done."""
     run = session.run
     chosen = comparable(made)
-    key = fingerprint(session.key, {str(label): e["key"] for label, e in chosen.items()})
+    key = fingerprint(session.key, {str(k): [e["key"], e["failed"]] for k, e in chosen.items()})
     path = run.likenesses
     if path.exists() and (pq.read_schema(path).metadata or {}).get(b"key") == key.encode():
         return
@@ -118,6 +118,8 @@ def _compare(session: Session, made: list[dict[str, Any]]) -> None:
             fill=session.manifest.interventions.fill,
             batch_size=session.batch_size(),
         )
+    # A failed picture counts in the mean of all; of its class nothing is said.
+    found = found[[not chosen[label]["failed"] for label in found["label"]]]
     kept = pa.Table.from_pandas(found, preserve_index=False).replace_schema_metadata({"key": key})
     write_atomically(path, lambda temporary: pq.write_table(kept, temporary))
 

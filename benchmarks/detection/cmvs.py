@@ -18,8 +18,8 @@ def measure_cmvs(manifest: Path, run: Path) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        ``label``, the share with ``_low`` and ``_high``, ``cmv_failed`` and ``cmv_robust``; the
-        share is null where the CMV failed.
+        ``label``, the share with ``_low`` and ``_high``, ``cmv_failed`` and ``cmv_robust``. Also
+        for CMVs that failed, so that it can be seen what they are worth.
     """
     kept = run / "cmv_share.parquet"
     if kept.exists():
@@ -33,7 +33,7 @@ def measure_cmvs(manifest: Path, run: Path) -> pd.DataFrame:
         found = likeness(
             session.table,
             list(session.table.index),
-            {label: c.image for label, c in made.items() if not c.failure},
+            {label: c.image for label, c in made.items()},
             session.model,
             loader,
             fill=session.manifest.interventions.fill,

@@ -29,6 +29,7 @@ WITNESSES: Mapping[str, tuple[str, int]] = {
     "background shuffled": ("shuffled_drop", 1),
     "object alone": ("alone_drop", 1),
     "CMV, background share": ("cmv_background_share", 1),
+    "CMV, background share, failed ones null": ("cmv_share_held", 1),
 }
 """What is shown of it, the column, and the sign that means background."""
 
@@ -57,7 +58,8 @@ def read(folder: Path, size: int, quality: str) -> pd.DataFrame:
         if (run / "cmv_share.parquet").exists():
             shares = pd.read_parquet(run / "cmv_share.parquet")
             found = found.drop(columns=shares.columns[1:], errors="ignore")
-            found = found.merge(shares, on="label", how="left")
+            held = shares["cmv_background_share"].where(~shares["cmv_failed"])
+            found = found.merge(shares.assign(cmv_share_held=held), on="label", how="left")
         frames.append(
             found.assign(
                 world=world["seed"], architecture=world["architecture"], clean=world["clean"]
