@@ -13,6 +13,7 @@ import torchvision
 from torch import Tensor, nn
 
 from audit.geometry import Geometry
+from audit.interventions import FILLS
 from audit.models import AuditedModel
 from audit.models.state import keeps_state
 from audit.saliency import METHODS, class_scores, explain
@@ -209,3 +210,16 @@ def test_work_within_work_stays_in_its_thread() -> None:
     torch.set_num_threads(2)
     nested = on_threads(lambda outer: on_threads(lambda inner: (outer, inner), 2), 2)
     assert nested == [[(0, 0), (0, 1)], [(1, 0), (1, 1)]]
+
+
+@pytest.mark.parametrize("fill", FILLS)
+def test_a_hole_is_filled_the_same_on_any_number_of_threads(fill: str) -> None:
+    images = some_images()
+    hole = torch.zeros(7, 32, 32, dtype=torch.bool)
+    hole[:, 8:20, 10:25] = True
+    found = []
+    for threads in (1, 2, 3):
+        torch.set_num_threads(threads)
+        found.append(FILLS[fill](images, hole))
+    assert torch.equal(found[0], found[1])
+    assert torch.equal(found[0], found[2])
