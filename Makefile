@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.setup-done
 
-.PHONY: audit test setup check format lock demo clean bench-detection bench-report bench-cmv
+.PHONY: audit test setup check format lock demo clean bench bench-cmv bench-detection bench-report
 
 ## Install everything and audit the embedded demo.
 audit: setup demo
@@ -22,6 +22,10 @@ check: setup
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+## Speed beside the bare loop and the peers, and cost as images grow: an hour on two idle cores.
+bench: setup
+	$(BIN)/python benchmarks/speed.py
 
 ## Time, peak memory and bytes of the report for 10, 100 and 1,000 classes.
 bench-report: setup

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from audit.filling import exemplar_fill
+from audit.threads import on_threads
 
 
 def hole_radius(side: int) -> int:
@@ -129,7 +130,14 @@ def _blur_fill(images: Tensor, hole: Tensor) -> Tensor:
 
 def _textured(images: Tensor, hole: Tensor) -> Tensor:
     """Fill holes with parts of the same image, and smoothly where none fits."""
-    return exemplar_fill(images, hole, inpaint(images, hole))
+    if images.device.type != "cpu" or len(images) == 0:
+        return exemplar_fill(images, hole, inpaint(images, hole))
+
+    def one(index: int) -> Tensor:
+        image, cut = images[index : index + 1], hole[index : index + 1]
+        return exemplar_fill(image, cut, inpaint(image, cut))
+
+    return torch.cat(on_threads(one, len(images)))
 
 
 FILLS: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {

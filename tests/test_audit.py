@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+import torch
 from PIL import Image
 from planted import CLASSES, write_dataset
 
@@ -91,6 +92,19 @@ def test_scores_are_the_same_to_the_last_byte_however_they_were_batched(
 ) -> None:
     manifest, first = leaning
     again = audit(manifest, tmp_path / "run", override)
+    assert again.run.scores.read_bytes() == first.run.scores.read_bytes()
+
+
+def test_scores_are_the_same_to_the_last_byte_on_any_number_of_threads(
+    leaning: tuple[Path, AuditRequest], tmp_path: Path
+) -> None:
+    manifest, first = leaning
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1 if threads == 3 else 3)
+    try:
+        again = audit(manifest, tmp_path / "run")
+    finally:
+        torch.set_num_threads(threads)
     assert again.run.scores.read_bytes() == first.run.scores.read_bytes()
 
 

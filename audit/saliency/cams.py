@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -106,30 +107,40 @@ def _cam(
         return images.new_zeros((0, *images.shape[2:]), dtype=torch.float32)
     name, module = find_layer(model, images, layer)
 
-    def piece(x: Tensor, t: Tensor, _seeds: Sequence[int]) -> Tensor:
-        features, slopes = _features_and_slopes(model, name, module, x, t)
-        cam = combine(features.float(), slopes.float()).clamp_min(0)
-        size = x.shape[2:]
-        return F.interpolate(cam[:, None], size=size, mode="bilinear", align_corners=False)[:, 0]
+    with _capture(name, module) as captured:
 
-    return in_pieces(piece, images, targets, seeds)
+        def piece(x: Tensor, t: Tensor, _seeds: Sequence[int]) -> Tensor:
+            features, slopes = _features_and_slopes(model, name, captured, x, t)
+            cam = combine(features.float(), slopes.float()).clamp_min(0)[:, None]
+            return F.interpolate(cam, size=x.shape[2:], mode="bilinear", align_corners=False)[:, 0]
+
+        return in_pieces(piece, images, targets, seeds, model=model)
+
+
+class _Captured(threading.local):
+    """What the layer put out in this thread, the last at the end; images pass side by side."""
+
+    def __init__(self) -> None:
+        self.features: list[Tensor] = []
 
 
 def _features_and_slopes(
-    model: nn.Module, name: str, layer: nn.Module, images: Tensor, targets: Tensor
+    model: nn.Module, name: str, captured: _Captured, images: Tensor, targets: Tensor
 ) -> tuple[Tensor, Tensor]:
-    with torch.inference_mode(False), torch.enable_grad(), _capture(name, layer) as captured:
+    with torch.inference_mode(False), torch.enable_grad():
+        captured.features.clear()
         scores = model(images.detach().clone())
-        if not captured:
+        if not captured.features:
             raise ModelError(f"saliency.options.layer: the network never calls {name!r}")
-        features = captured[-1]
+        features = captured.features[-1]
+        captured.features.clear()
         return features.detach(), derivative(scores, targets, features)
 
 
 @contextmanager
-def _capture(name: str, layer: nn.Module) -> Iterator[list[Tensor]]:
+def _capture(name: str, layer: nn.Module) -> Iterator[_Captured]:
     """Collect what `layer` puts out, as the place where differentiation begins."""
-    captured: list[Tensor] = []
+    captured = _Captured()
 
     def hook(_module: nn.Module, _inputs: object, output: object) -> Tensor:
         if not isinstance(output, Tensor) or output.ndim != 4:
@@ -139,7 +150,7 @@ def _capture(name: str, layer: nn.Module) -> Iterator[list[Tensor]]:
             )
         # Nothing below the layer is wanted, so the graph begins here.
         features = output.detach().requires_grad_(True)
-        captured.append(features)
+        captured.features.append(features)
         # A copy goes on: an in-place ReLU behind the layer would spoil what was captured.
         return features.clone()
 

@@ -41,7 +41,7 @@ def gradient(model: nn.Module, images: Tensor, targets: Tensor, *, seeds: Sequen
     def piece(x: Tensor, t: Tensor, _seeds: Sequence[int]) -> Tensor:
         return _strongest(_pixel_gradient(model, x, t))
 
-    return in_pieces(piece, images, targets, seeds)
+    return in_pieces(piece, images, targets, seeds, model=model)
 
 
 def smoothgrad(
@@ -102,7 +102,7 @@ def smoothgrad(
 
         return _strongest(_mean_gradient(model, noisy, samples, t))
 
-    return in_pieces(piece, images, targets, seeds)
+    return in_pieces(piece, images, targets, seeds, model=model)
 
 
 def integrated_gradients(
@@ -149,7 +149,7 @@ def integrated_gradients(
     def piece(x: Tensor, t: Tensor, _seeds: Sequence[int]) -> Tensor:
         return contributions(model, x, t, steps=steps, baseline=baseline).sum(1).abs()
 
-    return in_pieces(piece, images, targets, seeds)
+    return in_pieces(piece, images, targets, seeds, model=model)
 
 
 def contributions(

@@ -68,7 +68,7 @@ def occlusion(
         return _drops(model, x, t, windows(x.shape[2], x.shape[3], window, stride))
 
     with torch.no_grad():
-        return in_pieces(piece, images, targets, seeds)
+        return in_pieces(piece, images, targets, seeds, model=model)
 
 
 def windows(height: int, width: int, window: float, stride: float) -> list[_Window]:

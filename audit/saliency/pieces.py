@@ -2,7 +2,8 @@
 
 Convolutions, matrix products and even elementwise functions take other code paths for other
 batch sizes and for other places in a batch, and round differently. A ReLU near zero then turns
-a last bit into a visible difference. Only a batch of one is the same batch every time.
+a last bit into a visible difference. Only a batch of one is the same batch every time, and only
+one thread the same number of threads; so several images go through the model side by side.
 """
 
 from __future__ import annotations
@@ -12,11 +13,19 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
+from audit.models.state import keeps_state
+from audit.threads import on_threads
+
 PieceFunction = Callable[[Tensor, Tensor, Sequence[int]], Tensor]
 
 
 def in_pieces(
-    function: PieceFunction, images: Tensor, targets: Tensor, seeds: Sequence[int]
+    function: PieceFunction,
+    images: Tensor,
+    targets: Tensor,
+    seeds: Sequence[int],
+    *,
+    model: nn.Module | None = None,
 ) -> Tensor:
     """Call `function` once per image on a CPU, once for the whole batch elsewhere.
 
@@ -30,6 +39,9 @@ def in_pieces(
         Class indices.
     seeds : sequence of N int
         One per image.
+    model : nn.Module, optional
+        What `function` asks. Where it is given, and its modules keep nothing of an image, several
+        images go through it at a time, each on one thread of the CPU; `function` must bear that.
 
     Returns
     -------
@@ -42,13 +54,14 @@ def in_pieces(
     >>> in_pieces(lambda x, t, s: x.flatten(1) + t, pixels, torch.tensor([1, 2]), [0, 0]).tolist()
     [[1.0], [3.0]]
     """
-    if images.device.type != "cpu" or len(images) <= 1:
+    if images.device.type != "cpu" or len(images) == 0:
         return function(_settle(images), targets, seeds)
-    rows = [
-        function(_settle(images[i : i + 1]), targets[i : i + 1], seeds[i : i + 1])
-        for i in range(len(images))
-    ]
-    return torch.cat(rows)
+
+    def row(i: int) -> Tensor:
+        return function(_settle(images[i : i + 1]), targets[i : i + 1], seeds[i : i + 1])
+
+    together = len(images) > 1 and model is not None and not keeps_state(model, images[:1])
+    return torch.cat(on_threads(row, len(images), together=together))
 
 
 def _settle(images: Tensor) -> Tensor:
@@ -80,4 +93,4 @@ def class_scores(model: nn.Module, images: Tensor) -> Tensor:
         return result
 
     with torch.no_grad():
-        return in_pieces(scores, images, nobody, [0] * len(images))
+        return in_pieces(scores, images, nobody, [0] * len(images), model=model)

@@ -1,0 +1,225 @@
+"""Pieces of work side by side: the same answers as one after the other."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import pytest
+import torch
+import torchvision
+from torch import Tensor, nn
+
+from audit.geometry import Geometry
+from audit.interventions import FILLS
+from audit.models import AuditedModel
+from audit.models.state import keeps_state
+from audit.saliency import METHODS, class_scores, explain
+from audit.threads import on_threads
+
+QUICK: dict[str, dict[str, Any]] = {
+    "smoothgrad": {"samples": 3},
+    "integrated_gradients": {"steps": 3},
+}
+
+
+@pytest.fixture(autouse=True)
+def _as_many_threads_as_before() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+
+
+def audited(network: nn.Module) -> AuditedModel:
+    return AuditedModel(network, None, Geometry(32), (0.5,) * 3, (0.25,) * 3)
+
+
+def mobilenet() -> AuditedModel:
+    torch.manual_seed(0)
+    network = torchvision.models.mobilenet_v2(weights=None, num_classes=5)
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = 1.0
+    network.train()(some_images())
+    return audited(network)
+
+
+def some_images() -> Tensor:
+    return torch.rand(7, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+
+
+class Forgetful(nn.Module):
+    """Stores its features in the module, as networks do that show their attention."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.convolution = nn.Conv2d(3, 8, 3)
+        self.features = torch.zeros(())
+
+    def forward(self, images: Tensor) -> Tensor:
+        self.features = self.convolution(images)
+        # Another image may arrive while this one sleeps.
+        threading.Event().wait(0.002)
+        return self.features.mean((2, 3))
+
+
+class Lister(nn.Module):
+    """Keeps what it saw in a list that stays the same list."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[Tensor] = [torch.zeros(())]
+
+    def forward(self, images: Tensor) -> Tensor:
+        self.seen[0] = images.mean((2, 3))
+        return self.seen[0]
+
+
+class Counter(nn.Module):
+    """Counts in a buffer, in place."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("count", torch.zeros(()))
+
+    def forward(self, images: Tensor) -> Tensor:
+        self.count.add_(1)
+        return images.mean((2, 3))
+
+
+class Thrifty(nn.Module):
+    """Makes a table once, at the first image, and keeps it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table: dict[int, Tensor] = {}
+
+    def forward(self, images: Tensor) -> Tensor:
+        side = images.shape[-1]
+        if side not in self.table:
+            self.table[side] = torch.ones(side)
+        return (images * self.table[side]).mean((2, 3))
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_map_is_the_same_to_the_last_bit_on_any_number_of_threads(name: str) -> None:
+    method = partial(METHODS[name], **QUICK.get(name, {}))
+    model, images, targets = mobilenet(), some_images(), torch.arange(7) % 5
+    found = []
+    for threads in (1, 2, 3):
+        torch.set_num_threads(threads)
+        maps, _ = explain(model, images, targets, seeds=range(7), method=method, target="contrast")
+        found.append(maps)
+    assert torch.equal(found[0], found[1])
+    assert torch.equal(found[0], found[2])
+
+
+def test_class_scores_are_the_same_to_the_last_bit_on_any_number_of_threads() -> None:
+    model, images = mobilenet(), some_images()
+    found = []
+    for threads in (1, 2, 3):
+        torch.set_num_threads(threads)
+        found.append(class_scores(model, images))
+        # One image alone, too: it must not be shared among the threads.
+        assert torch.equal(class_scores(model, images[3:4]), found[0][3:4])
+    assert torch.equal(found[0], found[1])
+    assert torch.equal(found[0], found[2])
+
+
+@pytest.mark.parametrize("network", [Forgetful, Lister, Counter])
+def test_a_network_that_keeps_what_it_saw_is_found_out(network: type[nn.Module]) -> None:
+    assert keeps_state(audited(network()), some_images()[:1])
+
+
+@pytest.mark.parametrize("network", [Thrifty, partial(nn.Conv2d, 3, 4, 32)])
+def test_a_table_made_once_is_no_state(network: Any) -> None:
+    assert not keeps_state(audited(network()), some_images()[:1])
+
+
+def test_a_scripted_network_goes_one_image_after_the_other() -> None:
+    with pytest.warns(FutureWarning, match="script"):
+        scripted = torch.jit.script(nn.Conv2d(3, 4, 32))
+    assert keeps_state(audited(scripted), some_images()[:1])
+
+
+def test_images_are_not_mixed_up_in_a_network_that_stores_its_features() -> None:
+    torch.manual_seed(0)
+    model, images = audited(Forgetful()), some_images()
+    torch.set_num_threads(1)
+    alone = class_scores(model, images)
+    torch.set_num_threads(3)
+    assert torch.equal(class_scores(model, images), alone)
+
+
+def test_work_comes_back_in_order_and_from_several_threads() -> None:
+    torch.set_num_threads(3)
+    meeting = threading.Barrier(3)
+
+    def piece(index: int) -> tuple[int, int, int]:
+        meeting.wait(timeout=30)
+        return index, threading.get_ident(), torch.get_num_threads()
+
+    found = on_threads(piece, 6)
+    assert [index for index, _, _ in found] == list(range(6))
+    assert len({thread for _, thread, _ in found}) == 3
+    assert {threads for _, _, threads in found} == {1}
+    assert torch.get_num_threads() == 3
+
+
+def test_threads_made_afterwards_still_have_all_threads() -> None:
+    torch.set_num_threads(2)
+    on_threads(lambda index: index, 2)
+    seen: list[int] = []
+    later = threading.Thread(target=lambda: seen.append(torch.get_num_threads()))
+    later.start()
+    later.join()
+    assert seen == [2]
+
+
+def test_the_callers_modes_hold_in_the_threads() -> None:
+    torch.set_num_threads(2)
+
+    def modes(_index: int) -> tuple[bool, bool]:
+        return torch.is_grad_enabled(), torch.is_inference_mode_enabled()
+
+    assert set(on_threads(modes, 2)) == {(True, False)}
+    with torch.no_grad():
+        assert set(on_threads(modes, 2)) == {(False, False)}
+    with torch.inference_mode():
+        assert set(on_threads(modes, 2)) == {(False, True)}
+
+
+def test_the_first_failure_is_raised_and_nothing_goes_on_behind_it() -> None:
+    torch.set_num_threads(2)
+    running: list[int] = []
+
+    def piece(index: int) -> None:
+        running.append(index)
+        if index in (1, 2):
+            raise ValueError(f"piece {index}")
+        running.remove(index)
+
+    with pytest.raises(ValueError, match="piece 1"):
+        on_threads(piece, 50)
+    assert set(running) <= {1, 2}
+
+
+def test_work_within_work_stays_in_its_thread() -> None:
+    torch.set_num_threads(2)
+    nested = on_threads(lambda outer: on_threads(lambda inner: (outer, inner), 2), 2)
+    assert nested == [[(0, 0), (0, 1)], [(1, 0), (1, 1)]]
+
+
+@pytest.mark.parametrize("fill", FILLS)
+def test_a_hole_is_filled_the_same_on_any_number_of_threads(fill: str) -> None:
+    images = some_images()
+    hole = torch.zeros(7, 32, 32, dtype=torch.bool)
+    hole[:, 8:20, 10:25] = True
+    found = []
+    for threads in (1, 2, 3):
+        torch.set_num_threads(threads)
+        found.append(FILLS[fill](images, hole))
+    assert torch.equal(found[0], found[1])
+    assert torch.equal(found[0], found[2])
