@@ -17,7 +17,15 @@ from torch import Tensor, nn
 from audit.errors import ManifestError, ModelError
 from audit.geometry import Geometry
 from audit.models import AuditedModel
-from audit.saliency import METHODS, Against, Contrast, class_scores, explain
+from audit.saliency import (
+    METHODS,
+    ONE_PASS,
+    Against,
+    Contrast,
+    class_scores,
+    explain,
+    explain_and_answer,
+)
 from audit.saliency.gradients import BASELINES, contributions, gradient, smoothgrad
 from audit.saliency.layers import find_layer
 from audit.saliency.occlusion import occlusion, windows
@@ -215,6 +223,35 @@ def test_what_is_not_finite_is_not_hidden(name: str) -> None:
 
 
 # Laws and identities
+
+
+@every_method
+@pytest.mark.parametrize("target", ["logit", "contrast"])
+def test_maps_and_answers_together_are_those_of_each_alone(name: str, target: str) -> None:
+    model, images = mobilenet(), some_images(2)
+    targets = torch.tensor([3, 1])
+    method = partial(METHODS[name], **QUICK.get(name, {}))
+    maps, scores = explain_and_answer(
+        model, images, targets, method=method, seeds=[0, 1], target=target
+    )
+    alone, _ = explain(model, images, targets, method=method, seeds=[0, 1], target=target)
+    assert torch.equal(maps, alone)
+    assert maps.dtype == scores.dtype == torch.float32
+    assert not scores.requires_grad
+    torch.testing.assert_close(scores, class_scores(model, images), rtol=1e-5, atol=1e-6)
+
+
+def test_one_pass_asks_the_model_once_an_image() -> None:
+    model, images, asked = mobilenet(), some_images(3), []
+    handle = model.register_forward_hook(lambda _m, inputs, _o: asked.append(len(inputs[0])))
+    for method in ONE_PASS:
+        asked.clear()
+        explain_and_answer(
+            model, images, torch.zeros(3, dtype=torch.int64), method=method, seeds=[0] * 3
+        )
+        # Finding the layer of a class activation map asks once more.
+        assert 3 <= sum(asked) <= 3 + (method is not gradient)
+    handle.remove()
 
 
 def test_the_gradient_of_a_linear_model_is_its_weights() -> None:

@@ -11,7 +11,7 @@ from audit.interventions import dilate, hole_radius, ring_of_doubt
 from audit.measuring.donors import DonorBank
 from audit.measuring.experiments import Measurement, Subjects, add, answers, experiment
 from audit.models import AuditedModel
-from audit.saliency import class_scores, explain
+from audit.saliency import explain, explain_and_answer
 from audit.scoring import (
     NOT_FINITE,
     SCORED,
@@ -28,16 +28,19 @@ __all__ = ["Measurement", "maps_of", "measure_batch", "unreadable_rows"]
 def maps_of(model: AuditedModel, batch: Batch, plan: Measurement) -> Tensor:
     """Saliency maps ``(N, H, W)`` of a batch; the same for an image wherever it stands."""
     images = to_float(batch.images.to(model.device))
-    seeds = [sample_seed(plan.seed, sample_id, "saliency") for sample_id in batch.ids]
     maps, _ = explain(
         model,
         images,
         batch.targets.to(model.device),
         method=plan.method,
         target=plan.target,
-        seeds=seeds,
+        seeds=_seeds(batch, plan),
     )
     return maps
+
+
+def _seeds(batch: Batch, plan: Measurement) -> list[int]:
+    return [sample_seed(plan.seed, sample_id, "saliency") for sample_id in batch.ids]
 
 
 def measure_batch(
@@ -65,7 +68,14 @@ def measure_batch(
         return []
     images = to_float(batch.images.to(model.device))
     targets = batch.targets.to(model.device)
-    scores = class_scores(model, images)
+    maps, scores = explain_and_answer(
+        model,
+        images,
+        targets,
+        method=plan.method,
+        target=plan.target,
+        seeds=_seeds(batch, plan),
+    )
     rows = [_identity(batch, index) for index in range(len(batch))]
     add(rows, answers(scores, targets), "")
     finite = scores.isfinite().all(1).cpu()
@@ -74,7 +84,6 @@ def measure_batch(
     # The ring counts for neither side of the map; a swap keeps it, since it may be the object.
     doubtful = ignored | ring_of_doubt(foreground, plan.doubt)
     left_out = doubtful if bool(doubtful.any()) else None
-    maps = maps_of(model, batch, plan)
     localisation = {
         **score_maps(maps, foreground, left_out),
         **_other_masks(maps, foreground, left_out),

@@ -9,18 +9,39 @@ scoring can name them.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 from torch import Tensor, nn
 
 from audit.errors import ManifestError
 from audit.plugins import resolve
-from audit.saliency.cams import gradcam, layercam
-from audit.saliency.gradients import gradient, integrated_gradients, smoothgrad
+from audit.saliency.cams import (
+    gradcam,
+    gradcam_and_scores,
+    layercam,
+    layercam_and_scores,
+)
+from audit.saliency.gradients import (
+    gradient,
+    gradient_and_scores,
+    integrated_gradients,
+    smoothgrad,
+)
 from audit.saliency.occlusion import occlusion
 from audit.saliency.pieces import class_scores, in_pieces
 from audit.saliency.targets import TARGETS, Against, Contrast
 
-__all__ = ["METHODS", "TARGETS", "Against", "Contrast", "class_scores", "explain", "in_pieces"]
+__all__ = [
+    "METHODS",
+    "ONE_PASS",
+    "TARGETS",
+    "Against",
+    "Contrast",
+    "class_scores",
+    "explain",
+    "explain_and_answer",
+    "in_pieces",
+]
 
 METHODS: Mapping[str, Callable[..., Tensor]] = {
     "gradient": gradient,
@@ -30,6 +51,12 @@ METHODS: Mapping[str, Callable[..., Tensor]] = {
     "layercam": layercam,
     "occlusion": occlusion,
 }
+ONE_PASS: Mapping[Callable[..., Tensor], Callable[..., tuple[Tensor, Tensor]]] = {
+    gradient: gradient_and_scores,
+    gradcam: gradcam_and_scores,
+    layercam: layercam_and_scores,
+}
+"""Methods that send the image itself through the model once: its class scores come with the map."""
 
 
 def explain(
@@ -88,3 +115,39 @@ def explain(
             "part or the absolute value: which one is for the method to say."
         )
     return maps.detach().float(), explained
+
+
+def explain_and_answer(
+    model: nn.Module,
+    images: Tensor,
+    targets: Tensor,
+    *,
+    method: Callable[..., Tensor],
+    seeds: Sequence[int],
+    target: str = "logit",
+) -> tuple[Tensor, Tensor]:
+    """Make the maps of a batch and the model's answers, in one pass where the method makes one.
+
+    Parameters
+    ----------
+    model, images, targets, method, seeds, target
+        As for :func:`explain`.
+
+    Returns
+    -------
+    maps : float32 (N, H, W)
+        As of :func:`explain`.
+    scores : float32 (N, K)
+        As of :func:`class_scores`.
+
+    Raises
+    ------
+    ManifestError, ModelError
+        As :func:`explain`.
+    """
+    bound = method if isinstance(method, partial) else partial(method)
+    if target == "logit" and not bound.args and bound.func in ONE_PASS:
+        return ONE_PASS[bound.func](model, images, targets, seeds=seeds, **bound.keywords)
+    scores = class_scores(model, images)
+    maps, _ = explain(model, images, targets, method=method, seeds=seeds, target=target)
+    return maps, scores

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from audit.errors import ModelError
 from audit.saliency.layers import find_layer
-from audit.saliency.pieces import in_pieces
+from audit.saliency.pieces import apart, in_pieces, with_scores
 from audit.saliency.targets import derivative
 
 _Combine = Callable[[Tensor, Tensor], Tensor]
@@ -54,6 +54,18 @@ def gradcam(
     ModelError
         No such layer, or none with feature maps.
     """
+    return gradcam_and_scores(model, images, targets, seeds=seeds, layer=layer)[0]
+
+
+def gradcam_and_scores(
+    model: nn.Module,
+    images: Tensor,
+    targets: Tensor,
+    *,
+    seeds: Sequence[int],
+    layer: str | None = None,
+) -> tuple[Tensor, Tensor]:
+    """What :func:`gradcam` gives, and the class scores ``(N, K)`` of the same pass."""
 
     def combine(features: Tensor, slopes: Tensor) -> Tensor:
         return (slopes.mean((2, 3), keepdim=True) * features).sum(1)
@@ -88,6 +100,18 @@ def layercam(
     ModelError
         No such layer, or none with feature maps.
     """
+    return layercam_and_scores(model, images, targets, seeds=seeds, layer=layer)[0]
+
+
+def layercam_and_scores(
+    model: nn.Module,
+    images: Tensor,
+    targets: Tensor,
+    *,
+    seeds: Sequence[int],
+    layer: str | None = None,
+) -> tuple[Tensor, Tensor]:
+    """What :func:`layercam` gives, and the class scores ``(N, K)`` of the same pass."""
 
     def combine(features: Tensor, slopes: Tensor) -> Tensor:
         return (slopes.clamp_min(0) * features).sum(1)
@@ -102,19 +126,20 @@ def _cam(
     seeds: Sequence[int],
     layer: str | None,
     combine: _Combine,
-) -> Tensor:
+) -> tuple[Tensor, Tensor]:
     if len(images) == 0:
-        return images.new_zeros((0, *images.shape[2:]), dtype=torch.float32)
+        return images.new_zeros((0, *images.shape[2:]), dtype=torch.float32), images.new_zeros(0, 0)
     name, module = find_layer(model, images, layer)
 
     with _capture(name, module) as captured:
 
         def piece(x: Tensor, t: Tensor, _seeds: Sequence[int]) -> Tensor:
-            features, slopes = _features_and_slopes(model, name, captured, x, t)
+            features, slopes, scores = _features_and_slopes(model, name, captured, x, t)
             cam = combine(features.float(), slopes.float()).clamp_min(0)[:, None]
-            return F.interpolate(cam, size=x.shape[2:], mode="bilinear", align_corners=False)[:, 0]
+            large = F.interpolate(cam, size=x.shape[2:], mode="bilinear", align_corners=False)
+            return with_scores(large[:, 0], scores)
 
-        return in_pieces(piece, images, targets, seeds, model=model)
+        return apart(in_pieces(piece, images, targets, seeds, model=model), images)
 
 
 class _Captured(threading.local):
@@ -126,7 +151,7 @@ class _Captured(threading.local):
 
 def _features_and_slopes(
     model: nn.Module, name: str, captured: _Captured, images: Tensor, targets: Tensor
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor]:
     with torch.inference_mode(False), torch.enable_grad():
         captured.features.clear()
         scores = model(images.detach().clone())
@@ -134,7 +159,7 @@ def _features_and_slopes(
             raise ModelError(f"saliency.options.layer: the network never calls {name!r}")
         features = captured.features[-1]
         captured.features.clear()
-        return features.detach(), derivative(scores, targets, features)
+        return features.detach(), derivative(scores, targets, features), scores.detach()
 
 
 @contextmanager

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from audit.errors import ManifestError
-from audit.saliency.pieces import in_pieces
+from audit.saliency.pieces import apart, in_pieces, with_scores
 from audit.saliency.targets import derivative
 
 # Variants of one image that share a pass. A big batch fills the machine without them.
@@ -37,11 +37,19 @@ def gradient(model: nn.Module, images: Tensor, targets: Tensor, *, seeds: Sequen
     float32 (N, H, W)
         Class score per unit of pixel value, >= 0.
     """
+    return gradient_and_scores(model, images, targets, seeds=seeds)[0]
+
+
+def gradient_and_scores(
+    model: nn.Module, images: Tensor, targets: Tensor, *, seeds: Sequence[int]
+) -> tuple[Tensor, Tensor]:
+    """What :func:`gradient` gives, and the class scores ``(N, K)`` of the same pass."""
 
     def piece(x: Tensor, t: Tensor, _seeds: Sequence[int]) -> Tensor:
-        return _strongest(_pixel_gradient(model, x, t))
+        slopes, scores = _pixel_gradient(model, x, t)
+        return with_scores(_strongest(slopes), scores)
 
-    return in_pieces(piece, images, targets, seeds, model=model)
+    return apart(in_pieces(piece, images, targets, seeds, model=model), images)
 
 
 def smoothgrad(
@@ -204,11 +212,15 @@ BASELINES: Mapping[str, Callable[[Tensor], Tensor]] = {
 }
 
 
-def _pixel_gradient(model: nn.Module, images: Tensor, targets: Tensor) -> Tensor:
-    """Derivative of own class scores by pixels ``(N, 3, H, W)``, also under ``no_grad``."""
+def _pixel_gradient(model: nn.Module, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """Derivative of own class scores by pixels ``(N, 3, H, W)``, and the scores ``(N, K)``.
+
+    Also under ``no_grad``.
+    """
     with torch.inference_mode(False), torch.enable_grad():
         pixels = images.detach().clone().requires_grad_(True)
-        return derivative(model(pixels), targets, pixels)
+        scores = model(pixels)
+        return derivative(scores, targets, pixels), scores.detach()
 
 
 def _mean_gradient(
@@ -221,7 +233,7 @@ def _mean_gradient(
     for first in range(0, count, together):
         steps = range(first, min(first + together, count))
         batch = torch.cat([variant(step) for step in steps])
-        slopes = _pixel_gradient(model, batch, targets.repeat(len(steps)))
+        slopes, _ = _pixel_gradient(model, batch, targets.repeat(len(steps)))
         part = slopes.view(len(steps), rows, *slopes.shape[1:]).sum(0)
         total = part if total is None else total + part
     if total is None:

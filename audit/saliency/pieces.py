@@ -64,6 +64,18 @@ def in_pieces(
     return torch.cat(on_threads(row, len(images), together=together))
 
 
+def with_scores(maps: Tensor, scores: Tensor) -> Tensor:
+    """Maps ``(N, H, W)`` and class scores ``(N, K)`` of one pass as rows ``(N, H * W + K)``."""
+    return torch.cat([maps.flatten(1).float(), scores.detach().float()], 1)
+
+
+def apart(rows: Tensor, images: Tensor) -> tuple[Tensor, Tensor]:
+    """Undo :func:`with_scores` for maps as large as `images` ``(N, 3, H, W)``."""
+    height, width = images.shape[2:]
+    maps, scores = rows[:, : height * width], rows[:, height * width :]
+    return maps.reshape(len(images), height, width), scores
+
+
 def _settle(images: Tensor) -> Tensor:
     """Copy a piece on a CPU, for alignment and strides choose the kernel there, too."""
     if images.device.type != "cpu":
