@@ -52,7 +52,7 @@ _FEW = 20
 # A page costs WeasyPrint 0.3 s of CPU and 3 MB of memory, so paper ends early: these keep a
 # thousand classes below 30 s. The CSV, attached to the PDF, holds every class.
 SCREEN = Medium("screen", ranked_rows=1000, appendix_rows=1000, thumbnails=1000)
-PRINT = Medium("print", ranked_rows=60, appendix_rows=80, thumbnails=80, spreads=20, cards=20)
+PRINT = Medium("print", ranked_rows=60, appendix_rows=80, thumbnails=80, spreads=15, cards=15)
 
 
 @dataclass(frozen=True)
