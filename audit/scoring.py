@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -120,12 +121,26 @@ def rank_accuracy(maps: Tensor, foreground: Tensor, ignored: Tensor | None = Non
         In 0..1; NaN where there is no object.
     """
     counted = _counted(foreground, ignored)
-    values = maps.double().masked_fill(~counted, -torch.inf).flatten(1)
-    order = values.argsort(dim=1, descending=True, stable=True)
-    ranked = (foreground & counted).flatten(1).gather(1, order).double()
-    size = ranked.sum(1)
-    within = torch.arange(ranked.shape[1], device=maps.device)[None] < size[:, None]
-    return torch.where(size > 0, (ranked * within).sum(1) / size, torch.nan)
+    values = maps.masked_fill(~counted, -torch.inf).flatten(1)
+    inside = (foreground & counted).flatten(1)
+    size = inside.sum(1)
+    lowest = _ranked(values, size.clamp_min(1))[:, None]
+    higher, equal = values > lowest, values == lowest
+    # Of the pixels that share the last rank's value, the first ones fill what is left.
+    ranked = higher | (equal & (equal.cumsum(1) <= (size - higher.sum(1))[:, None]))
+    return torch.where(size > 0, (inside & ranked).sum(1).double() / size, torch.nan)
+
+
+def _ranked(values: Tensor, rank: Tensor) -> Tensor:
+    """The value of rank `rank` ``(N,)``, 1 for the highest, in each row of `values` ``(N, P)``."""
+    if values.device.type != "cpu":
+        return values.sort(1, descending=True).values.gather(1, rank[:, None] - 1).squeeze(1)
+    # Partly sorted is enough, and numpy's is many times as fast as any sorting by torch here.
+    found = np.empty(len(values), values.numpy().dtype)
+    for index, (row, wanted) in enumerate(zip(values.numpy(), rank.tolist(), strict=True)):
+        place = len(row) - wanted
+        found[index] = np.partition(row, place)[place]
+    return torch.from_numpy(found)
 
 
 def pointing_hit(maps: Tensor, foreground: Tensor, ignored: Tensor | None = None) -> Tensor:
@@ -141,8 +156,10 @@ def pointing_hit(maps: Tensor, foreground: Tensor, ignored: Tensor | None = None
     """
     counted = _counted(foreground, ignored)
     values = maps.masked_fill(~counted, -torch.inf).flatten(1)
-    # argmax does not promise the first of equal values; sorting does.
-    best = values.argsort(dim=1, descending=True, stable=True)[:, :1]
+    # The first of equal values by hand, for argmax does not promise it.
+    place = torch.arange(values.shape[1], device=values.device)
+    highest = values == values.amax(1, keepdim=True)
+    best = torch.where(highest, place, values.shape[1] - 1).amin(1, keepdim=True)
     return (foreground & counted).flatten(1).gather(1, best).squeeze(1)
 
 

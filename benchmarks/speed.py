@@ -65,7 +65,11 @@ def network(name: str) -> tuple[nn.Module, int]:
     torch.manual_seed(0)
     if name == "tiny":
         return Tiny(), 32
-    return torchvision.models.get_model(name, weights=None), 224
+    module = torchvision.models.get_model(name, weights=None)
+    if hasattr(module, "heads"):
+        # An untrained ViT's last layer is zero, and so would be all its maps.
+        nn.init.normal_(module.heads.head.weight, std=0.02)
+    return module, 224
 
 
 def paint(folder: Path, count: int, size: tuple[int, int]) -> None:
@@ -166,6 +170,8 @@ def grad_cam(model: AuditedModel, paths: list[Path], batch: int) -> Iterator[Non
     from pytorch_grad_cam import GradCAM
     from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 
+    # It differentiates down to a parameter, and torchvision's models come with theirs unfrozen.
+    model.requires_grad_(True)
     explain = GradCAM(model=model, target_layers=[model.module.layer4[-1]])
 
     def maps(images: Tensor) -> NDArray[np.float32]:

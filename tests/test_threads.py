@@ -15,8 +15,9 @@ from torch import Tensor, nn
 from audit.geometry import Geometry
 from audit.interventions import FILLS
 from audit.models import AuditedModel
-from audit.models.state import keeps_state
-from audit.saliency import METHODS, class_scores, explain
+from audit.models.state import answers_each_alone, keeps_state
+from audit.saliency import METHODS, class_scores, explain, explain_and_answer
+from audit.saliency.pieces import PIECE
 from audit.threads import on_threads
 
 QUICK: dict[str, dict[str, Any]] = {
@@ -103,6 +104,28 @@ class Thrifty(nn.Module):
         return (images * self.table[side]).mean((2, 3))
 
 
+class BatchCentred(nn.Module):
+    """Takes the mean over the images of a call away, as BatchNorm in train mode does."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return (images - images.mean(0)).square().mean((2, 3))
+
+
+class Placed(nn.Module):
+    """Rounds otherwise at every place of a call."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        shifts = torch.arange(len(images))[:, None] * 1e-6
+        return images.mean((2, 3)) + shifts
+
+
+class OneOnly(nn.Module):
+    """Was exported for calls of one image."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return images.view(1, 3, 32, 32).mean((2, 3))
+
+
 @pytest.mark.parametrize("name", METHODS)
 def test_a_map_is_the_same_to_the_last_bit_on_any_number_of_threads(name: str) -> None:
     method = partial(METHODS[name], **QUICK.get(name, {}))
@@ -151,6 +174,44 @@ def test_images_are_not_mixed_up_in_a_network_that_stores_its_features() -> None
     alone = class_scores(model, images)
     torch.set_num_threads(3)
     assert torch.equal(class_scores(model, images), alone)
+
+
+@pytest.mark.parametrize("network", [BatchCentred, Placed, OneOnly])
+def test_a_network_that_mixes_images_up_is_asked_for_one_at_a_time(
+    network: type[nn.Module],
+) -> None:
+    model, images = audited(network()), some_images()
+    assert not answers_each_alone(model, images[:1], PIECE)
+    alone = torch.cat([model(image) for image in images.split(1)])
+    assert torch.equal(class_scores(model, images), alone)
+
+
+@pytest.mark.parametrize("name", ["resnet18", "mobilenet_v2", "squeezenet1_1", "vit"])
+def test_a_network_that_keeps_images_apart_gets_them_in_pieces_of_one_size(name: str) -> None:
+    torch.manual_seed(0)
+    network = (
+        torchvision.models.VisionTransformer(32, 8, 2, 2, 32, 64, num_classes=4)
+        if name == "vit"
+        else torchvision.models.get_model(name, weights=None, num_classes=4)
+    )
+    model, images, sizes = audited(network), some_images(), set()
+    assert answers_each_alone(model, images[:1], PIECE)
+    model.register_forward_hook(lambda _m, inputs, _o: sizes.add(len(inputs[0])))
+    together = class_scores(model, images)
+    assert sizes == {PIECE, 1}  # One at a time for the question whether it keeps state.
+    order = torch.tensor([5, 0, 3, 6, 2, 1, 4])
+    assert torch.equal(class_scores(model, images[order]), together[order])
+    assert torch.equal(class_scores(model, images[3:4]), together[3:4])
+    maps, _ = explain(
+        model, images, order % 4, method=METHODS["gradient"], seeds=range(7), target="logit"
+    )
+    for index in order.tolist():
+        one = slice(index, index + 1)
+        again, scores = explain_and_answer(
+            model, images[one], order[one] % 4, method=METHODS["gradient"], seeds=[0]
+        )
+        assert torch.equal(again[0], maps[index])
+        torch.testing.assert_close(scores[0], together[index])
 
 
 def test_work_comes_back_in_order_and_from_several_threads() -> None:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from audit.errors import ModelError
 from audit.saliency.layers import find_layer
-from audit.saliency.pieces import apart, in_pieces, with_scores
+from audit.saliency.pieces import PIECE, apart, in_pieces, with_scores
 from audit.saliency.targets import derivative
 
 _Combine = Callable[[Tensor, Tensor], Tensor]
@@ -139,7 +139,8 @@ def _cam(
             large = F.interpolate(cam, size=x.shape[2:], mode="bilinear", align_corners=False)
             return with_scores(large[:, 0], scores)
 
-        return apart(in_pieces(piece, images, targets, seeds, model=model), images)
+        found = in_pieces(piece, images, targets, seeds, model=model, piece=PIECE)
+        return apart(found, images)
 
 
 class _Captured(threading.local):

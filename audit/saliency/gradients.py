@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from audit.errors import ManifestError
-from audit.saliency.pieces import apart, in_pieces, with_scores
+from audit.saliency.pieces import PIECE, apart, in_pieces, with_scores
 from audit.saliency.targets import derivative
 
 # Variants of one image that share a pass. A big batch fills the machine without them.
@@ -49,7 +49,8 @@ def gradient_and_scores(
         slopes, scores = _pixel_gradient(model, x, t)
         return with_scores(_strongest(slopes), scores)
 
-    return apart(in_pieces(piece, images, targets, seeds, model=model), images)
+    found = in_pieces(piece, images, targets, seeds, model=model, piece=PIECE)
+    return apart(found, images)
 
 
 def smoothgrad(

@@ -1,9 +1,10 @@
-"""A map must not depend on its batch neighbours, to the last bit: one image at a time on a CPU.
+"""A map must not depend on its batch neighbours, to the last bit: pieces of one size on a CPU.
 
 Convolutions, matrix products and even elementwise functions take other code paths for other
-batch sizes and for other places in a batch, and round differently. A ReLU near zero then turns
-a last bit into a visible difference. Only a batch of one is the same batch every time, and only
-one thread the same number of threads; so several images go through the model side by side.
+batch sizes and other numbers of threads, and round differently. A ReLU near zero then turns a
+last bit into a visible difference. So every piece has the same size, the last one filled up, and
+one thread; several pieces go through the model side by side. A network that answers an image
+differently at another place of a piece, or beside other images, is asked for one at a time.
 """
 
 from __future__ import annotations
@@ -13,10 +14,14 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from audit.models.state import keeps_state
+from audit.models.state import answers_each_alone, keeps_state
 from audit.threads import on_threads
 
 PieceFunction = Callable[[Tensor, Tensor, Sequence[int]], Tensor]
+
+PIECE = 4
+"""Images that go through a network in one call on a CPU: most of what larger calls gain, with
+little memory."""
 
 
 def in_pieces(
@@ -26,8 +31,9 @@ def in_pieces(
     seeds: Sequence[int],
     *,
     model: nn.Module | None = None,
+    piece: int = 1,
 ) -> Tensor:
-    """Call `function` once per image on a CPU, once for the whole batch elsewhere.
+    """Call `function` for pieces of one size on a CPU, once for the whole batch elsewhere.
 
     Parameters
     ----------
@@ -41,7 +47,10 @@ def in_pieces(
         One per image.
     model : nn.Module, optional
         What `function` asks. Where it is given, and its modules keep nothing of an image, several
-        images go through it at a time, each on one thread of the CPU; `function` must bear that.
+        pieces go through it at a time, each on one thread of the CPU; `function` must bear that.
+    piece : int
+        Images in a call on a CPU. One, where `model` is not given or mixes up the images of a
+        call. What is missing to the last piece is filled up with its last image.
 
     Returns
     -------
@@ -57,11 +66,18 @@ def in_pieces(
     if images.device.type != "cpu" or len(images) == 0:
         return function(_settle(images), targets, seeds)
 
-    def row(i: int) -> Tensor:
-        return function(_settle(images[i : i + 1]), targets[i : i + 1], seeds[i : i + 1])
+    if piece > 1 and (model is None or not answers_each_alone(model, images[:1], piece)):
+        piece = 1
 
-    together = len(images) > 1 and model is not None and not keeps_state(model, images[:1])
-    return torch.cat(on_threads(row, len(images), together=together))
+    def rows(number: int) -> Tensor:
+        first = number * piece
+        here = [min(place, len(images) - 1) for place in range(first, first + piece)]
+        found = function(_settle(images[here]), targets[here], [seeds[place] for place in here])
+        return found[: len(images) - first]
+
+    count = -(-len(images) // piece)
+    together = count > 1 and model is not None and not keeps_state(model, images[:1])
+    return torch.cat(on_threads(rows, count, together=together))
 
 
 def with_scores(maps: Tensor, scores: Tensor) -> Tensor:
@@ -105,4 +121,4 @@ def class_scores(model: nn.Module, images: Tensor) -> Tensor:
         return result
 
     with torch.no_grad():
-        return in_pieces(scores, images, nobody, [0] * len(images), model=model)
+        return in_pieces(scores, images, nobody, [0] * len(images), model=model, piece=PIECE)
