@@ -90,12 +90,12 @@ def best_moves(image: Tensor, hole: Tensor, fits: Tensor, guess: Tensor) -> list
         return []
     steps = torch.arange(-reach, reach + 1, STEP, device=image.device)
     moves = torch.cartesian_prod(steps, steps)
-    known = ~hole[None]
-    at_rim, in_hole = (_moved(image * known, cells, moves) for cells in (rim, inside))
-    known_rim = _moved(known.to(image), rim, moves)[:, 0]
-    brought = _moved(fits[None].to(image), inside, moves)[:, 0]
-    off = _mean_apart(at_rim, image[:, rim[:, 0], rim[:, 1]], known_rim)
-    strays = _mean_apart(in_hole, guess[:, inside[:, 0], inside[:, 1]], brought)
+    known = (~hole)[None].to(image)
+    there = torch.cat([image * known, known, fits[None].to(image)])
+    at_rim, in_hole = (_moved(there, cells, moves) for cells in (rim, inside))
+    known_rim, brought = at_rim[:, 3], in_hole[:, 4]
+    off = _mean_apart(at_rim[:, :3], image[:, rim[:, 0], rim[:, 1]], known_rim)
+    strays = _mean_apart(in_hole[:, :3], guess[:, inside[:, 0], inside[:, 1]], brought)
     covered = brought.mean(1)
     cost = off + strays + UNCOVERED * (1 - covered)
     cost = torch.where((known_rim.sum(1) >= LEAST_RIM) & (covered > 0), cost, torch.inf)
@@ -109,7 +109,10 @@ def _moved(picture: Tensor, cells: Tensor, moves: Tensor) -> Tensor:
     around = F.pad(picture, (reach,) * 4)
     down = cells[None, :, 0] + moves[:, :1] + reach
     right = cells[None, :, 1] + moves[:, 1:] + reach
-    return around[:, down, right].movedim(0, 1)
+    # One index into flat rows is found many times as fast as a pair of them.
+    places = (down * around.shape[-1] + right).flatten()
+    found = around.flatten(1).index_select(1, places)
+    return found.view(len(picture), len(moves), len(cells)).movedim(0, 1)
 
 
 def _mean_apart(colours: Tensor, wanted: Tensor, counted: Tensor) -> Tensor:
@@ -151,13 +154,17 @@ def _fill_one(image: Tensor, hole: Tensor, guess: Tensor) -> Tensor:
     moves = best_moves(small, small_hole, fits, F.adaptive_avg_pool2d(guess[None], side)[0])
     allowed = F.interpolate(fits[None, None].float(), (height, width))[0, 0] > 0
     filled, left = guess.clone(), hole.clone()
-    rows, columns = torch.nonzero(hole, as_tuple=True)
-    for down, right in moves:
-        y = rows + round(down * height / side)
-        x = columns + round(right * width / side)
-        inside = (y >= 0) & (y < height) & (x >= 0) & (x < width) & left[rows, columns]
-        taken = inside.clone()
-        taken[inside] = (allowed & ~hole)[y[inside], x[inside]]
-        filled[:, rows[taken], columns[taken]] = image[:, y[taken], x[taken]]
-        left[rows[taken], columns[taken]] = False
+    usable = allowed & ~hole
+    for move in moves:
+        down, right = round(move[0] * height / side), round(move[1] * width / side)
+        here = (_within(height, -down), _within(width, -right))
+        there = (_within(height, down), _within(width, right))
+        taken = left[here] & usable[there]
+        filled[:, *here] = torch.where(taken, image[:, *there], filled[:, *here])
+        left[here] &= ~taken
     return torch.where(hole[None], filled, image)
+
+
+def _within(length: int, shift: int) -> slice:
+    """Of `length` places those that lie within it and `shift` places back, too."""
+    return slice(max(0, shift), length + min(0, shift))

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from audit.geometry import Geometry
 from audit.interventions import FILLS
 from audit.models import AuditedModel
-from audit.models.state import answers_each_alone, keeps_state
+from audit.models.state import keeps_state, shared_layout
 from audit.saliency import METHODS, class_scores, explain, explain_and_answer
 from audit.saliency.pieces import PIECE
 from audit.threads import on_threads
@@ -176,12 +176,35 @@ def test_images_are_not_mixed_up_in_a_network_that_stores_its_features() -> None
     assert torch.equal(class_scores(model, images), alone)
 
 
+class Viewing(nn.Module):
+    """Takes its images as one run of memory, which they are in one layout only."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return images.view(len(images), -1).mean(1, keepdim=True)
+
+
+class Strided(nn.Module):
+    """Reads memory in the order of the usual layout, whatever the layout."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        plain = images.as_strided(images.shape, (3 * 32 * 32, 32 * 32, 32, 1))
+        return plain[:, :, :16].mean((2, 3))
+
+
+@pytest.mark.parametrize("network", [Viewing, Strided])
+def test_a_network_that_needs_the_usual_layout_gets_it(network: type[nn.Module]) -> None:
+    model, images = audited(network()), some_images()
+    model.forward = model.module.forward  # type: ignore[method-assign]
+    assert shared_layout(model, images[:1], PIECE) is torch.contiguous_format
+    torch.testing.assert_close(class_scores(model, images), model(images))
+
+
 @pytest.mark.parametrize("network", [BatchCentred, Placed, OneOnly])
 def test_a_network_that_mixes_images_up_is_asked_for_one_at_a_time(
     network: type[nn.Module],
 ) -> None:
     model, images = audited(network()), some_images()
-    assert not answers_each_alone(model, images[:1], PIECE)
+    assert shared_layout(model, images[:1], PIECE) is None
     alone = torch.cat([model(image) for image in images.split(1)])
     assert torch.equal(class_scores(model, images), alone)
 
@@ -195,7 +218,7 @@ def test_a_network_that_keeps_images_apart_gets_them_in_pieces_of_one_size(name:
         else torchvision.models.get_model(name, weights=None, num_classes=4)
     )
     model, images, sizes = audited(network), some_images(), set()
-    assert answers_each_alone(model, images[:1], PIECE)
+    assert shared_layout(model, images[:1], PIECE) is torch.channels_last
     model.register_forward_hook(lambda _m, inputs, _o: sizes.add(len(inputs[0])))
     together = class_scores(model, images)
     assert sizes == {PIECE, 1}  # One at a time for the question whether it keeps state.

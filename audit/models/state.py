@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import weakref
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
@@ -13,7 +14,10 @@ from audit.models.audited import AuditedModel
 from audit.threads import on_threads
 
 _known: weakref.WeakKeyDictionary[nn.Module, bool] = weakref.WeakKeyDictionary()
-_alone: weakref.WeakKeyDictionary[nn.Module, dict[Any, bool]] = weakref.WeakKeyDictionary()
+_layouts: weakref.WeakKeyDictionary[nn.Module, dict[Any, torch.memory_format | None]] = (
+    weakref.WeakKeyDictionary()
+)
+_log = logging.getLogger(__name__)
 
 
 def keeps_state(model: nn.Module, image: Tensor) -> bool:
@@ -38,13 +42,18 @@ def keeps_state(model: nn.Module, image: Tensor) -> bool:
     return _known[network]
 
 
-def answers_each_alone(model: nn.Module, image: Tensor, count: int) -> bool:
-    """Whether an image's scores and derivatives are its own in calls of `count` images.
+LAYOUTS = (torch.channels_last, torch.contiguous_format)
+"""Ways in which a call of several images may lie in memory, the fastest first."""
+
+
+def shared_layout(model: nn.Module, image: Tensor, count: int) -> torch.memory_format | None:
+    """Find a layout in which `count` images in a call do not touch each other's answers.
 
     Tried, not proven: `count` images of noise are sent through on one thread, then again each one
-    place further and beside another one. All must come back the same to the last bit. A network
-    that normalises over the batch, or whose kernels round differently here and there, does not
-    pass; nor does one that takes no more than one image.
+    place further and beside another one. All scores and derivatives must come back the same to the
+    last bit. A network that normalises over the batch, or whose kernels round differently here
+    and there, does not pass; nor does one that takes no more than one image. A layout must also
+    give the scores of the plain one, but for rounding.
 
     Parameters
     ----------
@@ -54,35 +63,52 @@ def answers_each_alone(model: nn.Module, image: Tensor, count: int) -> bool:
         Of the form that is wanted; on a CPU.
     count : int
         Images in a call, > 1.
+
+    Returns
+    -------
+    memory_format or None
+        None: ask for one image at a time.
     """
     network = _network(model)
     form = (tuple(image.shape[1:]), image.dtype, count)
-    known = _alone.setdefault(network, {})
+    known = _layouts.setdefault(network, {})
     if form not in known:
         drawn = torch.rand(count + 1, *image.shape[1:], generator=torch.Generator().manual_seed(0))
         drawn = drawn.to(image.dtype)
-        try:
-            (known[form],) = on_threads(lambda _: _alone_in(network, drawn), 1)
-        except Exception:
-            # Whatever a network that takes no `count` images says; alone it may do.
-            known[form] = False
+        (known[form],) = on_threads(lambda _: _layout_for(network, drawn), 1)
     return known[form]
 
 
-def _alone_in(network: nn.Module, drawn: Tensor) -> bool:
-    found = []
-    for images in (drawn[:-1], drawn.roll(1, 0)[:-1]):
-        with torch.inference_mode(False), torch.enable_grad():
-            pixels = images.clone().requires_grad_(True)
-            scores = network(pixels)
-            slopes = pixels
-            if scores.requires_grad:
-                (slopes,) = torch.autograd.grad(scores.sum(), pixels, allow_unused=True)
-        found.append((scores.detach(), slopes))
-    ((scores, slopes), (moved, moved_slopes)) = found
-    return torch.equal(scores[:-1], moved[1:]) and (
-        slopes is None or torch.equal(slopes[:-1], moved_slopes[1:])
-    )
+def _layout_for(network: nn.Module, drawn: Tensor) -> torch.memory_format | None:
+    for layout in LAYOUTS:
+        try:
+            if _alone(network, drawn, layout):
+                return layout
+        except Exception as error:
+            # Whatever a network says that takes no such call; it may well take another.
+            _log.info("no calls of %d images as %s: %s", len(drawn) - 1, layout, error)
+    return None
+
+
+def _alone(network: nn.Module, drawn: Tensor, layout: torch.memory_format) -> bool:
+    scores, slopes = _answers(network, drawn[:-1], layout)
+    moved, moved_slopes = _answers(network, drawn.roll(1, 0)[:-1], layout)
+    if not torch.equal(scores[:-1], moved[1:]) or not torch.equal(slopes[:-1], moved_slopes[1:]):
+        return False
+    plain, _ = _answers(network, drawn[:1], torch.contiguous_format)
+    return torch.allclose(plain, scores[:1], rtol=1e-3, atol=1e-3 * float(plain.abs().max()))
+
+
+def _answers(
+    network: nn.Module, images: Tensor, layout: torch.memory_format
+) -> tuple[Tensor, Tensor]:
+    with torch.inference_mode(False), torch.enable_grad():
+        pixels = images.clone(memory_format=layout).requires_grad_(True)
+        scores = network(pixels)
+        slopes = None
+        if scores.requires_grad:
+            (slopes,) = torch.autograd.grad(scores.sum(), pixels, allow_unused=True)
+    return scores.detach(), torch.zeros_like(pixels) if slopes is None else slopes
 
 
 def _network(model: nn.Module) -> nn.Module:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from audit.models.state import answers_each_alone, keeps_state
+from audit.models.state import keeps_state, shared_layout
 from audit.threads import on_threads
 
 PieceFunction = Callable[[Tensor, Tensor, Sequence[int]], Tensor]
@@ -64,15 +64,17 @@ def in_pieces(
     [[1.0], [3.0]]
     """
     if images.device.type != "cpu" or len(images) == 0:
-        return function(_settle(images), targets, seeds)
-
-    if piece > 1 and (model is None or not answers_each_alone(model, images[:1], piece)):
-        piece = 1
+        return function(images, targets, seeds)
+    layout = shared_layout(model, images[:1], piece) if model is not None and piece > 1 else None
+    if layout is None:
+        piece, layout = 1, torch.contiguous_format
 
     def rows(number: int) -> Tensor:
         first = number * piece
         here = [min(place, len(images) - 1) for place in range(first, first + piece)]
-        found = function(_settle(images[here]), targets[here], [seeds[place] for place in here])
+        found = function(
+            _settled(images[here], layout), targets[here], [seeds[place] for place in here]
+        )
         return found[: len(images) - first]
 
     count = -(-len(images) // piece)
@@ -92,11 +94,9 @@ def apart(rows: Tensor, images: Tensor) -> tuple[Tensor, Tensor]:
     return maps.reshape(len(images), height, width), scores
 
 
-def _settle(images: Tensor) -> Tensor:
-    """Copy a piece on a CPU, for alignment and strides choose the kernel there, too."""
-    if images.device.type != "cpu":
-        return images
-    return images.clone(memory_format=torch.contiguous_format)
+def _settled(images: Tensor, layout: torch.memory_format) -> Tensor:
+    """Copy a piece, for alignment and strides choose the kernel, too."""
+    return images.clone(memory_format=layout)
 
 
 def class_scores(model: nn.Module, images: Tensor) -> Tensor:
