@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import functools
 import os
+import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import TypeVar
 
 import torch
 
 T = TypeVar("T")
+
+_WAITING = 64
+"""Items of :func:`as_they_come` that may wait for a slow caller."""
 
 
 def on_threads(work: Callable[[int], T], count: int, *, together: bool = True) -> list[T]:
@@ -45,7 +49,7 @@ def on_threads(work: Callable[[int], T], count: int, *, together: bool = True) -
     threads = torch.get_num_threads()
     if threads == 1:
         return [work(index) for index in range(count)]
-    pool = _pool(threads, os.getpid())
+    pool = _pool(threads, os.getpid(), "piece")
     # Both modes belong to a thread.
     grad, inference = torch.is_grad_enabled(), torch.is_inference_mode_enabled()
 
@@ -64,11 +68,72 @@ def on_threads(work: Callable[[int], T], count: int, *, together: bool = True) -
         wait(begun)
 
 
-@functools.lru_cache(maxsize=1)
-def _pool(threads: int, _process: int) -> ThreadPoolExecutor:
+def as_they_come(make: Callable[[int], Iterator[T]], count: int) -> Iterator[T]:
+    """Run ``make(0)`` to ``make(count - 1)``, iterators that share nothing; pass on their items.
+
+    Parameters
+    ----------
+    make : callable
+        Called, and its iterator followed, with the caller's modes in another thread where torch
+        uses one thread; as many at a time as ``torch.get_num_threads()``.
+    count : int
+        Number of iterators.
+
+    Yields
+    ------
+    object
+        The items as they are ready. A few wait for a slow caller, then the iterators wait, too.
+        Where the caller stops early they stop at their next item. The first exception is raised.
+
+    Examples
+    --------
+    >>> sorted(as_they_come(lambda index: iter(range(index)), 3))
+    [0, 0, 1]
+    """
+    threads = torch.get_num_threads()
+    if threads == 1:
+        for index in range(count):
+            yield from make(index)
+        return
+    ready: queue.SimpleQueue[tuple[T] | Future[None]] = queue.SimpleQueue()
+    room, left = threading.Semaphore(_WAITING), threading.Event()
+    grad, inference = torch.is_grad_enabled(), torch.is_inference_mode_enabled()
+
+    def run(index: int) -> None:
+        with torch.inference_mode(inference), torch.set_grad_enabled(grad):
+            for item in make(index):
+                room.acquire()
+                if left.is_set():
+                    return
+                ready.put((item,))
+
+    pool = _pool(threads, os.getpid(), "stream")
+    begun = [pool.submit(run, index) for index in range(count)]
+    try:
+        for one in begun:
+            one.add_done_callback(ready.put)
+        ended = 0
+        while ended < count:
+            entry = ready.get()
+            if isinstance(entry, Future):
+                ended += 1
+                entry.result()
+            else:
+                room.release()
+                yield entry[0]
+    finally:
+        left.set()
+        for one in begun:
+            one.cancel()
+        room.release(count)
+        wait(begun)
+
+
+@functools.lru_cache(maxsize=2)
+def _pool(threads: int, _process: int, purpose: str) -> ThreadPoolExecutor:
     """The worker threads of this process; a forked one inherits none."""
     all_there = threading.Barrier(threads + 1)
-    pool = ThreadPoolExecutor(threads, "piece", initializer=_take_one_thread)
+    pool = ThreadPoolExecutor(threads, purpose, initializer=_take_one_thread)
     for _ in range(threads):
         pool.submit(all_there.wait)
     all_there.wait()

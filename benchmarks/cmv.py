@@ -9,7 +9,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
 
@@ -25,7 +25,7 @@ from audit.cmv.ascent import Climb
 from audit.cmv.measuring import measure
 from audit.cmv.objectives import OBJECTIVES
 from audit.cmv.painting import NATURAL_COLORS, Palette
-from audit.cmv.places import Plan
+from audit.cmv.places import Pending, Plan
 from audit.cmv.recipes import RECIPES
 from audit.geometry import Geometry
 from audit.models import AuditedModel
@@ -64,10 +64,10 @@ def chosen_classes(count: int) -> list[int]:
     return [k for row in zip(*turned, strict=True) for k in row][:count]
 
 
-def climb(
-    model: AuditedModel, classes: Sequence[int], places: int, options: argparse.Namespace
-) -> tuple[float, float]:
-    """Seconds and CPU seconds per class with so many at a time, measuring included."""
+def one_a_call(
+    model: AuditedModel, classes: Sequence[int], options: argparse.Namespace
+) -> Iterator[object]:
+    """A batch of one after the other, each with all threads: as tools that make one picture."""
     palette = Palette(torch.tensor(NATURAL_COLORS), model.mean.cpu(), model.std.cpu())
     plan = Plan(
         recipe=RECIPES[options.recipe](),
@@ -81,33 +81,53 @@ def climb(
         rivals={},
         half=True,
     )
+    for label in classes:
+        for done in Climb(model, plan, Pending([label]), model.device, 1).run():
+            if not isinstance(done, int):
+                yield measure(model, done, recipe=options.recipe, objective="logit", seed=0)
+
+
+def many_a_call(
+    model: AuditedModel, classes: Sequence[int], options: argparse.Namespace
+) -> Iterator[object]:
+    """All in one call, as the audit makes them."""
+    return visualize_classes(
+        model,
+        classes,
+        recipe=options.recipe,
+        steps=options.steps,
+        early=not options.all_steps,
+        size=options.size,
+        batch_size=options.batch,
+    )
+
+
+def climb(made: Iterator[object], classes: int) -> tuple[float, float]:
+    """Seconds and CPU seconds per class, measuring included."""
     began = time.perf_counter(), time.process_time()
-    if places == 1:
-        # One class a call, as the tools that make one picture do it: a batch of one.
-        groups: Iterable[list[int]] = ([label] for label in classes)
-    else:
-        groups = [list(classes)]
-    for group in groups:
-        for done in Climb(model, plan, group, model.device, places, lambda _: None).run():
-            measure(model, done, recipe=options.recipe, objective="logit", seed=0)
+    if sum(1 for _ in made) != classes:
+        raise SystemExit("a class is missing")
     spent = time.perf_counter() - began[0], time.process_time() - began[1]
-    return spent[0] / len(classes), spent[1] / len(classes)
+    return spent[0] / classes, spent[1] / classes
 
 
 def compare(model: AuditedModel, options: argparse.Namespace) -> None:
     """Print seconds a class, in turns, so that a busy machine is busy for both."""
-    places = CPU_BATCH if model.device.type == "cpu" else options.batch
     classes, rows = chosen_classes(options.timed), []
+    # Once before: networks are tried at their first pictures.
+    climb(many_a_call(model, classes[:1], argparse.Namespace(**{**vars(options), "steps": 1})), 1)
     for turn in range(options.turns):
-        one, many = (climb(model, classes, at_once, options) for at_once in (1, places))
+        one, many = (
+            climb(make(model, classes, options), len(classes)) for make in (one_a_call, many_a_call)
+        )
         rows.append(
             {
                 "turn": turn,
                 "one a call": one[0],
-                f"{places} at a time": many[0],
+                "all in a call": many[0],
                 "ratio": one[0] / many[0],
                 "CPU, one a call": one[1],
-                f"CPU, {places} at a time": many[1],
+                "CPU, all in a call": many[1],
                 "CPU ratio": one[1] / many[1],
             }
         )

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from numpy.typing import NDArray
 from PIL import Image
@@ -33,6 +34,7 @@ from audit.dataset.loader import Loader, LoadingPlan  # noqa: E402
 from audit.dataset.readers import samples_table  # noqa: E402
 from audit.dataset.samples import Sample  # noqa: E402
 from audit.geometry import Geometry  # noqa: E402
+from audit.measuring.donors import DonorBank, build_bank  # noqa: E402
 from audit.measuring.rows import Measurement  # noqa: E402
 from audit.measuring.shards import score_shard, shard_count  # noqa: E402
 from audit.models import AuditedModel  # noqa: E402
@@ -46,6 +48,9 @@ SHARD = 1024
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 BOX = (0.25, 0.25, 0.75, 0.75)
 """The foreground of every image, in shares of its sides: what it is costs nothing."""
+VARIANTS = 5 + 2 * 4
+"""Pictures that the default experiments make of an image: background only, object only, noise on
+either, the background shuffled, four donors of each kind."""
 
 
 class Tiny(nn.Sequential):
@@ -92,16 +97,51 @@ def pictures(folder: Path, count: int) -> list[Path]:
 
 def ours(model: AuditedModel, paths: list[Path], method: str, folder: Path) -> Iterator[None]:
     """The audit's own path without swaps: files in, parts of ``scores.parquet`` out."""
-    samples = [Sample(str(path), path, "one", boxes=(_box(path),)) for path in paths]
-    table = samples_table(samples, [0] * len(samples))
+    table, run = _samples(paths), RunFolder(folder)
     plan = Measurement(METHODS[method])
-    run = RunFolder(folder)
-    with Loader(LoadingPlan(model.geometry, "bounding_box"), os.cpu_count() or 1) as loader:
+    with _loader(model) as loader:
         score_shard(run, 0, table.iloc[:4], model, plan, None, loader, batch_size=4)
         yield
-        for shard in range(shard_count(len(table), SHARD)):
-            rows = table.iloc[shard * SHARD : (shard + 1) * SHARD]
-            score_shard(run, shard, rows, model, plan, None, loader, batch_size=32)
+        _score(run, table, model, plan, None, loader)
+
+
+def ours_with_swaps(model: AuditedModel, paths: list[Path], folder: Path) -> Iterator[None]:
+    """The same with every experiment that is on by default, and the backgrounds they need."""
+    table, run = _samples(paths), RunFolder(folder)
+    plan = Measurement(METHODS["gradient"], also=("noise", "shuffle"))
+    with _loader(model) as loader:
+        score_shard(run, 0, table.iloc[:4], model, plan, None, loader, batch_size=4)
+        yield
+        build_bank(
+            folder / "donors", table, loader, bank=32, fill=plan.fill, seed=0, device=model.device
+        )
+        _score(run, table, model, plan, DonorBank(folder / "donors"), loader)
+
+
+def _samples(paths: list[Path]) -> pd.DataFrame:
+    """Two classes by turns, so that each can lend the other its backgrounds."""
+    samples = [
+        Sample(str(path), path, f"class {index % 2}", boxes=(_box(path),))
+        for index, path in enumerate(paths)
+    ]
+    return samples_table(samples, [index % 2 for index in range(len(samples))])
+
+
+def _loader(model: AuditedModel) -> Loader:
+    return Loader(LoadingPlan(model.geometry, "bounding_box"), os.cpu_count() or 1)
+
+
+def _score(
+    run: RunFolder,
+    table: pd.DataFrame,
+    model: AuditedModel,
+    plan: Measurement,
+    bank: DonorBank | None,
+    loader: Loader,
+) -> None:
+    for shard in range(shard_count(len(table), SHARD)):
+        rows = table.iloc[shard * SHARD : (shard + 1) * SHARD]
+        score_shard(run, shard, rows, model, plan, bank, loader, batch_size=32)
 
 
 def _box(path: Path) -> tuple[float, float, float, float]:
@@ -219,6 +259,7 @@ def measure(what: str, name: str, folder: Path, count: int, batch: int) -> dict[
     with tempfile.TemporaryDirectory() as out:
         ways: dict[str, Callable[[], Iterator[None]]] = {
             "ours": lambda: ours(model, paths, "gradient", Path(out)),
+            "ours swaps": lambda: ours_with_swaps(model, paths, Path(out)),
             "ours gradcam": lambda: ours(model, paths, "gradcam", Path(out)),
             "bare": lambda: bare(model, len(paths), batch),
             "captum": lambda: captum(model, paths, batch),
@@ -265,7 +306,8 @@ def compare(names: list[str], folder: Path, count: int, batches: list[int]) -> N
         tries = [(in_a_process("bare", name, folder, count, b), b) for b in batches]
         limit, best = max(tries, key=lambda one: one[0]["rate"])
         _line(name, "bare loop", best, limit, limit)
-        _line(name, "ours", 32, in_a_process("ours", name, folder, count, 32), limit)
+        plain = in_a_process("ours", name, folder, count, 32)
+        _line(name, "ours", 32, plain, limit)
         peers = [(in_a_process("captum", name, folder, count, b), b) for b in batches]
         found, batch = max(peers, key=lambda one: one[0]["rate"])
         _line(name, "captum", batch, found, limit)
@@ -275,6 +317,10 @@ def compare(names: list[str], folder: Path, count: int, batches: list[int]) -> N
             if has_cam:
                 found = in_a_process("pytorch-grad-cam", name, folder, count, 32)
                 _line(name, "pytorch-grad-cam", 32, found, limit)
+        found = in_a_process("ours swaps", name, folder, count, 32)
+        _line(name, "ours, with swaps", 32, found, limit)
+        share = (plain["rate"] / found["rate"] - 1) / VARIANTS
+        print(f"{name:<16} each of {VARIANTS} variants costs {share:.2f} of ours", flush=True)
     if not has_cam:
         print("pytorch-grad-cam is not installed, so it is not compared: pip install grad-cam")
 

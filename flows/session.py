@@ -30,7 +30,7 @@ from audit.models.labels import match_labels
 from audit.models.probe import count_outputs, probe
 from audit.plugins import bind, resolve
 from audit.run_folder import RunFolder
-from audit.saliency import METHODS
+from audit.saliency import METHODS, PIECE
 
 PROBE_IMAGES = 64
 
@@ -120,7 +120,7 @@ class Session:
         if asked != "auto":
             return asked
         if self.model.device.type == "cpu":
-            return 32
+            return max(32, 2 * PIECE * torch.get_num_threads())
         return max(16, min(256, 128 * 224**2 // self.model.geometry.size**2))
 
 

@@ -33,7 +33,7 @@ from audit.cmv.painting import (
     spectrum,
     view,
 )
-from audit.cmv.places import Climbed, Plan
+from audit.cmv.places import Climbed, Pending, Plan
 from audit.cmv.recipes import Moments, adam, robust, simonyan
 from audit.errors import ManifestError, ModelError
 from audit.geometry import Geometry
@@ -165,6 +165,17 @@ def test_early_means_reached_and_stable() -> None:
         assert result.steps == 600 or result.score > 0.5 * longest.score
 
 
+@pytest.mark.parametrize("objective", ["logit", "diversity"])
+def test_a_picture_does_not_depend_on_the_number_of_threads(objective: str) -> None:
+    model, found = odd_model(), []
+    for threads in (1, 2, 3):
+        torch.set_num_threads(threads)
+        found.append(made(model, range(9), steps=20, objective=objective))
+    for label in range(9):
+        assert same(found[0][label], found[1][label])
+        assert same(found[0][label], found[2][label])
+
+
 def climb(model: nn.Module, recipe: Any, labels: Sequence[int], **options: Any) -> list[Climbed]:
     plan = Plan(
         recipe=recipe,
@@ -182,7 +193,8 @@ def climb(model: nn.Module, recipe: Any, labels: Sequence[int], **options: Any) 
         },
     )
     places = options.get("places", 4)
-    return list(Climb(model, plan, labels, torch.device("cpu"), places, lambda _: None).run())
+    stream = Climb(model, plan, Pending(labels), torch.device("cpu"), places).run()
+    return [done for done in stream if isinstance(done, Climbed)]
 
 
 def test_simonyan_on_a_linear_model_has_a_closed_form() -> None:

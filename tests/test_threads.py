@@ -18,7 +18,7 @@ from audit.models import AuditedModel
 from audit.models.state import keeps_state, shared_layout
 from audit.saliency import METHODS, class_scores, explain, explain_and_answer
 from audit.saliency.pieces import PIECE
-from audit.threads import on_threads
+from audit.threads import as_they_come, on_threads
 
 QUICK: dict[str, dict[str, Any]] = {
     "smoothgrad": {"samples": 3},
@@ -307,3 +307,58 @@ def test_a_hole_is_filled_the_same_on_any_number_of_threads(fill: str) -> None:
         found.append(FILLS[fill](images, hole))
     assert torch.equal(found[0], found[1])
     assert torch.equal(found[0], found[2])
+
+
+def test_items_of_several_streams_come_as_they_are_ready() -> None:
+    torch.set_num_threads(3)
+    meeting = threading.Barrier(3)
+
+    def stream(index: int) -> Iterator[tuple[int, int, int]]:
+        for turn in range(3):
+            meeting.wait(timeout=30)
+            yield index, turn, torch.get_num_threads()
+
+    found = list(as_they_come(stream, 3))
+    assert sorted(found) == [(index, turn, 1) for index in range(3) for turn in range(3)]
+    for index in range(3):
+        assert [turn for which, turn, _ in found if which == index] == [0, 1, 2]
+    assert torch.get_num_threads() == 3
+
+
+def test_streams_stop_where_the_caller_stops() -> None:
+    torch.set_num_threads(2)
+    closed: list[int] = []
+
+    def endless(index: int) -> Iterator[int]:
+        try:
+            while True:
+                yield index
+        finally:
+            closed.append(index)
+
+    stream = as_they_come(endless, 2)
+    next(stream)
+    stream.close()  # type: ignore[attr-defined]
+    assert closed and set(closed) <= {0, 1}
+    assert on_threads(lambda index: index, 2) == [0, 1]
+
+
+def test_a_failing_stream_is_heard_and_the_others_stop() -> None:
+    torch.set_num_threads(2)
+
+    def stream(index: int) -> Iterator[int]:
+        yield index
+        if index == 1:
+            raise ValueError("torn")
+        while True:
+            yield index
+
+    with pytest.raises(ValueError, match="torn"):
+        list(as_they_come(stream, 2))
+
+
+def test_streams_may_ask_the_caller_for_work_on_threads_in_between() -> None:
+    """A caller that measures what it got must not wait for streams that wait for it."""
+    torch.set_num_threads(2)
+    for item in as_they_come(lambda index: iter(range(200)), 2):
+        assert on_threads(lambda index, item=item: item + index, 2) == [item, item + 1]

@@ -15,12 +15,15 @@ from audit.cmv.ascent import Climb
 from audit.cmv.measuring import Cmv, Second, measure
 from audit.cmv.objectives import OBJECTIVES, pictures_each
 from audit.cmv.painting import NATURAL_COLORS, Palette, color_correlation, natural_palette
-from audit.cmv.places import Plan
+from audit.cmv.places import Pending, Plan
 from audit.cmv.recipes import RECIPES
 from audit.errors import ManifestError, ModelError
 from audit.models import AuditedModel
+from audit.models.folding import folded
+from audit.models.state import keeps_state
 from audit.plugins import resolve
 from audit.saliency import class_scores
+from audit.threads import as_they_come
 
 __all__ = [
     "OBJECTIVES",
@@ -118,7 +121,8 @@ def visualize_classes(
             "cmv: expected steps >= 1, size >= 4 and batch_size >= 1, "
             f"found {steps}, {side} and {batch_size}"
         )
-    outputs = class_scores(model, torch.full((1, 3, side, side), 0.5, device=model.device)).shape[1]
+    example = torch.full((1, 3, side, side), 0.5, device=model.device)
+    outputs = class_scores(model, example).shape[1]
     beyond = [label for label in classes if not 0 <= label < outputs]
     if beyond:
         raise ModelError(f"cmv.classes: the model has {outputs} outputs, so no class {beyond[0]}")
@@ -136,17 +140,41 @@ def visualize_classes(
         half=half,
     )
     count = _Counter(steps, len(classes), on_progress)
-    at_once = CPU_BATCH if model.device.type == "cpu" else batch_size or _GPU_BATCH
-    climb = Climb(model, plan, classes, model.device, max(1, at_once // each), count.add)
+    places, climbs = _shares(model, len(classes), each, example, batch_size)
+    # Pictures of one class that shall differ are compared in the model's own layers.
+    climbed = folded(model, example) if each == 1 else model
+    pending = Pending(classes)
 
-    def measured() -> Iterator[Cmv]:
-        for done in climb.run():
-            count.add(steps - done.steps)
+    def climb(_index: int) -> Iterator[Cmv | int]:
+        for done in Climb(climbed, plan, pending, model.device, places).run():
+            if isinstance(done, int):
+                yield done
+                continue
+            yield steps - done.steps
             yield from measure(
                 model, done, recipe=recipe, objective=objective, seed=seed, second=second
             )
 
-    return measured()
+    def told() -> Iterator[Cmv]:
+        for item in as_they_come(climb, climbs) if model.device.type == "cpu" else climb(0):
+            if isinstance(item, int):
+                count.add(item)
+            else:
+                yield item
+
+    return told()
+
+
+def _shares(
+    model: AuditedModel, classes: int, each: int, example: Tensor, batch_size: int | None
+) -> tuple[int, int]:
+    """Classes that climb in one batch, and batches that climb side by side."""
+    if model.device.type != "cpu":
+        return max(1, (batch_size or _GPU_BATCH) // each), 1
+    places = max(1, CPU_BATCH // each)
+    if keeps_state(model, example):
+        return places, 1
+    return places, max(1, min(torch.get_num_threads(), -(-classes // places)))
 
 
 def _palette(model: AuditedModel, images: Tensor | None) -> Palette:

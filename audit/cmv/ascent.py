@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from audit.cmv.objectives import Penalty, alikeness
-from audit.cmv.places import WINDOW, Climbed, Place, Plan, class_seed
+from audit.cmv.places import WINDOW, Climbed, Pending, Place, Plan, class_seed
 from audit.cmv.recipes import Moments
 
 _STAGES = (1, 8, 16, 32, 64)
@@ -18,7 +18,7 @@ _STAGE_SIDE = 64
 
 
 class Climb:
-    """All classes of one call.
+    """Classes that climb together in one batch.
 
     Parameters
     ----------
@@ -26,7 +26,7 @@ class Climb:
         From images in 0..1 to class scores, in eval mode.
     plan : Plan
         What is done.
-    labels : sequence of int
+    pending : Pending
         Classes that are still to come.
     device : torch.device
         The model's.
@@ -34,34 +34,41 @@ class Climb:
         Classes at a time. On a CPU each label has its own place, ``label % places``: kernels
         round differently for other batch sizes and other places in a batch, and pictures are
         promised to the last bit. Places without work keep the batch's size.
-    on_steps : callable
-        Called with the number of steps of wanted classes, after each step.
     """
 
     def __init__(
         self,
         model: nn.Module,
         plan: Plan,
-        labels: Sequence[int],
+        pending: Pending,
         device: torch.device,
         places: int,
-        on_steps: Callable[[int], None],
     ) -> None:
         self.model, self.plan, self.device = model, plan, device
-        self.pending, self.size, self.on_steps = list(labels), places, on_steps
+        self.pending, self.size = pending, places
         self.fixed = device.type == "cpu"
         self.layout = _layout(model, plan.size, device)
 
-    def run(self) -> Iterator[Climbed]:
-        """Climb until every class is done; classes come as they are finished."""
-        while self.pending:
+    def run(self) -> Iterator[Climbed | int]:
+        """Climb until every class is done.
+
+        Yields
+        ------
+        Climbed or int
+            Classes as they are finished; in between the number of steps that wanted classes took,
+            less than 0 where some are begun again.
+        """
+        while len(self.pending):
             self._begin()
+            lost = 0
             try:
                 yield from self._work()
             except torch.OutOfMemoryError:
                 if self.fixed or len(self.places) < 2:
                     raise
-                self._shrink()
+                lost = self._shrink()
+            if lost:
+                yield -lost
             if self.device.type == "cuda":
                 torch.cuda.empty_cache()
 
@@ -84,20 +91,14 @@ class Climb:
         self._index()
 
     def _first_labels(self) -> list[tuple[int, bool]]:
-        if not self.fixed:
-            chosen, self.pending = self.pending[: self.size], self.pending[self.size :]
-            return [(label, True) for label in chosen]
-        spare = self.pending[0]
         labels = [self._next_for(place) for place in range(self.size)]
-        return [(spare, False) if label is None else (label, True) for label in labels]
+        if not self.fixed:
+            return [(label, True) for label in labels if label is not None]
+        return [(self.pending.some, False) if k is None else (k, True) for k in labels]
 
     def _next_for(self, place: int) -> int | None:
         """Take the next class that may stand at a place."""
-        fits = (k for k in self.pending if not self.fixed or k % self.size == place)
-        label = next(fits, None)
-        if label is not None:
-            self.pending.remove(label)
-        return label
+        return self.pending.take(place, self.size if self.fixed else None)
 
     def _place(self, label: int, wanted: bool) -> Place:
         seeds = [class_seed(self.plan.seed, label, v) for v in range(self.plan.each)]
@@ -108,13 +109,13 @@ class Climb:
         seeds = [int(torch.randint(2**62, (1,), generator=g)) for g in place.generators]
         return [torch.Generator(self.device).manual_seed(seed) for seed in seeds]
 
-    def _work(self) -> Iterator[Climbed]:
+    def _work(self) -> Iterator[Climbed | int]:
         each = self.plan.each
         example = torch.full((1, 3, self.plan.size, self.plan.size), 0.5, device=self.device)
         with alikeness(self.model, example, each) as penalty:
             while any(place.wanted for place in self.places):
                 self._step(penalty)
-                self.on_steps(sum(place.wanted for place in self.places))
+                yield sum(place.wanted for place in self.places)
                 done = self._done()
                 for at in done:
                     yield self._finished(at)
@@ -219,14 +220,17 @@ class Climb:
         memory = self.moments
         self.moments = Moments(memory.first[rows], memory.second[rows], memory.steps[rows])
 
-    def _shrink(self) -> None:
-        """Begin all classes at work again, half as many at a time: memory ran out."""
+    def _shrink(self) -> int:
+        """Let all classes at work begin again, half as many at a time: memory ran out.
+
+        Returns the steps that are lost.
+        """
         working = [place for place in self.places if place.wanted]
-        self.on_steps(-sum(place.taken for place in working))
-        self.pending = [place.label for place in working] + self.pending
+        self.pending.give_back([place.label for place in working])
         self.size = max(1, len(self.places) // 2)
         self.places = []
         del self.held, self.moments, self.sums
+        return sum(place.taken for place in working)
 
 
 def _autocast(device: torch.device, half: bool) -> AbstractContextManager[object]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
@@ -57,6 +58,13 @@ def pictures_each(objective: str) -> int:
 Penalty = Callable[[Tensor], Tensor]
 
 
+class _Seen(threading.local):
+    """What the layer put out in this thread; several climbs may ask the same network."""
+
+    def __init__(self) -> None:
+        self.outputs: list[Tensor] = []
+
+
 @contextmanager
 def alikeness(model: nn.Module, example: Tensor, each: int) -> Iterator[Penalty]:
     """Open a measure of how alike the pictures of one class are; no hook outlives the block.
@@ -80,18 +88,18 @@ def alikeness(model: nn.Module, example: Tensor, each: int) -> Iterator[Penalty]
         From what the model has just seen ``(B, 3, H, W)`` to one number: twenty times the mean
         cosine over the pairs of a class, summed over all pictures. 0 where `each` is 1.
     """
-    seen: list[Tensor] = []
+    seen = _Seen()
     handle = None
     if each > 1:
         try:
             _, layer = find_layer(model, example, None)
-            handle = layer.register_forward_hook(lambda _m, _i, output: seen.append(output))
+            handle = layer.register_forward_hook(lambda _m, _i, output: seen.outputs.append(output))
         except ModelError:
             handle = None
 
     def penalty(images: Tensor) -> Tensor:
-        held = seen.pop() if seen else F.adaptive_avg_pool2d(images, 8)
-        seen.clear()
+        held = seen.outputs.pop() if seen.outputs else F.adaptive_avg_pool2d(images, 8)
+        seen.outputs.clear()
         flat = held.flatten(2).float()
         gram = (flat @ flat.transpose(1, 2)).flatten(1)
         groups = F.normalize(gram, dim=1).view(-1, each, gram.shape[1])

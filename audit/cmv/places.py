@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import threading
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -103,6 +104,38 @@ class Place:
             return False
         first, before, now = self.values[0], self.values[-2], self.values[-1]
         return now - before <= STABLE * max(now - first, 0.0)
+
+
+class Pending:
+    """The classes of one call that are still to come; several climbs may take from it at a time.
+
+    Parameters
+    ----------
+    labels : sequence of int
+        In the order in which they are wanted.
+    """
+
+    def __init__(self, labels: Sequence[int]) -> None:
+        self._labels, self._lock = list(labels), threading.Lock()
+        self.some = self._labels[0] if self._labels else 0
+        """A label for places that have no work."""
+
+    def __len__(self) -> int:
+        return len(self._labels)
+
+    def take(self, place: int, places: int | None) -> int | None:
+        """Take the next class that may stand at `place` of `places`; None: at any."""
+        with self._lock:
+            fits = (k for k in self._labels if places is None or k % places == place)
+            label = next(fits, None)
+            if label is not None:
+                self._labels.remove(label)
+            return label
+
+    def give_back(self, labels: Sequence[int]) -> None:
+        """Put classes that have to begin again before all others."""
+        with self._lock:
+            self._labels[:0] = labels
 
 
 def class_seed(seed: int, label: int, variant: int = 0) -> int:

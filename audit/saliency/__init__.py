@@ -28,12 +28,13 @@ from audit.saliency.gradients import (
     smoothgrad,
 )
 from audit.saliency.occlusion import occlusion
-from audit.saliency.pieces import class_scores, in_pieces
+from audit.saliency.pieces import PIECE, class_scores, in_pieces
 from audit.saliency.targets import TARGETS, Against, Contrast
 
 __all__ = [
     "METHODS",
     "ONE_PASS",
+    "PIECE",
     "TARGETS",
     "Against",
     "Contrast",

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
+from audit.models.folding import folded
 from audit.models.state import keeps_state, shared_layout
 from audit.threads import on_threads
 
@@ -114,11 +115,15 @@ def class_scores(model: nn.Module, images: Tensor) -> Tensor:
     float32 (N, K)
         Logits before softmax.
     """
+    if not len(images):
+        none: Tensor = model(images)
+        return none
+    asked = folded(model, images[:1])
     nobody = torch.zeros(len(images), dtype=torch.int64, device=images.device)
 
     def scores(piece: Tensor, _targets: Tensor, _seeds: Sequence[int]) -> Tensor:
-        result: Tensor = model(piece)
+        result: Tensor = asked(piece)
         return result
 
     with torch.no_grad():
-        return in_pieces(scores, images, nobody, [0] * len(images), model=model, piece=PIECE)
+        return in_pieces(scores, images, nobody, [0] * len(images), model=asked, piece=PIECE)

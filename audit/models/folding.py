@@ -1,0 +1,82 @@
+"""A cheaper twin of a network for passes that need no derivatives: BatchNorm in the convolution."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import weakref
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+from torch.fx.experimental.optimization import fuse
+
+from audit.models.audited import AuditedModel
+from audit.models.state import keeps_state
+
+TOLERANCE = 1e-5
+"""What folding may change of a class score, as a share of the largest: rounding."""
+
+_log = logging.getLogger(__name__)
+_Written = tuple[tuple[int, int], ...]
+_twins: weakref.WeakKeyDictionary[nn.Module, tuple[_Written, nn.Module | None]] = (
+    weakref.WeakKeyDictionary()
+)
+
+
+def folded(model: nn.Module, image: Tensor) -> nn.Module:
+    """Fold BatchNorm into the convolution before it, where that changes nothing but rounding.
+
+    In eval mode both are linear, so one convolution with other weights does what the two did.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Its own modules stay as they are: class activation maps look into them.
+    image : float (1, 3, H, W)
+        On the model's device, of the form that is asked about.
+
+    Returns
+    -------
+    nn.Module
+        A twin with weights of its own, which follows when `model` is given other weights; `model`
+        itself where it is no ``AuditedModel``, cannot be read as a graph, keeps state, has nothing
+        to fold, or where the twin's scores of a noisy image were found to differ.
+    """
+    if not isinstance(model, AuditedModel):
+        return model
+    written = tuple(_written(model))
+    known, twin = _twins.get(model, ((), None))
+    if known != written:
+        twin = _twin(model, image)
+        _twins[model] = (written, twin)
+    return model if twin is None else twin
+
+
+def _written(model: nn.Module) -> Iterator[tuple[int, int]]:
+    """Which tensors the network is made of, and how often each was written."""
+    for tensors in (model.parameters(), model.buffers()):
+        for tensor in tensors:
+            yield tensor.data_ptr(), 0 if tensor.is_inference() else tensor._version
+
+
+def _twin(model: AuditedModel, image: Tensor) -> nn.Module | None:
+    if not any(isinstance(module, nn.BatchNorm2d) for module in model.modules()):
+        return None
+    if keeps_state(model, image):
+        return None
+    drawn = torch.rand(image.shape, generator=torch.Generator().manual_seed(0)).to(image)
+    try:
+        twin = copy.deepcopy(model)
+        # Weights in the layout that images come in: a CPU needs not bring them there each time.
+        twin.module = fuse(twin.module).to(memory_format=torch.channels_last)
+        with torch.no_grad():
+            wanted, found = model(drawn), twin(drawn)
+    except Exception as error:
+        # Tracing runs the network's own code, which may say anything.
+        _log.info("BatchNorm stays by itself: %s", error)
+        return None
+    if float((wanted - found).abs().max()) <= TOLERANCE * float(wanted.abs().max()):
+        return twin.eval().requires_grad_(False)
+    _log.info("BatchNorm stays by itself: the scores of the folded network differ")
+    return None
