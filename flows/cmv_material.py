@@ -103,6 +103,7 @@ class Material:
         parts += [label, recipe, objective, wanted.steps, wanted.early, wanted.size]
         # Names stand in the files.
         parts += [session.model.device.type, session.labels.get(label), session.class_names[label]]
+        parts += [session.model.in_bfloat16, self.half and session.model.device.type == "cuda"]
         if recipe == "maco":
             listed = self.rows[["sample_id", "size", "mtime_ns"]].astype(str)
             parts.append(listed.to_numpy().tolist())

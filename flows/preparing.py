@@ -111,7 +111,7 @@ def _facts(session: Session, before: dict[str, Any], accuracy: float) -> dict[st
         "shard_size": manifest.run.shard_size,
         "device": device,
         "seed": manifest.run.seed,
-        "precision": "float32",
+        "precision": "bfloat16" if model.in_bfloat16 else "float32",
         "versions": _versions(),
         "hashes": {"model": model.sha256, "data": "", "manifest": fingerprint(manifest.source)},
         "timings": before.get("timings", {}),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import logging
 import os
 import sys
 from dataclasses import dataclass
@@ -33,6 +34,9 @@ from audit.run_folder import RunFolder
 from audit.saliency import METHODS, PIECE
 
 PROBE_IMAGES = 64
+
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -169,8 +173,7 @@ def _open(request: AuditRequest) -> Session:
     """
     manifest = load_manifest(request.manifest, request.overrides)
     device = choose_device(request.device)
-    if manifest.run.precision == "bf16":
-        raise ManifestError("run.precision: bf16 is not built yet; use auto or float32")
+    _check_precision(manifest, device)
     # Plugins may lie beside the manifest.
     if str(manifest.folder) not in sys.path:
         sys.path.insert(0, str(manifest.folder))
@@ -180,6 +183,7 @@ def _open(request: AuditRequest) -> Session:
     source = chosen_source(manifest.foreground.source, dataset.samples)
     open_foreground(source, manifest.foreground.options, manifest.folder)
     model = load_model(manifest.model, manifest.folder, device)
+    model.in_bfloat16 = manifest.run.precision == "bf16"
     indices, names = match_labels(dataset.class_names, model.class_names, count_outputs(model))
     table = samples_table(dataset.samples, [indices[s.label_name] for s in dataset.samples])
     if request.limit is not None:
@@ -198,6 +202,21 @@ def _open(request: AuditRequest) -> Session:
     session.measurement()
     _check_cmv_classes(session)
     return session
+
+
+def _check_precision(manifest: Manifest, device: torch.device) -> None:
+    if manifest.run.precision != "bf16":
+        return
+    if device.type == "cuda":
+        if not torch.cuda.is_bf16_supported():
+            raise ManifestError(
+                "run.precision: this GPU has no bfloat16. Use float32, or auto, which is the same."
+            )
+    elif not any(value for key, value in torch.cpu.get_capabilities().items() if "bf16" in key):
+        _log.warning(
+            "run.precision: bf16: this CPU has no instructions for bfloat16; float32 is many times "
+            "as fast here"
+        )
 
 
 def _check_cmv_classes(session: Session) -> None:

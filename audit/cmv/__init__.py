@@ -94,7 +94,7 @@ def visualize_classes(
     second : Second, optional
         A model that is asked what it sees in the pictures.
     half : bool
-        Whether a GPU may climb in bfloat16; what is reported is measured in float32.
+        Whether a GPU may climb in bfloat16; what is reported is measured without it.
     on_progress : callable, optional
         ``(done, total)`` in units of one step of one class; a class that ends early jumps.
 

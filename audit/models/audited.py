@@ -38,6 +38,12 @@ class AuditedModel(nn.Module):
         Hash of the weights file, or of the weights themselves.
     target_layer : str or None
         Dotted name of the layer for class activation maps; None: found by itself.
+
+    Attributes
+    ----------
+    in_bfloat16 : bool
+        Whether the network works in bfloat16 (``torch.autocast``); False at first. Scores and
+        derivatives are float32 all the same, with the rounding of bfloat16: three digits.
     """
 
     mean: Tensor
@@ -65,6 +71,7 @@ class AuditedModel(nn.Module):
         self.name = name
         self.sha256 = sha256
         self.target_layer = target_layer
+        self.in_bfloat16 = False
         self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).view(3, 1, 1))
         self.register_buffer("std", torch.tensor(std, dtype=torch.float32).view(3, 1, 1))
         self.eval()
@@ -72,7 +79,9 @@ class AuditedModel(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Class scores ``(N, K)`` float32 of images ``(N, 3, H, W)`` in 0..1."""
-        scores = self.module((images - self.mean) / self.std)
+        normalised = (images - self.mean) / self.std
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.in_bfloat16):
+            scores = self.module(normalised)
         if not isinstance(scores, Tensor):
             raise ModelError(
                 "model: expected a tensor of logits (N, K) from the network, found "

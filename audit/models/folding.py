@@ -15,7 +15,7 @@ from audit.models.audited import AuditedModel
 from audit.models.state import keeps_state
 
 TOLERANCE = 1e-5
-"""What folding may change of a class score, as a share of the largest: rounding."""
+"""What folding may change of a class score in float32, as a share of the largest: rounding."""
 
 _log = logging.getLogger(__name__)
 _Written = tuple[tuple[int, int], ...]
@@ -68,15 +68,19 @@ def _twin(model: AuditedModel, image: Tensor) -> nn.Module | None:
     drawn = torch.rand(image.shape, generator=torch.Generator().manual_seed(0)).to(image)
     try:
         twin = copy.deepcopy(model)
-        # Weights in the layout that images come in: a CPU needs not bring them there each time.
-        twin.module = fuse(twin.module).to(memory_format=torch.channels_last)
+        # In bfloat16 two ways of the same network are as far apart as two networks.
+        twin.in_bfloat16 = False
         with torch.no_grad():
-            wanted, found = model(drawn), twin(drawn)
+            wanted = twin(drawn)
+            # Weights in the layout that images come in: a CPU needs not bring them there each time.
+            twin.module = fuse(twin.module).to(memory_format=torch.channels_last)
+            found = twin(drawn)
     except Exception as error:
         # Tracing runs the network's own code, which may say anything.
         _log.info("BatchNorm stays by itself: %s", error)
         return None
     if float((wanted - found).abs().max()) <= TOLERANCE * float(wanted.abs().max()):
+        twin.in_bfloat16 = model.in_bfloat16
         return twin.eval().requires_grad_(False)
     _log.info("BatchNorm stays by itself: the scores of the folded network differ")
     return None
