@@ -25,6 +25,7 @@ from audit.dataset.loader import Loader, LoadingPlan
 from audit.dataset.readers import Dataset, read_dataset, samples_table
 from audit.errors import DatasetError, ManifestError
 from audit.manifest import Manifest, fingerprint, load_manifest
+from audit.measuring.memory import images_at_a_time
 from audit.measuring.rows import Measurement
 from audit.models import AuditedModel, load_model
 from audit.models.labels import match_labels
@@ -119,13 +120,16 @@ class Session:
         )
 
     def batch_size(self) -> int:
-        """Images at a time; halved later where memory does not suffice."""
+        """Images at a time; fewer after memory did not suffice."""
         asked = self.manifest.run.batch_size
+        side = self.model.geometry.size
         if asked != "auto":
-            return asked
-        if self.model.device.type == "cpu":
-            return max(32, 2 * PIECE * torch.get_num_threads())
-        return max(16, min(256, 128 * 224**2 // self.model.geometry.size**2))
+            wanted = asked
+        elif self.model.device.type == "cpu":
+            wanted = max(32, 2 * PIECE * torch.get_num_threads())
+        else:
+            wanted = max(16, min(256, 128 * 224**2 // side**2))
+        return images_at_a_time(self.model, wanted)
 
 
 def choose_device(name: str) -> torch.device:

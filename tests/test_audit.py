@@ -235,19 +235,43 @@ def test_memory_that_does_not_suffice_halves_the_batch(
 ) -> None:
     import torch
 
-    from audit.measuring import shards
+    from audit.measuring import memory
 
-    real = shards.measure_batch
+    real, tried = memory.measure_batch, []
 
     def tight(model: Any, batch: Any, plan: Any, bank: Any) -> Any:
+        tried.append(len(batch))
         if len(batch) > 5:
             raise torch.OutOfMemoryError("CUDA out of memory")
         return real(model, batch, plan, bank)
 
-    monkeypatch.setattr(shards, "measure_batch", tight)
+    monkeypatch.setattr(memory, "measure_batch", tight)
     manifest, first = leaning
     again = audit(manifest, tmp_path / "run")
     assert again.run.scores.read_bytes() == first.run.scores.read_bytes()
+    # Found once, and kept for all batches after it.
+    assert [count for count in tried if count > 5] == [32, 16, 8]
+    assert tried[3] == 4
+
+
+def test_an_image_that_does_not_fit_alone_has_a_row_that_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    from audit.measuring import memory
+
+    def full(*_: Any) -> Any:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(memory, "measure_batch", full)
+    manifest = write_dataset(tmp_path, [], per_class=2)
+    request = audit(manifest, tmp_path / "run", "cmv.classes=none")
+    scores = pd.read_parquet(request.run.scores)
+    assert (scores["reason"] == "OUT_OF_MEMORY").all()
+    assert len(scores) == 2 * len(CLASSES)
+    classes = pd.read_parquet(request.run.classes)
+    assert (classes["verdict"] == "inconclusive").all()
 
 
 def test_a_ring_of_doubt_counts_for_neither_side_of_the_map(

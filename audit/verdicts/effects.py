@@ -51,7 +51,9 @@ _GAPS = {"background_gap": "g", "margin_gap": "h", "own_margin_gap": "hx"}
 
 def swap_effects(scores: pd.DataFrame) -> pd.DataFrame:
     """Add ``g``, ``h`` and ``hx`` of each image; NaN where it met no donor of either kind."""
-    scale = float(np.nanmedian(np.abs(_number(scores, "margin")))) if len(scores) else np.nan
+    known = np.abs(_number(scores, "margin"))
+    known = known[~np.isnan(known)]
+    scale = float(np.median(known)) if len(known) else np.nan
     scale = scale if scale > 0 else np.nan
     same, other = _number(scores, "swap_same_margin"), _number(scores, "swap_other_margin")
     own = _number(scores, "swap_other_own_margin")

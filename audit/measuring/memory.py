@@ -1,0 +1,82 @@
+"""A batch as large as the device's memory allows: found by running out of it, and kept."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import torch
+
+from audit.dataset.batches import Batch
+from audit.measuring.donors import DonorBank
+from audit.measuring.rows import Measurement, measure_batch
+from audit.models import AuditedModel
+from audit.scoring import UNREADABLE
+
+_log = logging.getLogger(__name__)
+
+# What a model took after it had run out. It is kept for the process only: to find it again costs
+# a few batches, and another job that held the memory for a while must not slow every later night.
+_held: WeakKeyDictionary[AuditedModel, int] = WeakKeyDictionary()
+
+
+def images_at_a_time(model: AuditedModel, wanted: int) -> int:
+    """So many images of those wanted as have not run out of memory with this model before."""
+    return min(wanted, _held.get(model, wanted))
+
+
+def measure_within_memory(
+    model: AuditedModel, batch: Batch, plan: Measurement, bank: DonorBank | None
+) -> list[dict[str, Any]]:
+    """Measure a batch; where memory does not suffice, in halves, and later batches likewise.
+
+    An image that does not fit alone gets a row with the reason ``OUT_OF_MEMORY``.
+
+    Parameters
+    ----------
+    model, batch, plan, bank
+        See :func:`~audit.measuring.rows.measure_batch`.
+    """
+    rows: list[dict[str, Any]] = []
+    start = 0
+    while start < len(batch):
+        count = images_at_a_time(model, len(batch) - start)
+        part = batch.part(start, start + count)
+        measured = _attempt(model, part, plan, bank)
+        if measured is None and count > 1:
+            _held[model] = count // 2
+            _log.warning("out of memory with %d images at a time; trying %d", count, count // 2)
+            continue
+        rows += [_no_memory_row(part)] if measured is None else measured
+        start += count
+    return rows
+
+
+def _attempt(
+    model: AuditedModel, batch: Batch, plan: Measurement, bank: DonorBank | None
+) -> list[dict[str, Any]] | None:
+    try:
+        return measure_batch(model, batch, plan, bank)
+    except RuntimeError as error:
+        # On the CPU, torch raises a plain RuntimeError.
+        if not isinstance(error, torch.OutOfMemoryError) and "allocate memory" not in str(error):
+            raise
+    # Out of the except block first: the traceback would keep the failed batch alive.
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    return None
+
+
+def _no_memory_row(batch: Batch) -> dict[str, Any]:
+    return {
+        "row": batch.rows[0],
+        "sample_id": batch.ids[0],
+        "path": batch.ids[0],
+        "label": int(batch.targets[0]),
+        "label_name": batch.label_names[0],
+        "status": UNREADABLE,
+        "reason": "OUT_OF_MEMORY",
+        "detail": "one image alone does not fit into the device's memory",
+        "notes": [],
+    }
