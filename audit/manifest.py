@@ -117,10 +117,11 @@ class VerdictSection(_Closed):
 
 
 class RunSection(_Closed):
-    """How the work is done; nothing here but seed and precision touches a score."""
+    """How the work is done; of these only seed, precision and compile touch a score."""
 
     batch_size: Literal["auto"] | int = "auto"
     precision: Literal["auto", "float32", "bf16"] = "auto"
+    compile: bool = False
     seed: int = Field(default=0, ge=0, lt=2**63)
     shard_size: int = Field(default=1024, ge=1)
     min_coverage: float = Field(default=0.95, ge=0, le=1)
@@ -202,7 +203,8 @@ class Manifest(_Closed):
             mode="json",
             include={"version", "dataset", "foreground", "model", "saliency", "interventions"},
         )
-        return {**chosen, "seed": self.run.seed, "precision": self.run.precision}
+        run = self.run
+        return {**chosen, "seed": run.seed, "precision": run.precision, "compile": run.compile}
 
 
 def fingerprint(*parts: Any) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import platform
 import shutil
+import time
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,8 +15,11 @@ from audit.errors import RunFolderError
 from audit.manifest import Manifest, fingerprint
 from audit.measuring.shards import shard_count
 from audit.models import AuditedModel
+from audit.models.compiling import compiled
+from audit.models.folding import folded
 from audit.report.theme import keep_theme
 from audit.run_folder import RunFolder, write_atomically, write_bytes
+from audit.saliency import PIECE
 from flows.cmv_material import check_second
 from flows.session import AuditRequest, Session, open_session, try_one_batch
 
@@ -52,7 +56,7 @@ def prepare(request: AuditRequest, *, resume: bool = True) -> int:
     write_bytes(run.manifest, session.manifest.source.encode())
     _drop_mixed(run, session)
     write_atomically(run.samples, lambda temporary: session.table.to_parquet(temporary))
-    run.update_run(**_facts(session, before, accuracy))
+    run.update_run(**_facts(session, before, accuracy) | _compiled(session, before))
     return shard_count(len(session.table), shard_size)
 
 
@@ -65,6 +69,20 @@ def _try_once(session: Session) -> float:
         check_second(session)
         _tried[session.key] = try_one_batch(session)["accuracy"]
     return _tried[session.key]
+
+
+def _compiled(session: Session, before: dict[str, Any]) -> dict[str, Any]:
+    """Compile now what would be compiled at the first picture, and count the time it takes."""
+    model = session.model
+    if not model.compiles:
+        return {}
+    began, side = time.monotonic(), model.geometry.size
+    image = torch.zeros(1, 3, side, side, device=model.device)
+    asked = folded(model, image)
+    taken = compiled(asked, image, PIECE) is not asked
+    timings = before.get("timings", {})
+    spent = round(timings.get("compiling", 0.0) + time.monotonic() - began, 3)
+    return {"compiled": taken, "timings": timings | {"compiling": spent}}
 
 
 def _clear(run: RunFolder) -> None:
@@ -138,6 +156,7 @@ def _settings(manifest: Manifest, model: AuditedModel, source: str) -> dict[str,
         f"crop {geometry.crop}, {geometry.interpolation}",
         "mean": ", ".join(f"{v:.4g}" for v in model.mean.flatten().tolist()),
         "std": ", ".join(f"{v:.4g}" for v in model.std.flatten().tolist()),
+        **({"compile": "asked for"} if model.compiles else {}),
     }
 
 

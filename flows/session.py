@@ -188,6 +188,7 @@ def _open(request: AuditRequest) -> Session:
     open_foreground(source, manifest.foreground.options, manifest.folder)
     model = load_model(manifest.model, manifest.folder, device)
     model.in_bfloat16 = manifest.run.precision == "bf16"
+    model.compiles = manifest.run.compile
     indices, names = match_labels(dataset.class_names, model.class_names, count_outputs(model))
     table = samples_table(dataset.samples, [indices[s.label_name] for s in dataset.samples])
     if request.limit is not None:

@@ -44,6 +44,9 @@ class AuditedModel(nn.Module):
     in_bfloat16 : bool
         Whether the network works in bfloat16 (``torch.autocast``); False at first. Scores and
         derivatives are float32 all the same, with the rounding of bfloat16: three digits.
+    compiles : bool
+        Whether it may be compiled for passes without derivatives; False at first. See
+        :func:`audit.models.compiling.compiled`.
     """
 
     mean: Tensor
@@ -72,6 +75,7 @@ class AuditedModel(nn.Module):
         self.sha256 = sha256
         self.target_layer = target_layer
         self.in_bfloat16 = False
+        self.compiles = False
         self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).view(3, 1, 1))
         self.register_buffer("std", torch.tensor(std, dtype=torch.float32).view(3, 1, 1))
         self.eval()

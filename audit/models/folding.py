@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import copy
 import logging
-import weakref
-from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
@@ -13,15 +11,13 @@ from torch.fx.experimental.optimization import fuse
 
 from audit.models.audited import AuditedModel
 from audit.models.state import keeps_state
+from audit.models.twins import no_twins, twin_of
 
 TOLERANCE = 1e-5
 """What folding may change of a class score in float32, as a share of the largest: rounding."""
 
 _log = logging.getLogger(__name__)
-_Written = tuple[tuple[int, int], ...]
-_twins: weakref.WeakKeyDictionary[nn.Module, tuple[_Written, nn.Module | None]] = (
-    weakref.WeakKeyDictionary()
-)
+_twins = no_twins()
 
 
 def folded(model: nn.Module, image: Tensor) -> nn.Module:
@@ -45,19 +41,7 @@ def folded(model: nn.Module, image: Tensor) -> nn.Module:
     """
     if not isinstance(model, AuditedModel):
         return model
-    written = tuple(_written(model))
-    known, twin = _twins.get(model, ((), None))
-    if known != written:
-        twin = _twin(model, image)
-        _twins[model] = (written, twin)
-    return model if twin is None else twin
-
-
-def _written(model: nn.Module) -> Iterator[tuple[int, int]]:
-    """Which tensors the network is made of, and how often each was written."""
-    for tensors in (model.parameters(), model.buffers()):
-        for tensor in tensors:
-            yield tensor.data_ptr(), 0 if tensor.is_inference() else tensor._version
+    return twin_of(model, _twins, lambda: _twin(model, image)) or model
 
 
 def _twin(model: AuditedModel, image: Tensor) -> nn.Module | None:

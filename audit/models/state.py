@@ -44,8 +44,8 @@ def keeps_state(model: nn.Module, image: Tensor) -> bool:
 
 LAYOUTS = (torch.channels_last, torch.contiguous_format)
 """Ways in which a call of several images may lie in memory, the fastest first."""
-_SAME = {False: 1e-3, True: 0.25}
-"""What a layout may change of a class score, as a share of the largest, in float32 and bfloat16."""
+SAME = {False: 1e-3, True: 0.25}
+"""What may change of a class score, as a share of the largest, by whether in bfloat16."""
 
 
 def shared_layout(model: nn.Module, image: Tensor, count: int) -> torch.memory_format | None:
@@ -78,7 +78,7 @@ def shared_layout(model: nn.Module, image: Tensor, count: int) -> torch.memory_f
     if form not in known:
         drawn = torch.rand(count + 1, *image.shape[1:], generator=torch.Generator().manual_seed(0))
         drawn = drawn.to(image.dtype)
-        (known[form],) = on_threads(lambda _: _layout_for(network, drawn, _SAME[half]), 1)
+        (known[form],) = on_threads(lambda _: _layout_for(network, drawn, SAME[half]), 1)
     return known[form]
 
 
