@@ -86,16 +86,16 @@ def paint(folder: Path, count: int, size: tuple[int, int]) -> None:
         picture.save(folder / f"{index:06}.jpg", quality=90)
 
 
-def pictures(folder: Path, count: int) -> list[Path]:
+def pictures(folder: Path, count: int) -> list[str]:
     """The first `count` pictures below a folder."""
-    found = (path for path in sorted(folder.rglob("*")) if path.suffix.lower() in SUFFIXES)
-    return [path for path, _ in zip(found, range(count), strict=False)]
+    found = sorted(str(path) for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    return found[:count]
 
 
 # What is compared: each yields once when it is ready, so that no start is timed.
 
 
-def ours(model: AuditedModel, paths: list[Path], method: str, folder: Path) -> Iterator[None]:
+def ours(model: AuditedModel, paths: list[str], method: str, folder: Path) -> Iterator[None]:
     """The audit's own path without swaps: files in, parts of ``scores.parquet`` out."""
     table, run = _samples(paths), RunFolder(folder)
     plan = Measurement(METHODS[method])
@@ -105,7 +105,7 @@ def ours(model: AuditedModel, paths: list[Path], method: str, folder: Path) -> I
         _score(run, table, model, plan, None, loader)
 
 
-def ours_with_swaps(model: AuditedModel, paths: list[Path], folder: Path) -> Iterator[None]:
+def ours_with_swaps(model: AuditedModel, paths: list[str], folder: Path) -> Iterator[None]:
     """The same with every experiment that is on by default, and the backgrounds they need."""
     table, run = _samples(paths), RunFolder(folder)
     plan = Measurement(METHODS["gradient"], also=("noise", "shuffle"))
@@ -118,13 +118,13 @@ def ours_with_swaps(model: AuditedModel, paths: list[Path], folder: Path) -> Ite
         _score(run, table, model, plan, DonorBank(folder / "donors"), loader)
 
 
-def _samples(paths: list[Path]) -> pd.DataFrame:
+def _samples(paths: list[str]) -> pd.DataFrame:
     """Two classes by turns, so that each can lend the other its backgrounds."""
-    samples = [
-        Sample(str(path), path, f"class {index % 2}", boxes=(_box(path),))
+    samples = (
+        Sample(path, Path(path), f"class {index % 2}", boxes=(_box(path),))
         for index, path in enumerate(paths)
-    ]
-    return samples_table(samples, [index % 2 for index in range(len(samples))])
+    )
+    return samples_table(samples, (index % 2 for index in range(len(paths))))
 
 
 def _loader(model: AuditedModel) -> Loader:
@@ -144,7 +144,7 @@ def _score(
         score_shard(run, shard, rows, model, plan, bank, loader, batch_size=32)
 
 
-def _box(path: Path) -> tuple[float, float, float, float]:
+def _box(path: str) -> tuple[float, float, float, float]:
     with Image.open(path) as opened:
         width, height = opened.size
     return BOX[0] * width, BOX[1] * height, BOX[2] * width, BOX[3] * height
@@ -169,7 +169,7 @@ def bare(model: AuditedModel, count: int, batch: int) -> Iterator[None]:
 class Pictures(torch.utils.data.Dataset[Tensor]):
     """Files as torchvision's users load them."""
 
-    def __init__(self, paths: list[Path], side: int) -> None:
+    def __init__(self, paths: list[str], side: int) -> None:
         from torchvision.transforms import v2
 
         self.paths = paths
@@ -191,7 +191,7 @@ class Pictures(torch.utils.data.Dataset[Tensor]):
         return transformed
 
 
-def captum(model: AuditedModel, paths: list[Path], batch: int) -> Iterator[None]:
+def captum(model: AuditedModel, paths: list[str], batch: int) -> Iterator[None]:
     """Captum's Saliency behind a DataLoader, scored with numpy."""
     from captum.attr import Saliency
 
@@ -205,7 +205,7 @@ def captum(model: AuditedModel, paths: list[Path], batch: int) -> Iterator[None]
     yield from _scored(model, paths, batch, maps)
 
 
-def grad_cam(model: AuditedModel, paths: list[Path], batch: int) -> Iterator[None]:
+def grad_cam(model: AuditedModel, paths: list[str], batch: int) -> Iterator[None]:
     """pytorch-grad-cam behind a DataLoader, scored with numpy; on the last stage, as it advises."""
     from pytorch_grad_cam import GradCAM
     from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
@@ -224,7 +224,7 @@ def grad_cam(model: AuditedModel, paths: list[Path], batch: int) -> Iterator[Non
 
 def _scored(
     model: AuditedModel,
-    paths: list[Path],
+    paths: list[str],
     batch: int,
     maps: Callable[[Tensor], NDArray[np.float32]],
 ) -> Iterator[None]:

@@ -78,7 +78,7 @@ def _describe(session: Session, tried: dict[str, Any], seconds: float) -> dict[s
     return {
         "name": session.manifest.name,
         "images": len(table),
-        "skipped": len(session.dataset.skipped),
+        "skipped": len(session.skipped),
         "classes": {str(name): int(count) for name, count in per_class.items()},
         "outputs": len(session.class_names),
         "foreground": session.source,

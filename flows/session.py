@@ -22,7 +22,8 @@ import audit
 from audit.dataset.batches import iterate_batches, sample_seed, to_float
 from audit.dataset.foregrounds import chosen_source, open_foreground
 from audit.dataset.loader import Loader, LoadingPlan
-from audit.dataset.readers import Dataset, read_dataset, samples_table
+from audit.dataset.readers import read_dataset
+from audit.dataset.samples import Skipped
 from audit.errors import DatasetError, ManifestError
 from audit.manifest import Manifest, fingerprint, load_manifest
 from audit.measuring.memory import images_at_a_time
@@ -76,8 +77,8 @@ class Session:
 
     request: AuditRequest
     manifest: Manifest
-    dataset: Dataset
     table: pd.DataFrame
+    skipped: tuple[Skipped, ...]
     model: AuditedModel
     class_names: tuple[str, ...]
     labels: dict[int, str]
@@ -184,20 +185,25 @@ def _open(request: AuditRequest) -> Session:
     dataset = read_dataset(
         manifest.dataset.reader, manifest.path(manifest.dataset.root), manifest.dataset.options
     )
-    source = chosen_source(manifest.foreground.source, dataset.samples)
+    table = dataset.table
+    source = chosen_source(
+        manifest.foreground.source,
+        masks=bool(table["mask"].notna().any()),
+        boxes=bool((table["boxes"] != "[]").any()),
+    )
     open_foreground(source, manifest.foreground.options, manifest.folder)
     model = load_model(manifest.model, manifest.folder, device)
     model.in_bfloat16 = manifest.run.precision == "bf16"
     model.compiles = manifest.run.compile
     indices, names = match_labels(dataset.class_names, model.class_names, count_outputs(model))
-    table = samples_table(dataset.samples, [indices[s.label_name] for s in dataset.samples])
+    table.insert(2, "label", table["label_name"].map(indices).astype("int64"))
     if request.limit is not None:
         table = spread_over_classes(table, request.limit, manifest.run.seed)
     session = Session(
         request=request,
         manifest=manifest,
-        dataset=dataset,
         table=table,
+        skipped=dataset.skipped,
         model=model,
         class_names=names,
         labels={index: label for label, index in indices.items()},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -127,8 +128,7 @@ def _load(session: Session, image: str, target: str | None) -> Batch:
     known = table[table["sample_id"] == image]
     if known.empty:
         resolved = Path(image).resolve()
-        paths = [s.path.resolve() == resolved for s in session.dataset.samples]
-        known = table[np.array(paths)] if any(paths) and len(paths) == len(table) else known
+        known = table[[Path(os.fsdecode(p)).resolve() == resolved for p in table["path"]]]
     if known.empty:
         sample = Sample(Path(image).name, Path(image).resolve(), target or "")
         known = samples_table([sample], [0])

@@ -93,7 +93,7 @@ def gather_scores(request: AuditRequest) -> dict[str, int]:
     session = open_session(request)
     run = session.run
     shards = shard_count(len(session.table), session.manifest.run.shard_size)
-    collected = collect(run, shards, session.dataset.skipped)
+    collected = collect(run, shards, session.skipped)
     counts: dict[str, int] = collected["counts"] | {"classes": len(session.labels)}
     hashes = run.read_run()["hashes"] | {"data": collected["data"]}
     run.update_run(counts=counts, hashes=hashes)

@@ -272,12 +272,12 @@ def test_foregrounds_refuse_unknown_options(source: str, tmp_path: Path) -> None
         open_foreground(source, {"colour": 1}, tmp_path)
 
 
-def test_the_source_is_what_samples_carry(tmp_path: Path) -> None:
-    plain, boxed = sample(tmp_path), sample(tmp_path, boxes=((0, 0, 1, 1),))
-    assert chosen_source(None, [plain]) == "none"
-    assert chosen_source(None, [plain, boxed]) == "bounding_box"
+def test_the_source_is_what_samples_carry() -> None:
+    assert chosen_source(None, masks=False, boxes=False) == "none"
+    assert chosen_source(None, masks=False, boxes=True) == "bounding_box"
+    assert chosen_source(None, masks=True, boxes=True) == "mask_file"
     with pytest.raises(ManifestError, match="bounding_box needs boxes"):
-        chosen_source("bounding_box", [plain])
+        chosen_source("bounding_box", masks=True, boxes=False)
 
 
 def test_the_list_of_samples_keeps_odd_names(tmp_path: Path) -> None:

@@ -122,8 +122,15 @@ FOREGROUNDS: Mapping[str, Callable[..., Any]] = {
 }
 
 
-def chosen_source(source: str | None, samples: Sequence[Sample]) -> str:
+def chosen_source(source: str | None, *, masks: bool, boxes: bool) -> str:
     """Which source is meant: the declared one, or what the samples themselves carry.
+
+    Parameters
+    ----------
+    source : str or None
+        As declared.
+    masks, boxes : bool
+        Whether any sample has one.
 
     Raises
     ------
@@ -131,10 +138,10 @@ def chosen_source(source: str | None, samples: Sequence[Sample]) -> str:
         Boxes are asked for and no sample has one.
     """
     if source is None:
-        if any(sample.mask for sample in samples):
+        if masks:
             return "mask_file"
-        return "bounding_box" if any(sample.boxes for sample in samples) else "none"
-    if source == "bounding_box" and not any(sample.boxes for sample in samples):
+        return "bounding_box" if boxes else "none"
+    if source == "bounding_box" and not boxes:
         raise ManifestError(
             "foreground.source: bounding_box needs boxes from the reader, and no sample has one. "
             "Use dataset.reader: csv_index with box columns, or foreground.source: mask_file."

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,21 +30,25 @@ class Dataset:
 
     Parameters
     ----------
-    samples : tuple of Sample
-        In the reader's order, ids unique.
+    table : DataFrame
+        Its samples in the reader's order, ids unique; see :func:`samples_table`.
     skipped : tuple of Skipped
         What it found and left out.
     """
 
-    samples: tuple[Sample, ...]
+    table: pd.DataFrame
     skipped: tuple[Skipped, ...]
+
+    @property
+    def samples(self) -> Iterator[Sample]:
+        """The samples one by one; all at once would take many times the table's memory."""
+        return map(sample_of, self.table.itertuples())
 
     @property
     def class_names(self) -> list[str]:
         """Sorted names of all classes, the empty ones among them."""
-        named = {s.label_name for s in self.samples}
-        empty = {s.label_name for s in self.skipped if s.reason == "EMPTY_CLASS"}
-        return sorted(named | empty)
+        empty = {printable(s.label_name) for s in self.skipped if s.reason == "EMPTY_CLASS"}
+        return sorted(set(self.table["label_name"]) | empty)
 
 
 def read_dataset(reader: str, root: Path, options: Mapping[str, Any]) -> Dataset:
@@ -57,26 +62,29 @@ def read_dataset(reader: str, root: Path, options: Mapping[str, Any]) -> Dataset
         Nothing found, or an id twice.
     """
     function = bind(resolve(reader, READERS, key="dataset.reader"), options, key="dataset")
-    samples: list[Sample] = []
     skipped: list[Skipped] = []
-    for item in function(root):
-        if isinstance(item, Sample):
-            samples.append(item)
-        elif isinstance(item, Skipped):
-            skipped.append(item)
-        else:
-            raise DatasetError(
-                f"dataset.reader: {reader} yielded a {type(item).__name__}, expected Sample"
-            )
-    if not samples:
+
+    def samples() -> Iterator[Sample]:
+        for item in function(root):
+            if isinstance(item, Sample):
+                yield item
+            elif isinstance(item, Skipped):
+                skipped.append(item)
+            else:
+                raise DatasetError(
+                    f"dataset.reader: {reader} yielded a {type(item).__name__}, expected Sample"
+                )
+
+    table = samples_table(samples())
+    if table.empty:
         raise DatasetError(
             f"dataset: {reader} found no image below {root} ({len(skipped)} entries skipped)"
         )
-    ids = pd.Series([sample.sample_id for sample in samples])
+    ids = table["sample_id"]
     if ids.duplicated().any():
         twice = ids[ids.duplicated()].iloc[0]
         raise DatasetError(f"dataset.reader: {reader} yielded the id {twice!r} twice")
-    return Dataset(tuple(samples), tuple(skipped))
+    return Dataset(table, tuple(skipped))
 
 
 def printable(text: str) -> str:
@@ -90,34 +98,50 @@ def printable(text: str) -> str:
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
-def samples_table(samples: Sequence[Sample], labels: Sequence[int]) -> pd.DataFrame:
+def samples_table(samples: Iterable[Sample], labels: Iterable[int] = ()) -> pd.DataFrame:
     """The frozen list of samples, one row each, in the order in which shards cut it.
 
-    Columns are those of :class:`Sample`, plus `label` and the file's `size` and `mtime_ns` as
-    the run began (-1: it could not be looked at).
+    Columns are those of :class:`Sample`, plus the file's `size` and `mtime_ns` as the run began
+    (-1: it could not be looked at), and `label` where `labels` are given.
     """
-    rows = []
-    for sample, label in zip(samples, labels, strict=True):
-        try:
-            found = os.stat(sample.path)
-            size, mtime = found.st_size, found.st_mtime_ns
-        except OSError:
-            size, mtime = -1, -1
-        rows.append(
-            {
-                "sample_id": printable(sample.sample_id),
-                # Bytes keep names that are no UTF-8.
-                "path": os.fsencode(sample.path),
-                "label": label,
-                "label_name": printable(sample.label_name),
-                "mask": os.fsencode(sample.mask) if sample.mask else None,
-                "boxes": json.dumps(sample.boxes),
-                "metadata": json.dumps(sample.metadata),
-                "size": size,
-                "mtime_ns": mtime,
-            }
-        )
-    return pd.DataFrame(rows)
+    # No sample is kept, and few rows at a time are Python's objects: datasets have millions.
+    rows = map(_row, samples)
+    parts = [_frame(())]
+    while few := tuple(itertools.islice(rows, _AT_ONCE)):
+        parts.append(_frame(few))
+    table = pd.concat(parts[1:] or parts, ignore_index=True)
+    if len(given := list(labels)):
+        table.insert(_COLUMNS.index("label_name"), "label", given)
+    return table
+
+
+_AT_ONCE = 8192
+_COLUMNS = ("sample_id", "path", "label_name", "mask", "boxes", "metadata", "size", "mtime_ns")
+
+
+def _frame(rows: Sequence[tuple[Any, ...]]) -> pd.DataFrame:
+    columns = dict(zip(_COLUMNS, zip(*rows, strict=True), strict=True)) if rows else {}
+    held = {name: list(columns.get(name, ())) for name in _COLUMNS}
+    return pd.DataFrame({**held, "mask": pd.Series(held["mask"], dtype=object)})
+
+
+def _row(sample: Sample) -> tuple[Any, ...]:
+    try:
+        found = os.stat(sample.path)
+        size, mtime = found.st_size, found.st_mtime_ns
+    except OSError:
+        size, mtime = -1, -1
+    return (
+        printable(sample.sample_id),
+        # Bytes keep names that are no UTF-8.
+        os.fsencode(sample.path),
+        printable(sample.label_name),
+        os.fsencode(sample.mask) if sample.mask else None,
+        json.dumps(sample.boxes),
+        json.dumps(sample.metadata),
+        size,
+        mtime,
+    )
 
 
 def sample_of(row: Any) -> Sample:

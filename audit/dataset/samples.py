@@ -9,7 +9,7 @@ from typing import Any
 Box = tuple[float, float, float, float]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Sample:
     """One labelled image; nothing of it is decoded yet.
 

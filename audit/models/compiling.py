@@ -86,8 +86,8 @@ def _answers_alike(model: AuditedModel, twin: AuditedModel, image: Tensor, count
     )
     with torch.inference_mode(False), torch.no_grad():
         wanted, found, moved = model(first), twin(first), twin(second)
-    near = float((wanted - found).abs().max())
-    if near > SAME[model.in_bfloat16] * float(wanted.abs().max()):
+    apart = float((wanted - found).abs().max())
+    if not apart <= SAME[model.in_bfloat16] * float(wanted.abs().max()):
         return False
     return not on_cpu or torch.equal(found[:-1], moved[1:])
 
