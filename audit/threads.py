@@ -10,11 +10,13 @@ import functools
 import os
 import queue
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import TypeVar
 
 import torch
+
+from audit.stopping import stop_if_asked
 
 T = TypeVar("T")
 
@@ -41,6 +43,11 @@ def on_threads(work: Callable[[int], T], count: int, *, together: bool = True) -
         What the calls returned, in their order. The first exception is raised, after the calls
         that had begun have ended.
 
+    Raises
+    ------
+    Stopped
+        The process was asked to end; the calls that had not begun were left out.
+
     Examples
     --------
     >>> on_threads(lambda index: index * index, 3)
@@ -48,14 +55,14 @@ def on_threads(work: Callable[[int], T], count: int, *, together: bool = True) -
     """
     threads = torch.get_num_threads()
     if threads == 1:
-        return [work(index) for index in range(count)]
+        return [_unless_stopped(work, index) for index in range(count)]
     pool = _pool(threads, os.getpid(), "piece")
     # Both modes belong to a thread.
     grad, inference = torch.is_grad_enabled(), torch.is_inference_mode_enabled()
 
     def run(index: int) -> T:
         with torch.inference_mode(inference), torch.set_grad_enabled(grad):
-            return work(index)
+            return _unless_stopped(work, index)
 
     if not together:
         return [pool.submit(run, index).result() for index in range(count)]
@@ -68,7 +75,7 @@ def on_threads(work: Callable[[int], T], count: int, *, together: bool = True) -
         wait(begun)
 
 
-def as_they_come(make: Callable[[int], Iterator[T]], count: int) -> Iterator[T]:
+def as_they_come(make: Callable[[int], Iterator[T]], count: int) -> Generator[T, None, None]:
     """Run ``make(0)`` to ``make(count - 1)``, iterators that share nothing; pass on their items.
 
     Parameters
@@ -79,11 +86,12 @@ def as_they_come(make: Callable[[int], Iterator[T]], count: int) -> Iterator[T]:
     count : int
         Number of iterators.
 
-    Yields
-    ------
-    object
+    Returns
+    -------
+    generator
         The items as they are ready. A few wait for a slow caller, then the iterators wait, too.
-        Where the caller stops early they stop at their next item. The first exception is raised.
+        Where the caller closes this iterator, or the process was asked to end, they stop at
+        their next item. The first exception is raised.
 
     Examples
     --------
@@ -93,7 +101,9 @@ def as_they_come(make: Callable[[int], Iterator[T]], count: int) -> Iterator[T]:
     threads = torch.get_num_threads()
     if threads == 1:
         for index in range(count):
-            yield from make(index)
+            for item in make(index):
+                stop_if_asked()
+                yield item
         return
     ready: queue.SimpleQueue[tuple[T] | Future[None]] = queue.SimpleQueue()
     room, left = threading.Semaphore(_WAITING), threading.Event()
@@ -102,7 +112,9 @@ def as_they_come(make: Callable[[int], Iterator[T]], count: int) -> Iterator[T]:
     def run(index: int) -> None:
         with torch.inference_mode(inference), torch.set_grad_enabled(grad):
             for item in make(index):
-                room.acquire()
+                stop_if_asked()
+                while not room.acquire(timeout=1):
+                    stop_if_asked()
                 if left.is_set():
                     return
                 ready.put((item,))
@@ -127,6 +139,11 @@ def as_they_come(make: Callable[[int], Iterator[T]], count: int) -> Iterator[T]:
             one.cancel()
         room.release(count)
         wait(begun)
+
+
+def _unless_stopped(work: Callable[[int], T], index: int) -> T:
+    stop_if_asked()
+    return work(index)
 
 
 @functools.lru_cache(maxsize=2)

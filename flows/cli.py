@@ -23,6 +23,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from audit.errors import AuditError, InputError
+from audit.stopping import Stopped, ask_to_stop
 
 app = typer.Typer(
     help="Find the classes of an image classifier that are right for the wrong reason.",
@@ -201,20 +202,24 @@ def _print_json(content: Any) -> None:
     sys.stdout.write(json.dumps(content, ensure_ascii=True) + "\n")
 
 
-def _interrupt(signum: int, frame: FrameType | None) -> NoReturn:
-    raise KeyboardInterrupt
+def _end(signum: int, frame: FrameType | None) -> None:
+    # Who ends a group of processes often sends two signals at once: the second must not cut off
+    # the ending that the first began.
+    if ask_to_stop():
+        raise Stopped
 
 
 def main() -> None:
     """Run the command line; every failure that has a name becomes one message and an exit code."""
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _end)
     try:
         app()
     except InputError as error:
         _stop(error, USAGE)
     except AuditError as error:
         _stop(error, FAILED)
-    except KeyboardInterrupt:
+    except Stopped:
         err.print("Stopped. Finished shards are kept; the same command goes on from there.")
         sys.exit(FAILED)
 

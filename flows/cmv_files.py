@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -63,20 +64,26 @@ def draw_cmvs(
             c for c in classes if any((c, recipe, objective, v) not in entries for v in range(each))
         ]
         on_progress(len(classes) - len(missing))
-        for made in _visualize(material, missing, recipe, objective) if missing else ():
-            entry = _write(run, made, classes[made.label], material)
-            entry["key"] = keys[made.label, recipe, objective]
-            entries[made.label, recipe, objective, made.variant] = entry
-            if made.variant == each - 1:
-                on_progress(1)
-                # After each class: a crash loses none that was finished.
-                write_json(index_path, list(entries.values()))
+        if not missing:
+            continue
+        # Closed, since a traceback would keep it alive, and with it the threads that climb.
+        with closing(_visualize(material, missing, recipe, objective)) as pictures:
+            for made in pictures:
+                entry = _write(run, made, classes[made.label], material)
+                entry["key"] = keys[made.label, recipe, objective]
+                entries[made.label, recipe, objective, made.variant] = entry
+                if made.variant == each - 1:
+                    on_progress(1)
+                    # After each class: a crash loses none that was finished.
+                    write_json(index_path, list(entries.values()))
     chosen = [entries[place] for place in sorted(entries)]
     write_json(index_path, chosen)
     return chosen
 
 
-def _visualize(material: Material, missing: list[int], recipe: str, objective: str) -> Any:
+def _visualize(
+    material: Material, missing: list[int], recipe: str, objective: str
+) -> Generator[Cmv, None, None]:
     session = material.session
     wanted = session.manifest.cmv
     return visualize_classes(

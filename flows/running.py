@@ -7,6 +7,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+from prefect.exceptions import TerminationSignal
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -16,6 +17,7 @@ from audit.manifest import load_manifest
 from audit.report.render import render_report
 from audit.report.theme import keep_theme
 from audit.run_folder import RunFolder, write_bytes
+from audit.stopping import Stopped
 from flows import judging, preparing, steps
 from flows.audit_dataset import audit_dataset
 from flows.progress import reporter
@@ -46,6 +48,8 @@ def run_audit(
         Something given is wrong; nothing has been computed.
     AuditError
         The work failed; finished shards are kept.
+    Stopped
+        The process was asked to end; finished shards are kept, too.
     """
     laid_over = tuple(overrides) + ((f"gate={gate}",) if gate else ())
     request = AuditRequest(manifest, "", laid_over, limit, device)
@@ -57,16 +61,21 @@ def run_audit(
         preparing.prepare(request, resume=resume)
         console.print(f"Auditing into {escape(_shown(request.run.path))}")
         with reporter.shown(console):
-            state = audit_dataset.with_options(task_runner=task_runner(runner))(
-                manifest=manifest,
-                out=request.out,
-                resume=True,
-                limit=limit,
-                device=device,
-                overrides=list(overrides),
-                gate=gate,
-                return_state=True,
-            )
+            try:
+                state = audit_dataset.with_options(task_runner=task_runner(runner))(
+                    manifest=manifest,
+                    out=request.out,
+                    resume=True,
+                    limit=limit,
+                    device=device,
+                    overrides=list(overrides),
+                    gate=gate,
+                    return_state=True,
+                )
+            except (Stopped, TerminationSignal):
+                # Maybe before the flow began, so that it could not say so itself.
+                judging.mark_failed(request.run)
+                raise Stopped from None
         if not state.is_completed():
             raise _failure(state, request.run)
     findings = judging.read_findings(request.run)

@@ -24,6 +24,7 @@ from prefect.states import Completed
 from audit.manifest import load_manifest
 from audit.report.render import render_report
 from audit.run_folder import RunFolder
+from audit.stopping import stop_if_asked
 from flows import drawing, judging, preparing, steps
 from flows.mean_maps import average_maps
 from flows.progress import reporter
@@ -56,6 +57,7 @@ def score_shard(request: AuditRequest, shard: int) -> State[bool] | bool:
 
     def advance(count: int) -> None:
         nonlocal done
+        stop_if_asked()
         before, done = done, done + count
         reporter.advance("scores", count)
         # A call to the server costs milliseconds: once in a tenth of the shard is enough.

@@ -154,6 +154,47 @@ def test_killed_and_resumed_is_the_same_to_the_last_byte(
     assert (out / "scores.parquet").read_bytes() == (whole / "scores.parquet").read_bytes()
 
 
+@pytest.mark.parametrize(
+    ("began", "number", "resumed"),
+    [
+        ("donors/donors.parquet", signal.SIGTERM, True),
+        ("findings.json", signal.SIGTERM, False),
+        ("samples.parquet", signal.SIGINT, False),
+    ],
+    ids=["scores", "cmv", "start"],
+)
+def test_asked_twice_to_end_it_ends_and_goes_on_later(
+    finished: tuple[Path, Path, dict[str, Any]],
+    tmp_path: Path,
+    began: str,
+    number: signal.Signals,
+    resumed: bool,
+) -> None:
+    manifest, whole, _ = finished
+    out = tmp_path / "run"
+    # Many steps, so that it ends because it is asked to.
+    long = ("cmv.classes=all", "cmv.steps=4096", "cmv.early=false", "report.formats=[]")
+    options = [word for setting in long for word in ("--set", setting)]
+    arguments = command("run", manifest, "--out", out, *options)
+    with subprocess.Popen(arguments, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True) as running:
+        deadline = time.monotonic() + 240
+        while not (out / began).exists() and running.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.01)
+        # Into the step that follows.
+        time.sleep(0.5)
+        for _ in range(2):
+            running.send_signal(number)
+        _, said = running.communicate(timeout=240)
+    assert running.returncode == 1, said
+    assert "Stopped. Finished shards are kept" in said
+    assert "Traceback" not in said
+    assert json.loads((out / "run.json").read_text())["status"] == "failed"
+    if resumed:
+        done = call("run", manifest, "--out", out, *QUICK)
+        assert done.returncode == 0, done.stderr
+        assert (out / "scores.parquet").read_bytes() == (whole / "scores.parquet").read_bytes()
+
+
 def test_new_thresholds_render_again_without_a_model(
     finished: tuple[Path, Path, dict[str, Any]], tmp_path: Path
 ) -> None:

@@ -12,12 +12,14 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
+from audit import stopping
 from audit.geometry import Geometry
 from audit.interventions import FILLS
 from audit.models import AuditedModel
 from audit.models.state import keeps_state, shared_layout
 from audit.saliency import METHODS, class_scores, explain, explain_and_answer
 from audit.saliency.pieces import PIECE
+from audit.stopping import Stopped
 from audit.threads import as_they_come, on_threads
 
 QUICK: dict[str, dict[str, Any]] = {
@@ -31,6 +33,7 @@ def _as_many_threads_as_before() -> Iterator[None]:
     threads = torch.get_num_threads()
     yield
     torch.set_num_threads(threads)
+    stopping.begin()
 
 
 def audited(network: nn.Module) -> AuditedModel:
@@ -338,7 +341,7 @@ def test_streams_stop_where_the_caller_stops() -> None:
 
     stream = as_they_come(endless, 2)
     next(stream)
-    stream.close()  # type: ignore[attr-defined]
+    stream.close()
     assert closed
     assert set(closed) <= {0, 1}
     assert on_threads(lambda index: index, 2) == [0, 1]
@@ -363,3 +366,41 @@ def test_streams_may_ask_the_caller_for_work_on_threads_in_between() -> None:
     torch.set_num_threads(2)
     for item in as_they_come(lambda index: iter(range(200)), 2):
         assert on_threads(lambda index, item=item: item + index, 2) == [item, item + 1]
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("together", [True, False])
+def test_who_was_asked_to_stop_begins_no_piece_any_more(threads: int, together: bool) -> None:
+    torch.set_num_threads(threads)
+    begun: list[int] = []
+
+    def work(index: int) -> None:
+        begun.append(index)
+        stopping.ask_to_stop()
+
+    with pytest.raises(Stopped):
+        on_threads(work, 50, together=together)
+    # As many as there are threads may have asked before the first one answered.
+    assert 1 <= len(begun) <= threads
+    stopping.begin()
+    assert on_threads(lambda index: index, 3) == [0, 1, 2]
+
+
+def test_streams_nobody_listens_to_end_when_asked_to_stop() -> None:
+    """A traceback keeps them alive, and threads are waited for before a process can end."""
+    torch.set_num_threads(2)
+    ended = threading.Barrier(3)
+
+    def endless(index: int) -> Iterator[int]:
+        try:
+            while True:
+                yield index
+        finally:
+            ended.wait(timeout=60)
+
+    stream = as_they_come(endless, 2)
+    next(stream)
+    stopping.ask_to_stop()
+    ended.wait(timeout=60)
+    with pytest.raises(Stopped):
+        list(stream)

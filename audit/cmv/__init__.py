@@ -6,7 +6,8 @@ show a cue is no evidence that there is none.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import closing
 
 import torch
 from torch import Tensor
@@ -58,7 +59,7 @@ def visualize_classes(
     second: Second | None = None,
     half: bool = True,
     on_progress: Progress | None = None,
-) -> Iterator[Cmv]:
+) -> Generator[Cmv, None, None]:
     """Visualize classes, several at a time.
 
     A class's picture depends on the model, the options, `seed` and its label alone: on a CPU to
@@ -100,9 +101,9 @@ def visualize_classes(
 
     Returns
     -------
-    iterator of Cmv
+    generator of Cmv
         As they are finished, so that nothing grows with the number of classes; not in the order
-        of `classes`.
+        of `classes`. Closed early, it ends the threads that climb.
 
     Raises
     ------
@@ -145,7 +146,7 @@ def visualize_classes(
     climbed = folded(model, example) if each == 1 else model
     pending = Pending(classes)
 
-    def climb(_index: int) -> Iterator[Cmv | int]:
+    def climb(_index: int) -> Generator[Cmv | int, None, None]:
         for done in Climb(climbed, plan, pending, model.device, places).run():
             if isinstance(done, int):
                 yield done
@@ -155,12 +156,14 @@ def visualize_classes(
                 model, done, recipe=recipe, objective=objective, seed=seed, second=second
             )
 
-    def told() -> Iterator[Cmv]:
-        for item in as_they_come(climb, climbs) if model.device.type == "cpu" else climb(0):
-            if isinstance(item, int):
-                count.add(item)
-            else:
-                yield item
+    def told() -> Generator[Cmv, None, None]:
+        on_cpu = model.device.type == "cpu"
+        with closing(as_they_come(climb, climbs) if on_cpu else climb(0)) as items:
+            for item in items:
+                if isinstance(item, int):
+                    count.add(item)
+                else:
+                    yield item
 
     return told()
 
