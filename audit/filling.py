@@ -28,37 +28,42 @@ UNCOVERED = 2.0
 """Cost of a move that covers nothing of the hole, in units of colour (0..1 a channel)."""
 LEAST_RIM = 4
 """Cells of the rim that must be known after a move, or it is not considered."""
+TOGETHER = 32
+"""Images whose moves are compared at once; each takes a few MB for that."""
 
 
 def rim_of(hole: Tensor) -> Tensor:
-    """The cells around a hole, bool (S, S) like `hole`: :data:`RIM` wide, to all eight sides."""
-    wide = F.max_pool2d(hole[None, None].float(), 2 * RIM + 1, 1, RIM)[0, 0] > 0
+    """The cells around holes, bool (N, S, S) like `hole`: :data:`RIM` wide, to all eight sides."""
+    wide = F.max_pool2d(hole[:, None].float(), 2 * RIM + 1, 1, RIM)[:, 0] > 0
     return wide & ~hole
 
 
-def fitting(image: Tensor, hole: Tensor) -> Tensor:
+def fitting(images: Tensor, hole: Tensor) -> Tensor:
     """Find what may be copied into a hole: known cells of a colour that stands at its rim.
 
     Parameters
     ----------
-    image : float (3, S, S)
-        A small copy, in 0..1.
-    hole : bool (S, S)
+    images : float (N, 3, S, S)
+        Small copies, in 0..1.
+    hole : bool (N, S, S)
         True where the picture shall be replaced.
 
     Returns
     -------
-    bool (S, S)
+    bool (N, S, S)
     """
-    colours = image[:, rim_of(hole)]
-    if not colours.shape[1]:
+    cells, there = _cells(rim_of(hole))
+    if not cells.shape[1]:
         return torch.zeros_like(hole)
-    apart = torch.cdist(image.flatten(1).T, colours.T, p=1).min(1).values / 3
-    strange = ((apart.view(hole.shape) > STRANGE) & ~hole)[None, None].float()
-    return (F.max_pool2d(strange, 2 * RIM + 1, 1, RIM)[0, 0] == 0) & ~hole
+    apart = torch.cdist(images.flatten(2).mT, _at(images, cells).mT, p=1)
+    nearest = apart.masked_fill(~there[:, None], torch.inf).amin(2) / 3
+    strange = ((nearest.view(hole.shape) > STRANGE) & ~hole)[:, None].float()
+    return (F.max_pool2d(strange, 2 * RIM + 1, 1, RIM)[:, 0] == 0) & ~hole
 
 
-def best_moves(image: Tensor, hole: Tensor, fits: Tensor, guess: Tensor) -> list[tuple[int, int]]:
+def best_moves(
+    images: Tensor, hole: Tensor, fits: Tensor, guess: Tensor
+) -> list[list[tuple[int, int]]]:
     """Choose the moves that fill a hole, the best first.
 
     A move is good when what it brings agrees with the hole's rim and with a smooth guess, and when
@@ -68,57 +73,77 @@ def best_moves(image: Tensor, hole: Tensor, fits: Tensor, guess: Tensor) -> list
 
     Parameters
     ----------
-    image : float (3, S, S)
-        A small copy, in 0..1.
-    hole : bool (S, S)
+    images : float (N, 3, S, S)
+        Small copies, in 0..1.
+    hole : bool (N, S, S)
         True where the picture shall be replaced.
-    fits : bool (S, S)
+    fits : bool (N, S, S)
         From :func:`fitting`: what may be copied.
-    guess : float (3, S, S)
+    guess : float (N, 3, S, S)
         A smooth fill, from which what is brought shall not stray far: sky above, grass below.
 
     Returns
     -------
-    list of (down, right)
+    list of N lists of (down, right)
         At most :data:`MOVES` moves in cells: a cell of the hole at ``(y, x)`` takes what is at
         ``(y + down, x + right)``.
     """
-    side = hole.shape[-1]
-    reach = side // 2
-    rim, inside = torch.nonzero(rim_of(hole)), torch.nonzero(hole)
-    if len(rim) < LEAST_RIM or not len(inside):
-        return []
-    steps = torch.arange(-reach, reach + 1, STEP, device=image.device)
+    reach = hole.shape[-1] // 2
+    (rim, at_rim), (inside, in_hole) = _cells(rim_of(hole)), _cells(hole)
+    steps = torch.arange(-reach, reach + 1, STEP, device=images.device)
     moves = torch.cartesian_prod(steps, steps)
-    known = (~hole)[None].to(image)
-    there = torch.cat([image * known, known, fits[None].to(image)])
-    at_rim, in_hole = (_moved(there, cells, moves) for cells in (rim, inside))
-    known_rim, brought = at_rim[:, 3], in_hole[:, 4]
-    off = _mean_apart(at_rim[:, :3], image[:, rim[:, 0], rim[:, 1]], known_rim)
-    strays = _mean_apart(in_hole[:, :3], guess[:, inside[:, 0], inside[:, 1]], brought)
-    covered = brought.mean(1)
+    known = (~hole)[:, None].to(images)
+    there = torch.cat([images * known, known, fits[:, None].to(images)], 1)
+    to_rim, to_hole = (_moved(there, cells, moves) for cells in (rim, inside))
+    known_rim = to_rim[:, :, 3] * at_rim[:, None]
+    brought = to_hole[:, :, 4] * in_hole[:, None]
+    off = _mean_apart(to_rim[:, :, :3], _at(images, rim), known_rim)
+    strays = _mean_apart(to_hole[:, :, :3], _at(guess, inside), brought)
+    covered = brought.sum(2) / in_hole.sum(1, keepdim=True).clamp_min(1)
     cost = off + strays + UNCOVERED * (1 - covered)
-    cost = torch.where((known_rim.sum(1) >= LEAST_RIM) & (covered > 0), cost, torch.inf)
-    order = torch.argsort(cost, stable=True)[:MOVES]
-    return [(int(moves[i, 0]), int(moves[i, 1])) for i in order if bool(cost[i] < torch.inf)]
+    cost = torch.where((known_rim.sum(2) >= LEAST_RIM) & (covered > 0), cost, torch.inf)
+    order = torch.argsort(cost, dim=1, stable=True)[:, :MOVES]
+    possible = (cost.gather(1, order) < torch.inf).tolist()
+    return [
+        [(down, right) for (down, right), able in zip(chosen, ables, strict=True) if able]
+        for chosen, ables in zip(moves[order].tolist(), possible, strict=True)
+    ]
 
 
-def _moved(picture: Tensor, cells: Tensor, moves: Tensor) -> Tensor:
-    """What each move brings to the cells, (moves, C, cells); zero from beyond the border."""
-    reach = picture.shape[-1] // 2
-    around = F.pad(picture, (reach,) * 4)
-    down = cells[None, :, 0] + moves[:, :1] + reach
-    right = cells[None, :, 1] + moves[:, 1:] + reach
-    # One index into flat rows is found many times as fast as a pair of them.
-    places = (down * around.shape[-1] + right).flatten()
-    found = around.flatten(1).index_select(1, places)
-    return found.view(len(picture), len(moves), len(cells)).movedim(0, 1)
+def _cells(mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Places of the True cells of masks (N, S, S) in flat images, (N, K), and which of them count.
+
+    As many as the mask that has most; the places beyond a mask's own do not count.
+    """
+    counts = mask.flatten(1).sum(1)
+    most = int(counts.max())
+    first = (~mask).flatten(1).byte().argsort(dim=1, stable=True)[:, :most]
+    return first, torch.arange(most, device=mask.device) < counts[:, None]
+
+
+def _at(pictures: Tensor, cells: Tensor) -> Tensor:
+    """Pictures (N, C, S, S) at some cells (N, K), as (N, C, K)."""
+    return pictures.flatten(2).gather(2, cells[:, None].expand(-1, pictures.shape[1], -1))
+
+
+def _moved(pictures: Tensor, cells: Tensor, moves: Tensor) -> Tensor:
+    """What each move brings to the cells, (N, moves, C, cells); zero from beyond the border."""
+    count, channels, side = pictures.shape[:3]
+    around = F.pad(pictures, (side // 2,) * 4)
+    wide = around.shape[-1]
+    down = (cells // side)[:, None] + moves[:, :1] + side // 2
+    right = (cells % side)[:, None] + moves[:, 1:] + side // 2
+    each = torch.arange(count, device=cells.device)[:, None, None] * wide**2
+    # One index into flat rows is found many times as fast as several.
+    places = (each + down * wide + right).flatten()
+    found = around.transpose(0, 1).flatten(1).index_select(1, places)
+    return found.view(channels, count, len(moves), cells.shape[1]).permute(1, 2, 0, 3)
 
 
 def _mean_apart(colours: Tensor, wanted: Tensor, counted: Tensor) -> Tensor:
-    """Mean difference of each move's colours (moves, 3, cells) from those wanted (3, cells)."""
-    apart = (colours - wanted[None]).abs().mean(1) * counted
-    return apart.sum(1) / counted.sum(1).clamp_min(1)
+    """Mean difference of each move's colours (N, moves, 3, cells) from those wanted."""
+    apart = (colours - wanted[:, None]).abs().mean(2) * counted
+    return apart.sum(2) / counted.sum(2).clamp_min(1)
 
 
 def exemplar_fill(images: Tensor, hole: Tensor, guess: Tensor) -> Tensor:
@@ -136,33 +161,35 @@ def exemplar_fill(images: Tensor, hole: Tensor, guess: Tensor) -> Tensor:
     Returns
     -------
     float (N, 3, H, W)
-        Unchanged outside the holes. Each image by itself: neighbours in the batch change nothing.
+        Unchanged outside the holes. Each image by itself: neighbours in the batch change nothing
+        but, where two moves are equally good, the last bit that decides.
     """
-    filled = [_fill_one(*one) for one in zip(images, hole, guess, strict=True)]
-    return torch.stack(filled) if filled else images
+    parts = (torch.split(part, TOGETHER) for part in (images, hole, guess))
+    filled = [_fill_some(*some) for some in zip(*parts, strict=True)]
+    return torch.cat(filled) if filled else images
 
 
-def _fill_one(image: Tensor, hole: Tensor, guess: Tensor) -> Tensor:
-    height, width = hole.shape
+def _fill_some(images: Tensor, hole: Tensor, guess: Tensor) -> Tensor:
+    height, width = hole.shape[1:]
     side = min(GRID, height, width)
-    known = (~hole)[None].to(image)
+    known = (~hole)[:, None].to(images)
     # Means of what is known in each cell; a cell belongs to the hole when little of it is known.
-    share = F.adaptive_avg_pool2d(known[None], side)[0]
-    small = F.adaptive_avg_pool2d((image * known)[None], side)[0] / share.clamp_min(1e-6)
-    small_hole = share[0] < 0.5
+    share = F.adaptive_avg_pool2d(known, side)
+    small = F.adaptive_avg_pool2d(images * known, side) / share.clamp_min(1e-6)
+    small_hole = share[:, 0] < 0.5
     fits = fitting(small, small_hole)
-    moves = best_moves(small, small_hole, fits, F.adaptive_avg_pool2d(guess[None], side)[0])
-    allowed = F.interpolate(fits[None, None].float(), (height, width))[0, 0] > 0
+    moves = best_moves(small, small_hole, fits, F.adaptive_avg_pool2d(guess, side))
+    usable = (F.interpolate(fits[:, None].float(), (height, width))[:, 0] > 0) & ~hole
     filled, left = guess.clone(), hole.clone()
-    usable = allowed & ~hole
-    for move in moves:
-        down, right = round(move[0] * height / side), round(move[1] * width / side)
-        here = (_within(height, -down), _within(width, -right))
-        there = (_within(height, down), _within(width, right))
-        taken = left[here] & usable[there]
-        filled[:, *here] = torch.where(taken, image[:, *there], filled[:, *here])
-        left[here] &= ~taken
-    return torch.where(hole[None], filled, image)
+    for index, chosen in enumerate(moves):
+        for move in chosen:
+            down, right = round(move[0] * height / side), round(move[1] * width / side)
+            here = (index, ..., _within(height, -down), _within(width, -right))
+            there = (index, ..., _within(height, down), _within(width, right))
+            taken = left[here] & usable[there]
+            filled[here] = torch.where(taken, images[there], filled[here])
+            left[here] &= ~taken
+    return torch.where(hole[:, None], filled, images)
 
 
 def _within(length: int, shift: int) -> slice:

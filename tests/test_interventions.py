@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torch.nn.functional as F
 from drawing import foreground
 from torch import Tensor
 
-from audit.filling import RIM, STRANGE, best_moves, fitting
+from audit.filling import RIM, STRANGE, best_moves, exemplar_fill, fitting
 from audit.interventions import (
     FILLS,
     dilate,
@@ -215,15 +216,33 @@ def test_a_fill_depends_on_no_neighbour_and_shows_nothing_of_the_object() -> Non
 
 def test_moves_by_hand() -> None:
     # Left half dark, right half bright; the hole in the left takes from the left.
-    image = torch.zeros(3, 32, 32)
-    image[:, :, 16:] = 1.0
-    hole = torch.zeros(32, 32, dtype=torch.bool)
-    hole[14:18, 4:8] = True
-    _, right = best_moves(image, hole, fitting(image, hole), image)[0]
+    image = torch.zeros(1, 3, 32, 32)
+    image[..., 16:] = 1.0
+    hole = torch.zeros(1, 32, 32, dtype=torch.bool)
+    hole[:, 14:18, 4:8] = True
+    ((_, right), *_), *others = best_moves(image, hole, fitting(image, hole), image)
     assert -4 <= right < 16 - 7 - RIM
-    full, none = torch.ones(32, 32, dtype=torch.bool), torch.zeros(32, 32, dtype=torch.bool)
-    assert best_moves(image, full, none, image) == []
-    assert best_moves(image, none, full, image) == []
+    assert not others
+    full, none = torch.ones_like(hole), torch.zeros_like(hole)
+    assert best_moves(image, full, none, image) == [[]]
+    assert best_moves(image, none, full, image) == [[]]
+
+
+def test_many_holes_are_filled_at_once_as_each_by_itself() -> None:
+    """On a GPU a batch is filled together; holes of all sizes stand in it, and none at all."""
+    random = torch.Generator().manual_seed(3)
+    images = F.interpolate(torch.rand(40, 3, 12, 12, generator=random), (64, 48), mode="bilinear")
+    hole = torch.zeros(40, 64, 48, dtype=torch.bool)
+    for index in range(1, 39):
+        top, left = index % 7 * 5, index % 5 * 6
+        hole[index, top : top + 6 + index // 2, left : left + 4 + index // 3] = True
+    hole[39] = True
+    guess = inpaint(images, hole)
+    together = exemplar_fill(images, hole, guess)
+    alone = [exemplar_fill(images[i : i + 1], hole[i : i + 1], guess[i : i + 1]) for i in range(40)]
+    assert torch.equal(together, torch.cat(alone))
+    assert not torch.equal(together, guess)
+    assert torch.equal(together[0], images[0])
 
 
 def test_a_thing_beside_the_hole_is_not_copied_into_it() -> None:
@@ -241,12 +260,12 @@ def test_a_thing_beside_the_hole_is_not_copied_into_it() -> None:
 
 
 def test_fitting_by_hand() -> None:
-    image = torch.full((3, 32, 32), 0.5)
-    image[:, 20:24, 20:24] = 0.5 + 3 * STRANGE
-    hole = torch.zeros(32, 32, dtype=torch.bool)
-    hole[4:8, 4:8] = True
+    image = torch.full((1, 3, 32, 32), 0.5)
+    image[..., 20:24, 20:24] = 0.5 + 3 * STRANGE
+    hole = torch.zeros(1, 32, 32, dtype=torch.bool)
+    hole[:, 4:8, 4:8] = True
     fits = fitting(image, hole)
     # Not the thing, nor two cells around it; not the hole; all else.
     wanted = ~hole
-    wanted[20 - RIM : 24 + RIM, 20 - RIM : 24 + RIM] = False
+    wanted[:, 20 - RIM : 24 + RIM, 20 - RIM : 24 + RIM] = False
     assert torch.equal(fits, wanted)
