@@ -7,8 +7,6 @@ says why, never 0 and never a hit.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -169,7 +167,7 @@ def _counted(foreground: Tensor, ignored: Tensor | None) -> Tensor:
 
 def score_maps(
     maps: Tensor, foreground: Tensor, ignored: Tensor | None = None
-) -> Mapping[str, Tensor | list[str]]:
+) -> dict[str, Tensor]:
     """All localisation scores of a batch, with the status that says which are defined.
 
     Parameters
@@ -179,10 +177,10 @@ def score_maps(
 
     Returns
     -------
-    mapping
-        ``status`` list of N str out of :data:`STATUSES`; ``foreground_area``,
-        ``foreground_mass``, ``mass_lift``, ``rank_accuracy``, ``pointing_hit`` float64 (N,) on
-        the CPU, NaN where undefined (``pointing_hit`` is 0, 1 or NaN).
+    dict
+        ``status`` int64 (N,), places in :data:`STATUSES`; ``foreground_area``,
+        ``foreground_mass``, ``mass_lift``, ``rank_accuracy``, ``pointing_hit`` float64 (N,), NaN
+        where undefined (``pointing_hit`` is 0, 1 or NaN). All on the device of `maps`.
     """
     area = foreground_area(foreground, ignored)
     finite = maps.flatten(1).isfinite().all(1)
@@ -195,15 +193,19 @@ def score_maps(
     undefined = empty | full | blank | ~finite
     rank = rank_accuracy(safe, foreground, ignored)
     hit = pointing_hit(safe, foreground, ignored).double()
-    scores = {
+    status = torch.zeros(len(maps), dtype=torch.int64, device=maps.device)
+    for name, where in (
+        (BLANK_MAP, blank),
+        (FULL_FOREGROUND, full),
+        (NO_FOREGROUND, empty),
+        (NOT_FINITE, ~finite),
+    ):
+        status = torch.where(where, STATUSES.index(name), status)
+    return {
+        "status": status,
         "foreground_area": torch.where(empty, torch.nan, area),
         "foreground_mass": torch.where(undefined, torch.nan, mass),
         "mass_lift": torch.where(undefined, torch.nan, mass_lift(mass, area)),
         "rank_accuracy": torch.where(undefined, torch.nan, rank),
         "pointing_hit": torch.where(undefined, torch.nan, hit),
     }
-    status = torch.zeros(len(maps), dtype=torch.int64, device=maps.device)
-    for code, where in ((3, blank), (2, full), (1, empty), (5, ~finite)):
-        status[where] = code
-    names: dict[str, Tensor | list[str]] = {"status": [STATUSES[c] for c in status.tolist()]}
-    return names | {name: values.cpu() for name, values in scores.items()}

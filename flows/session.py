@@ -97,7 +97,9 @@ class Session:
 
     def loader(self) -> Loader:
         """Start the decoding children."""
-        workers = self.manifest.run.workers or min(8, os.cpu_count() or 1)
+        # A GPU waits for them sooner.
+        most = 8 if self.model.device.type == "cpu" else 16
+        workers = self.manifest.run.workers or min(most, os.cpu_count() or 1)
         options = self.manifest.foreground.options
         plan = LoadingPlan(self.model.geometry, self.source, options, self.manifest.folder)
         return Loader(plan, workers)

@@ -20,7 +20,7 @@ from audit.errors import DatasetError, ManifestError
 from audit.report.pictures import overlay, to_png
 from audit.run_folder import RunFolder, file_slug, write_bytes
 from audit.saliency import Against, explain
-from audit.scoring import score_maps
+from audit.scoring import STATUSES, score_maps
 from audit.verdicts.evidence import plain
 from flows.cmv_files import draw_cmvs
 from flows.cmv_material import Material
@@ -154,7 +154,7 @@ def _describe(
         {
             "explained": session.class_names[label],
             "against": against,
-            "status": localisation["status"][0],
+            "status": STATUSES[int(localisation["status"][0])],
             "foreground_mass": float(mass[0]),
             "foreground_area": float(area[0]),
             "top": {

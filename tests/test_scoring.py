@@ -14,6 +14,7 @@ from audit.scoring import (
     NO_FOREGROUND,
     NOT_FINITE,
     SCORED,
+    STATUSES,
     foreground_area,
     foreground_mass,
     mass_lift,
@@ -74,7 +75,8 @@ def test_statuses_and_undefined_numbers() -> None:
     values = maps("10\n01", "10\n01", "10\n01", "00\n00", "10\n01")
     values[4, 0, 0] = torch.nan
     scores = score_maps(values, masks)
-    assert scores["status"] == [SCORED, NO_FOREGROUND, FULL_FOREGROUND, BLANK_MAP, NOT_FINITE]
+    expected = [SCORED, NO_FOREGROUND, FULL_FOREGROUND, BLANK_MAP, NOT_FINITE]
+    assert [STATUSES[place] for place in scores["status"].tolist()] == expected
     for name in ("foreground_mass", "mass_lift", "rank_accuracy", "pointing_hit"):
         column = scores[name]
         assert isinstance(column, torch.Tensor)

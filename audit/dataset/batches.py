@@ -82,6 +82,13 @@ def to_float(images: Tensor) -> Tensor:
     return images.float().div_(255.0)
 
 
+def on_device(values: Tensor, device: torch.device) -> Tensor:
+    """Move what lies on the CPU to a device, to a GPU without waiting for what it does just now."""
+    if device.type == "cuda":
+        return values.pin_memory().to(device, non_blocking=True)
+    return values.to(device)
+
+
 def sample_seed(seed: int, sample_id: str, step: str) -> int:
     """Seed of one sample's own noise, so that it never depends on batch neighbours.
 

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from audit.dataset.batches import Batch, iterate_batches, sample_seed, to_float
+from audit.dataset.batches import Batch, iterate_batches, on_device, sample_seed, to_float
 from audit.dataset.loader import Loader
 from audit.interventions import FILLS, hole_of
 from audit.run_folder import write_atomically
@@ -117,7 +117,7 @@ class DonorBank:
 
     def fetch(self, positions: list[int], device: torch.device) -> Tensor:
         """Backgrounds ``(len(positions), 3, H, W)`` float in 0..1 on `device`."""
-        return to_float(torch.from_numpy(self.backgrounds[positions]).to(device))
+        return to_float(on_device(torch.from_numpy(self.backgrounds[positions]), device))
 
 
 def candidates(table: pd.DataFrame, bank: int, seed: int) -> pd.DataFrame:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from audit.dataset.batches import sample_seed
+from audit.dataset.batches import on_device, sample_seed
 from audit.interventions import (
     FILLS,
     feather,
@@ -21,7 +21,8 @@ from audit.interventions import (
     shuffle_patches,
     with_noise,
 )
-from audit.measuring.donors import DonorBank, Donors, donor_seed
+from audit.measuring.donors import DonorBank, donor_seed
+from audit.measuring.readings import Read, Readings
 from audit.models import AuditedModel
 from audit.saliency import class_scores
 
@@ -59,12 +60,14 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Subjects:
-    """The samples of a batch that have a foreground and a finite answer.
+    """The samples of a batch that have a foreground.
 
     Parameters
     ----------
-    rows : list of N dict
-        Their rows, which the experiments fill.
+    ids, hashes : list of N str
+        Sample ids, and hashes of the files.
+    labels : list of N int
+        As `targets`, but not on the device.
     images : float (N, 3, H, W)
         In 0..1.
     foreground, ignored : bool (N, H, W)
@@ -73,7 +76,9 @@ class Subjects:
         Labels.
     """
 
-    rows: list[dict[str, Any]]
+    ids: list[str]
+    hashes: list[str]
+    labels: list[int]
     images: Tensor
     foreground: Tensor
     ignored: Tensor
@@ -81,14 +86,24 @@ class Subjects:
 
     def seeds(self, plan: Measurement, purpose: str) -> list[int]:
         """One seed a sample, of the run, the sample and the purpose alone."""
-        return [sample_seed(plan.seed, row["sample_id"], purpose) for row in self.rows]
+        return [sample_seed(plan.seed, sample_id, purpose) for sample_id in self.ids]
 
 
-def experiment(model: AuditedModel, subjects: Subjects, plan: Measurement, bank: DonorBank) -> None:
-    """Run every experiment, each with a forward pass of the whole batch."""
+def experiment(
+    model: AuditedModel, subjects: Subjects, plan: Measurement, bank: DonorBank, readings: Readings
+) -> Callable[[], list[dict[str, Any]]]:
+    """Run every experiment, each with a forward pass of the whole batch.
 
-    def ask(images: Tensor, name: str) -> None:
-        add(subjects.rows, answers(class_scores(model, images), subjects.targets), name)
+    Returns
+    -------
+    callable
+        Gives a dict of columns for each subject, once `readings` were sent.
+    """
+    asked: list[tuple[str, Read]] = []
+
+    def ask(images: Tensor, prefix: str) -> None:
+        scores = class_scores(model, images)
+        asked.append((prefix, readings.keep(answers(scores, subjects.targets))))
 
     alone = FILLS[plan.fill](subjects.images, hole_of(subjects.foreground, subjects.ignored))
     ask(alone, "background_only_")
@@ -98,16 +113,28 @@ def experiment(model: AuditedModel, subjects: Subjects, plan: Measurement, bank:
         for column, images in FURTHER[name](subjects, alone, alpha, plan):
             ask(images, column)
     draws = [
-        bank.draw(
-            row["label"],
-            row["sha256"],
-            donor_seed(plan.seed, row["sample_id"]),
-            plan.donors,
+        bank.draw(label, sha256, donor_seed(plan.seed, sample_id), plan.donors)
+        for label, sha256, sample_id in zip(
+            subjects.labels, subjects.hashes, subjects.ids, strict=True
         )
-        for row in subjects.rows
     ]
-    for kind in ("same", "other"):
-        _swap(model, subjects, draws, kind, alpha, bank, plan.donors)
+    swaps = {
+        kind: _swap(model, subjects, [getattr(draw, kind) for draw in draws], alpha, bank, readings)
+        for kind in ("same", "other")
+    }
+
+    count = len(subjects.ids)
+
+    def columns() -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = [{} for _ in range(count)]
+        for prefix, read in asked:
+            add(found, read(), prefix)
+        for kind, turns in swaps.items():
+            for row, met in zip(found, _met(turns, bank, count), strict=True):
+                row.update(_summary(met, f"swap_{kind}_", kind == "other"))
+        return found
+
+    return columns
 
 
 def _noise(
@@ -137,7 +164,7 @@ FURTHER: Mapping[str, Callable[..., list[tuple[str, Tensor]]]] = {
 
 
 def answers(scores: Tensor, targets: Tensor, excluded: Tensor | None = None) -> dict[str, Tensor]:
-    """What a batch of class scores says of the targets, on the CPU."""
+    """What a batch of class scores says of the targets, each (N,) on their device."""
     probabilities = scores.double().softmax(1)
     confidence, prediction = probabilities.max(1)
     found = {
@@ -149,42 +176,52 @@ def answers(scores: Tensor, targets: Tensor, excluded: Tensor | None = None) -> 
     if excluded is not None:
         found["own_margin"] = margins(scores.double(), targets, excluded)
         found["donor_probability"] = probabilities.gather(1, excluded[:, None]).squeeze(1)
-    return {name: values.cpu() for name, values in found.items()}
+    return found
 
 
-def add(rows: Sequence[dict[str, Any]], found: dict[str, Tensor], prefix: str) -> None:
-    """Write what was found into the rows, each name behind `prefix`."""
+def add(rows: Sequence[dict[str, Any]], found: Mapping[str, list[float]], prefix: str) -> None:
+    """Write the answers that were read into the rows, each name behind `prefix`."""
     for name, values in found.items():
         if prefix and name == "confidence":
             continue
-        for row, value in zip(rows, values.tolist(), strict=True):
-            row[prefix + name] = value
+        for row, value in zip(rows, values, strict=True):
+            row[prefix + name] = int(value) if name == "prediction" else value
+
+
+_Turn = tuple[list[int], list[int], Read]
+"""Which subjects met a donor of their own, its position in the bank, and the answers."""
 
 
 def _swap(
     model: AuditedModel,
     subjects: Subjects,
-    draws: Sequence[Donors],
-    kind: str,
+    drawn: Sequence[tuple[int, ...]],
     alpha: Tensor,
     bank: DonorBank,
-    donors: int,
-) -> None:
-    met: list[list[dict[str, Any]]] = [[] for _ in subjects.rows]
-    for k in range(donors):
-        has = [i for i, draw in enumerate(draws) if len(getattr(draw, kind)) > k]
-        if not has:
-            break
-        positions = [getattr(draws[i], kind)[k] for i in has]
-        donor_labels = torch.from_numpy(bank.labels[positions]).to(model.device)
+    readings: Readings,
+) -> list[_Turn]:
+    turns: list[_Turn] = []
+    for k in range(max(map(len, drawn))):
+        has = [i for i, positions in enumerate(drawn) if len(positions) > k]
+        positions = [drawn[i][k] for i in has]
+        donor_labels = on_device(torch.from_numpy(bank.labels[positions]), model.device)
         swapped = paste(subjects.images[has], alpha[has], bank.fetch(positions, model.device))
         found = answers(class_scores(model, swapped), subjects.targets[has], donor_labels)
+        turns.append((has, positions, readings.keep(found)))
+    return turns
+
+
+def _met(turns: Sequence[_Turn], bank: DonorBank, subjects: int) -> list[list[dict[str, Any]]]:
+    """What each subject answered to each of its donors."""
+    met: list[list[dict[str, Any]]] = [[] for _ in range(subjects)]
+    for has, positions, read in turns:
+        found = read()
+        found["donor_label"] = bank.labels[positions].tolist()
+        found["donor_row"] = bank.rows[positions].tolist()
+        found["prediction"] = [int(value) for value in found["prediction"]]
         for j, i in enumerate(has):
-            met[i].append({name: values[j].item() for name, values in found.items()})
-            met[i][-1]["donor_label"] = int(bank.labels[positions[j]])
-            met[i][-1]["donor_row"] = int(bank.rows[positions[j]])
-    for row, answered in zip(subjects.rows, met, strict=True):
-        row.update(_summary(answered, f"swap_{kind}_", kind == "other"))
+            met[i].append({name: values[j] for name, values in found.items()})
+    return met
 
 
 def _summary(answered: list[dict[str, Any]], prefix: str, of_others: bool) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
-from audit.dataset.batches import Batch, iterate_batches, sample_seed, to_float
+from audit.dataset.batches import Batch, iterate_batches, on_device, sample_seed, to_float
 from audit.dataset.loader import Loader
 from audit.interventions import feather, margins, paste
 from audit.measuring.columns import write_table
@@ -112,9 +112,9 @@ def _measure(
 ) -> Iterator[dict[str, Any]]:
     if not len(batch):
         return
-    images = to_float(batch.images.to(model.device))
-    alpha = feather(batch.foreground.to(model.device))
-    targets = batch.targets.to(model.device)
+    images = to_float(on_device(batch.images, model.device))
+    alpha = feather(on_device(batch.foreground, model.device))
+    targets = on_device(batch.targets, model.device)
     turns = [
         (index, position)
         for index in range(len(batch))

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from collections.abc import Callable
+from functools import partial
 from weakref import WeakKeyDictionary
 
 import torch
 
 from audit.dataset.batches import Batch
 from audit.measuring.donors import DonorBank
-from audit.measuring.rows import Measurement, measure_batch
+from audit.measuring.rows import Measurement, Rows, measure_batch
 from audit.models import AuditedModel
 from audit.scoring import UNREADABLE
 
@@ -28,7 +29,7 @@ def images_at_a_time(model: AuditedModel, wanted: int) -> int:
 
 def measure_within_memory(
     model: AuditedModel, batch: Batch, plan: Measurement, bank: DonorBank | None
-) -> list[dict[str, Any]]:
+) -> Callable[[], Rows]:
     """Measure a batch; where memory does not suffice, in halves, and later batches likewise.
 
     An image that does not fit alone gets a row with the reason ``OUT_OF_MEMORY``.
@@ -37,8 +38,13 @@ def measure_within_memory(
     ----------
     model, batch, plan, bank
         See :func:`~audit.measuring.rows.measure_batch`.
+
+    Returns
+    -------
+    callable
+        As of :func:`~audit.measuring.rows.measure_batch`.
     """
-    rows: list[dict[str, Any]] = []
+    parts: list[Callable[[], Rows]] = []
     start = 0
     while start < len(batch):
         count = images_at_a_time(model, len(batch) - start)
@@ -48,14 +54,14 @@ def measure_within_memory(
             _held[model] = count // 2
             _log.warning("out of memory with %d images at a time; trying %d", count, count // 2)
             continue
-        rows += [_no_memory_row(part)] if measured is None else measured
+        parts.append(partial(_no_memory_row, part) if measured is None else measured)
         start += count
-    return rows
+    return lambda: [row for part in parts for row in part()]
 
 
 def _attempt(
     model: AuditedModel, batch: Batch, plan: Measurement, bank: DonorBank | None
-) -> list[dict[str, Any]] | None:
+) -> Callable[[], Rows] | None:
     try:
         return measure_batch(model, batch, plan, bank)
     except RuntimeError as error:
@@ -68,8 +74,8 @@ def _attempt(
     return None
 
 
-def _no_memory_row(batch: Batch) -> dict[str, Any]:
-    return {
+def _no_memory_row(batch: Batch) -> Rows:
+    row = {
         "row": batch.rows[0],
         "sample_id": batch.ids[0],
         "path": batch.ids[0],
@@ -80,3 +86,4 @@ def _no_memory_row(batch: Batch) -> dict[str, Any]:
         "detail": "one image alone does not fit into the device's memory",
         "notes": [],
     }
+    return [row]

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from torch import Tensor
 
-from audit.dataset.batches import Batch, sample_seed, to_float
+from audit.dataset.batches import Batch, on_device, sample_seed, to_float
 from audit.interventions import dilate, hole_radius, ring_of_doubt
 from audit.measuring.donors import DonorBank
 from audit.measuring.experiments import Measurement, Subjects, add, answers, experiment
+from audit.measuring.readings import Readings
 from audit.models import AuditedModel
 from audit.saliency import explain, explain_and_answer
 from audit.scoring import (
     NOT_FINITE,
     SCORED,
+    STATUSES,
     UNREADABLE,
     foreground_area,
     foreground_mass,
@@ -43,10 +46,13 @@ def _seeds(batch: Batch, plan: Measurement) -> list[int]:
     return [sample_seed(plan.seed, sample_id, "saliency") for sample_id in batch.ids]
 
 
+Rows = list[dict[str, Any]]
+
+
 def measure_batch(
     model: AuditedModel, batch: Batch, plan: Measurement, bank: DonorBank | None
-) -> list[dict[str, Any]]:
-    """Measure a batch.
+) -> Callable[[], Rows]:
+    """Measure a batch; a GPU may still be at work when this returns.
 
     Parameters
     ----------
@@ -61,13 +67,15 @@ def measure_batch(
 
     Returns
     -------
-    list of dict
-        A row for each readable sample, keyed by :data:`~audit.measuring.columns.SCORE_COLUMNS`.
+    callable
+        Waits for the device, then makes a row for each readable sample, keyed by
+        :data:`~audit.measuring.columns.SCORE_COLUMNS`.
     """
     if not len(batch):
-        return []
-    images = to_float(batch.images.to(model.device))
-    targets = batch.targets.to(model.device)
+        return list
+    readings = Readings()
+    images = to_float(on_device(batch.images, model.device))
+    targets = on_device(batch.targets, model.device)
     maps, scores = explain_and_answer(
         model,
         images,
@@ -76,47 +84,59 @@ def measure_batch(
         target=plan.target,
         seeds=_seeds(batch, plan),
     )
-    rows = [_identity(batch, index) for index in range(len(batch))]
-    add(rows, answers(scores, targets), "")
-    finite = scores.isfinite().all(1).cpu()
-    foreground = batch.foreground.to(model.device)
-    ignored = batch.ignored.to(model.device)
+    answered = readings.keep(answers(scores, targets) | {"finite": scores.isfinite().all(1)})
+    foreground = on_device(batch.foreground, model.device)
+    ignored = on_device(batch.ignored, model.device)
     # The ring counts for neither side of the map; a swap keeps it, since it may be the object.
-    doubtful = ignored | ring_of_doubt(foreground, plan.doubt)
-    left_out = doubtful if bool(doubtful.any()) else None
-    localisation = {
-        **score_maps(maps, foreground, left_out),
-        **_other_masks(maps, foreground, left_out),
-    }
-    for index, row in enumerate(rows):
-        row.update({name: _item(values, index) for name, values in localisation.items()})
-        _settle(row, batch, index, bool(finite[index]))
-    usable = batch.foreground.flatten(1).any(1) & finite
-    if bank is not None and bool(usable.any()):
-        chosen = [int(i) for i in usable.nonzero().flatten()]
+    left_out = None
+    if plan.doubt or bool(batch.ignored.any()):
+        left_out = ignored | ring_of_doubt(foreground, plan.doubt)
+    localised = readings.keep(
+        score_maps(maps, foreground, left_out) | _other_masks(maps, foreground, left_out)
+    )
+    chosen = [int(i) for i in batch.foreground.flatten(1).any(1).nonzero().flatten()]
+    tried: Callable[[], Rows] = list
+    if bank is not None and chosen:
         subjects = Subjects(
-            [rows[i] for i in chosen],
+            [batch.ids[i] for i in chosen],
+            [batch.loaded[i].sha256 for i in chosen],
+            batch.targets[chosen].tolist(),
             images[chosen],
             foreground[chosen],
             ignored[chosen],
             targets[chosen],
         )
-        experiment(model, subjects, plan, bank)
+        tried = experiment(model, subjects, plan, bank, readings)
+    readings.send()
+
+    def rows() -> Rows:
+        found, numbers, columns = answered(), localised(), tried()
+        finite = found.pop("finite")
+        made = [_identity(batch, index) for index in range(len(batch))]
+        add(made, found, "")
+        for index, row in enumerate(made):
+            row.update({name: _item(values[index]) for name, values in numbers.items()})
+            row["status"] = STATUSES[int(row["status"])]
+            _settle(row, batch, index, bool(finite[index]))
+        for index, measured in zip(chosen, columns, strict=bool(columns)):
+            # What a network answers where it gave NaN before says nothing.
+            if finite[index]:
+                made[index].update(measured)
+        return made
+
     return rows
 
 
-def _other_masks(
-    maps: Tensor, foreground: Tensor, ignored: Tensor | None
-) -> dict[str, Tensor | list[str]]:
+def _other_masks(maps: Tensor, foreground: Tensor, ignored: Tensor | None) -> dict[str, Tensor]:
     """The lift as a narrower and as a wider hand would have drawn the foreground."""
     radius = hole_radius(foreground.shape[-1])
-    found: dict[str, Tensor | list[str]] = {}
+    found: dict[str, Tensor] = {}
     for name, mask in (
         ("eroded", ~dilate(~foreground, radius)),
         ("dilated", dilate(foreground, radius) & foreground.flatten(1).any(1)[:, None, None]),
     ):
         mass = foreground_mass(maps, mask, ignored)
-        found[f"mass_lift_{name}"] = mass_lift(mass, foreground_area(mask, ignored)).cpu()
+        found[f"mass_lift_{name}"] = mass_lift(mass, foreground_area(mask, ignored))
     return found
 
 
@@ -175,8 +195,5 @@ _EXPLANATIONS = {
 }
 
 
-def _item(values: Tensor | list[str], index: int) -> Any:
-    if isinstance(values, list):
-        return values[index]
-    value = float(values[index])
+def _item(value: float) -> float | None:
     return None if value != value else value

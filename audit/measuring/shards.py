@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import pandas as pd
 
@@ -13,7 +12,7 @@ from audit.errors import AuditError
 from audit.measuring.columns import table_of, write_table
 from audit.measuring.donors import DonorBank
 from audit.measuring.memory import measure_within_memory
-from audit.measuring.rows import Measurement, unreadable_rows
+from audit.measuring.rows import Measurement, Rows, unreadable_rows
 from audit.models import AuditedModel
 from audit.run_folder import RunFolder
 
@@ -73,11 +72,15 @@ def score_shard(
     AuditError
         The storage went away in the middle.
     """
-    rows: list[dict[str, Any]] = []
+    rows: Rows = []
+    before: Callable[[], Rows] = list
     lost = 0
     for batch in iterate_batches(table, loader, batch_size):
+        measured = measure_within_memory(model, batch, plan, bank)
         rows += unreadable_rows(batch, table)
-        rows += measure_within_memory(model, batch, plan, bank)
+        # The rows of the batch before, while a GPU is busy with this one.
+        rows += before()
+        before = measured
         gone = sum(error.reason == "CHANGED_DURING_RUN" for _, error in batch.unreadable)
         lost = lost + gone if not len(batch) else 0
         if lost >= LOST_IN_A_ROW:
@@ -86,6 +89,7 @@ def score_shard(
                 "dataset's storage still mounted? Finished shards are kept; --resume goes on."
             )
         on_progress(len(batch) + len(batch.unreadable))
+    rows += before()
     rows.sort(key=lambda row: row["row"])
     write_table(run.part(shard), table_of(rows))
     return len(rows)
