@@ -307,3 +307,39 @@ def test_the_further_experiments_can_be_left_out(
     assert without["foreground_noise_prediction"].isna().all()
     assert pd.read_parquet(bare.run.classes)["rfs"].isna().all()
     pd.testing.assert_series_equal(scores["swap_other_margin"], without["swap_other_margin"])
+
+
+def test_an_image_on_which_the_model_gives_nan_is_named_and_its_neighbours_keep_their_numbers(
+    leaning: tuple[Path, AuditRequest], tmp_path: Path
+) -> None:
+    manifest = write_dataset(tmp_path, [1, 4])
+    # Not among those on which the model is tried first.
+    broken = [tmp_path / "images" / "cat" / f"{index:03d}.png" for index in (7, 20)]
+    for path in broken:
+        picture = np.array(Image.open(path))
+        mask = np.array(Image.open(tmp_path / "masks" / "cat" / path.name)) > 0
+        # One white pixel of the object, which no swap brings into another image.
+        picture[tuple(np.argwhere(mask)[len(np.argwhere(mask)) // 2])] = 255
+        Image.fromarray(picture).save(path)
+    (tmp_path / "moody_loader.py").write_text(
+        "from planted import ColourCounter\n\n\n"
+        "class Moody(ColourCounter):\n"
+        "    def forward(self, images):\n"
+        "        white = (images.amin(1) > 0.999).flatten(1).any(1)\n"
+        "        return super().forward(images).masked_fill(white[:, None], float('nan'))\n\n\n"
+        "def load():\n    return Moody([1, 4])\n"
+    )
+    request = audit(manifest, tmp_path / "run", "model.loader=moody_loader:load")
+    scores = pd.read_parquet(request.run.scores).set_index("sample_id")
+    named = scores[scores["status"] == "not_finite"]
+    assert set(named.index) == {f"cat/{path.name}" for path in broken}
+    assert set(named["reason"]) == {"NOT_FINITE"}
+    experiments = ("swap_", "object_only_", "background_only_")
+    tried = [name for name in SCORE_COLUMNS.names if name.startswith(experiments)]
+    assert named[[*tried, "prediction", "probability", "margin"]].isna().all(axis=None)
+    others = scores.drop(named.index)
+    assert others["swap_other_probability"].notna().all()
+    whole = pd.read_parquet(leaning[1].run.scores).set_index("sample_id").drop(named.index)
+    # The donors differ, since two of them do; the rest knows nothing of the two.
+    same = [name for name in others if not name.startswith("swap_")]
+    pd.testing.assert_frame_equal(others[same], whole[same], check_dtype=False)
