@@ -1,14 +1,15 @@
 """Images per second of saliency and scoring from files, beside the bare loop and the peers.
 
-Each measurement runs in a process of its own, so that its peak of memory is its own. All of one
-model run one after the other: compare within a run. Networks have random weights, which cost what
-trained ones cost.
+On the CPU and, where there is one, on the GPU. Each measurement runs in a process of its own, so
+that its peak of memory is its own. All of one model run one after the other: compare within a run.
+Networks have random weights, which cost what trained ones cost.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib.util
+import itertools
 import json
 import os
 import resource
@@ -23,9 +24,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -40,10 +41,17 @@ from audit.measuring.shards import score_shard, shard_count  # noqa: E402
 from audit.models import AuditedModel  # noqa: E402
 from audit.run_folder import RunFolder  # noqa: E402
 from audit.saliency import METHODS  # noqa: E402
+from benchmarks.peers import captum, grad_cam  # noqa: E402
 
 MODELS = ("resnet18", "resnet50", "efficientnet_b0", "vit_b_16")
-BATCHES = (1, 8, 32)
+BATCHES = {"cpu": (1, 8, 32), "cuda": (32, 128, 256)}
 """Of these the bare loop and Captum get the one that is fastest for them."""
+OURS = {"cpu": 32, "cuda": 128}
+"""Images in a batch of ours: what ``run.batch_size: auto`` takes on two cores, and on a GPU."""
+MORE = {"cpu": 1, "cuda": 16}
+"""So many times as many pictures, or a GPU is done before it can be timed."""
+SIDES = {"cpu": 2048, "cuda": 8192}
+"""Of the matrices whose product tells what a device can do."""
 SHARD = 1024
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 BOX = (0.25, 0.25, 0.75, 0.75)
@@ -87,9 +95,9 @@ def paint(folder: Path, count: int, size: tuple[int, int]) -> None:
 
 
 def pictures(folder: Path, count: int) -> list[str]:
-    """The first `count` pictures below a folder."""
+    """The first `count` pictures below a folder; again from the first where it has fewer."""
     found = sorted(str(path) for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
-    return found[:count]
+    return list(itertools.islice(itertools.cycle(found), count))
 
 
 # What is compared: each yields once when it is ready, so that no start is timed.
@@ -121,7 +129,7 @@ def ours_with_swaps(model: AuditedModel, paths: list[str], folder: Path) -> Iter
 def _samples(paths: list[str]) -> pd.DataFrame:
     """Two classes by turns, so that each can lend the other its backgrounds."""
     samples = (
-        Sample(path, Path(path), f"class {index % 2}", boxes=(_box(path),))
+        Sample(f"{index:07} {path}", Path(path), f"class {index % 2}", boxes=(_box(path),))
         for index, path in enumerate(paths)
     )
     return samples_table(samples, (index % 2 for index in range(len(paths))))
@@ -141,7 +149,8 @@ def _score(
 ) -> None:
     for shard in range(shard_count(len(table), SHARD)):
         rows = table.iloc[shard * SHARD : (shard + 1) * SHARD]
-        score_shard(run, shard, rows, model, plan, bank, loader, batch_size=32)
+        batch = OURS[model.device.type]
+        score_shard(run, shard, rows, model, plan, bank, loader, batch_size=batch)
 
 
 def _box(path: str) -> tuple[float, float, float, float]:
@@ -152,131 +161,98 @@ def _box(path: str) -> tuple[float, float, float, float]:
 
 def bare(model: AuditedModel, count: int, batch: int) -> Iterator[None]:
     """One forward and one input gradient on tensors that lie in memory: the limit."""
-    side = model.geometry.size
-    pixels = torch.rand(batch, 3, side, side)
-    targets = torch.zeros(batch, 1, dtype=torch.int64)
+    side, device = model.geometry.size, model.device
+    pixels = torch.rand(batch, 3, side, side, device=device)
+    targets = torch.zeros(batch, 1, dtype=torch.int64, device=device)
 
     def step() -> Tensor:
         wanted = pixels.clone().requires_grad_(True)
         return torch.autograd.grad(model(wanted).gather(1, targets).sum(), wanted)[0]
 
-    step()
+    _wait_for(step())
     yield
     for _ in range(-(-count // batch)):
-        step()
+        last = step()
+    _wait_for(last)
 
 
-class Pictures(torch.utils.data.Dataset[Tensor]):
-    """Files as torchvision's users load them."""
-
-    def __init__(self, paths: list[str], side: int) -> None:
-        from torchvision.transforms import v2
-
-        self.paths = paths
-        self.transform = v2.Compose(
-            [
-                v2.Resize(side),
-                v2.CenterCrop(side),
-                v2.PILToTensor(),
-                v2.ToDtype(torch.float32, scale=True),
-            ]
-        )
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    def __getitem__(self, index: int) -> Tensor:
-        with Image.open(self.paths[index]) as opened:
-            transformed: Tensor = self.transform(opened.convert("RGB"))
-        return transformed
+def _wait_for(values: Tensor) -> None:
+    """Until a GPU has computed them."""
+    if not bool(values.sum().isfinite()):
+        raise SystemExit("the network gave something that is not finite")
 
 
-def captum(model: AuditedModel, paths: list[str], batch: int) -> Iterator[None]:
-    """Captum's Saliency behind a DataLoader, scored with numpy."""
-    from captum.attr import Saliency
-
-    explain = Saliency(model)
-
-    def maps(images: Tensor) -> NDArray[np.float32]:
-        wanted = images.requires_grad_(True)
-        found: NDArray[np.float32] = explain.attribute(wanted, target=0).amax(1).detach().numpy()
-        return found
-
-    yield from _scored(model, paths, batch, maps)
+def billions(name: str) -> float:
+    """Floating-point operations of a forward pass and an input gradient of one image, in 1e9."""
+    module, side = network(name)
+    module.eval().requires_grad_(False)
+    with FlopCounterMode(display=False) as counter:
+        module(torch.rand(1, 3, side, side, requires_grad=True))[0, 0].backward()
+    return counter.get_total_flops() / 1e9
 
 
-def grad_cam(model: AuditedModel, paths: list[str], batch: int) -> Iterator[None]:
-    """pytorch-grad-cam behind a DataLoader, scored with numpy; on the last stage, as it advises."""
-    from pytorch_grad_cam import GradCAM
-    from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+def matrix_rate(device: str, half: bool) -> float:
+    """Billions of floating-point operations a second of a large matrix product.
 
-    # It differentiates down to a parameter, and torchvision's models come with theirs unfrozen.
-    model.requires_grad_(True)
-    explain = GradCAM(model=model, target_layers=[model.module.layer4[-1]])
-
-    def maps(images: Tensor) -> NDArray[np.float32]:
-        wanted = [ClassifierOutputTarget(0)] * len(images)
-        found: NDArray[np.float32] = explain(images, targets=wanted)
-        return found
-
-    yield from _scored(model, paths, batch, maps)
-
-
-def _scored(
-    model: AuditedModel,
-    paths: list[str],
-    batch: int,
-    maps: Callable[[Tensor], NDArray[np.float32]],
-) -> Iterator[None]:
-    """Mass and pointing game of maps as a careful user would write them."""
-    side = model.geometry.size
-    inside = np.zeros((side, side), bool)
-    inside[side // 4 : 3 * side // 4, side // 4 : 3 * side // 4] = True
-    loader = torch.utils.data.DataLoader(
-        Pictures(paths, side), batch, num_workers=os.cpu_count() or 1
-    )
-    maps(torch.rand(batch, 3, side, side))
-    yield
-    rows = []
-    for images in loader:
-        with torch.no_grad():
-            predictions = model(images).argmax(1).tolist()
-        found = maps(images).astype(np.float64)
-        for one, prediction in zip(found, predictions, strict=True):
-            mass = one[inside].sum() / one.sum()
-            hit = bool(inside[np.unravel_index(one.argmax(), one.shape)])
-            rows.append((prediction, mass, hit))
+    Of float32 a GPU computes it in TF32, since PyTorch has it compute convolutions so.
+    """
+    torch.set_float32_matmul_precision("high")
+    side = SIDES[device]
+    square = torch.rand(side, side, device=device, dtype=torch.bfloat16 if half else torch.float32)
+    _wait_for(square @ square)
+    began = time.perf_counter()
+    for _ in range(10):
+        product = square @ square
+    _wait_for(product)
+    return 10 * 2 * side**3 / (time.perf_counter() - began) / 1e9
 
 
-def measure(what: str, name: str, folder: Path, count: int, batch: int) -> dict[str, float]:
+def has_bfloat16(device: str) -> bool:
+    """Whether a device has instructions for bfloat16."""
+    if device == "cuda":
+        return torch.cuda.is_bf16_supported()
+    return any(value for key, value in torch.cpu.get_capabilities().items() if "bf16" in key)
+
+
+def measure(
+    device: str, what: str, name: str, folder: Path, count: int, batch: int
+) -> dict[str, Any]:
     """Time one way: images per second, CPU milliseconds an image, the peak of memory in MB.
 
-    The CPU time is that of the process and of its children, whose starts are a part of it.
+    The CPU time is that of the process and of its children, whose starts are a part of it. Memory
+    is that of the device. Ours say the foreground mass of each image, too.
     """
     module, side = network(name)
-    model = AuditedModel(module, None, Geometry(side))
+    model = AuditedModel(module, None, Geometry(side)).to(torch.device(device))
     paths = pictures(folder, count)
     with tempfile.TemporaryDirectory() as out:
         ways: dict[str, Callable[[], Iterator[None]]] = {
             "ours": lambda: ours(model, paths, "gradient", Path(out)),
-            "ours swaps": lambda: ours_with_swaps(model, paths, Path(out)),
-            "ours gradcam": lambda: ours(model, paths, "gradcam", Path(out)),
-            "bare": lambda: bare(model, len(paths), batch),
+            "ours, bf16": lambda: ours(model, paths, "gradient", Path(out)),
+            "ours, with swaps": lambda: ours_with_swaps(model, paths, Path(out)),
+            "ours, gradcam": lambda: ours(model, paths, "gradcam", Path(out)),
+            "bare loop": lambda: bare(model, len(paths), batch),
             "captum": lambda: captum(model, paths, batch),
             "pytorch-grad-cam": lambda: grad_cam(model, paths, batch),
         }
+        model.in_bfloat16 = what == "ours, bf16"
         way = ways[what]()
         next(way)
         began, cpu = time.perf_counter(), _cpu_seconds()
         for _ in way:
             raise AssertionError("a way yields once")
         seconds, cpu = time.perf_counter() - began, _cpu_seconds() - cpu
+        parts = sorted(Path(out).rglob("part-*.parquet"))
+        masses = pd.concat(map(pd.read_parquet, parts))["foreground_mass"] if parts else []
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    if device == "cuda":
+        peak = torch.cuda.max_memory_allocated() / 1024**2
     return {
         "rate": len(paths) / seconds,
         "cpu": 1000 * cpu / len(paths),
         "peak": peak,
         "seconds": seconds,
+        "masses": list(masses),
     }
 
 
@@ -285,9 +261,12 @@ def _cpu_seconds() -> float:
     return time.process_time() + children.ru_utime + children.ru_stime
 
 
-def in_a_process(what: str, name: str, folder: Path, count: int, batch: int) -> dict[str, Any]:
+def in_a_process(
+    device: str, what: str, name: str, folder: Path, count: int, batch: int
+) -> dict[str, Any]:
     """Measure in a process of its own."""
-    command = [sys.executable, __file__, "--one", what, name, str(folder), str(count), str(batch)]
+    wanted = [device, what, name, str(folder), str(count), str(batch)]
+    command = [sys.executable, __file__, "--one", *wanted]
     done = subprocess.run(command, capture_output=True, check=False, cwd=ROOT, text=True)
     if done.returncode:
         raise SystemExit(f"{what} of {name} failed:\n{done.stderr[-2000:]}")
@@ -295,40 +274,59 @@ def in_a_process(what: str, name: str, folder: Path, count: int, batch: int) -> 
     return found
 
 
-def compare(names: list[str], folder: Path, count: int, batches: list[int]) -> None:
-    """Print the table of models: every way on the same pictures."""
+def compare(device: str, names: list[str], folder: Path, count: int, batches: list[int]) -> None:
+    """Print the table of models on a device: every way on the same pictures."""
+    half = has_bfloat16(device)
+    rates = {kind: matrix_rate(device, kind) for kind in (False, True) if half or not kind}
+    shown = ", ".join(f"{'bfloat16' if k else 'float32'} {v:,.0f}" for k, v in rates.items())
+    print(f"\n{device}: 1e9 operations a second of a matrix product: {shown}")
     print(
-        f"{'model':<16} {'way':<18} {'batch':>5} {'images/s':>9} {'of bare':>8} {'CPU ms':>7} "
-        f"{'peak MB':>8}"
+        f"{'model':<16} {'way':<18} {'batch':>5} {'images/s':>9} {'of bare':>8} {'of product':>10} "
+        f"{'CPU ms':>7} {'peak MB':>8}"
     )
-    has_cam = importlib.util.find_spec("pytorch_grad_cam") is not None
     for name in names:
-        tries = [(in_a_process("bare", name, folder, count, b), b) for b in batches]
-        limit, best = max(tries, key=lambda one: one[0]["rate"])
-        _line(name, "bare loop", best, limit, limit)
-        plain = in_a_process("ours", name, folder, count, 32)
-        _line(name, "ours", 32, plain, limit)
-        peers = [(in_a_process("captum", name, folder, count, b), b) for b in batches]
-        found, batch = max(peers, key=lambda one: one[0]["rate"])
-        _line(name, "captum", batch, found, limit)
+        costs = billions(name)
+
+        def run(what: str, batch: int, name: str = name, costs: float = costs) -> dict[str, Any]:
+            found = in_a_process(device, what, name, folder, count, batch)
+            found |= {"batch": batch, "share": found["rate"] * costs / rates[what == "ours, bf16"]}
+            return found
+
+        limit = max((run("bare loop", batch) for batch in batches), key=_rate)
+        _line(name, "bare loop", limit, limit)
+        plain = run("ours", OURS[device])
+        _line(name, "ours", plain, limit)
+        _line(name, "captum", max((run("captum", b) for b in batches), key=_rate), limit)
+        if half:
+            rounded = run("ours, bf16", OURS[device])
+            _line(name, "ours, bf16", rounded, limit)
+            moved = np.abs(np.subtract(plain["masses"], rounded["masses"]))
+            print(
+                f"{name:<16} mass moved by {np.nanmean(moved):.4f}, at most {np.nanmax(moved):.4f}"
+            )
         if name.startswith("resnet"):
-            found = in_a_process("ours gradcam", name, folder, count, 32)
-            _line(name, "ours, gradcam", 32, found, limit)
-            if has_cam:
-                found = in_a_process("pytorch-grad-cam", name, folder, count, 32)
-                _line(name, "pytorch-grad-cam", 32, found, limit)
-        found = in_a_process("ours swaps", name, folder, count, 32)
-        _line(name, "ours, with swaps", 32, found, limit)
-        share = (plain["rate"] / found["rate"] - 1) / VARIANTS
+            _line(name, "ours, gradcam", run("ours, gradcam", OURS[device]), limit)
+            if importlib.util.find_spec("pytorch_grad_cam") is not None:
+                _line(name, "pytorch-grad-cam", run("pytorch-grad-cam", OURS[device]), limit)
+        swapped = run("ours, with swaps", OURS[device])
+        _line(name, "ours, with swaps", swapped, limit)
+        share = (plain["rate"] / swapped["rate"] - 1) / VARIANTS
         print(f"{name:<16} each of {VARIANTS} variants costs {share:.2f} of ours", flush=True)
-    if not has_cam:
-        print("pytorch-grad-cam is not installed, so it is not compared: pip install grad-cam")
 
 
-def _line(name: str, way: str, batch: int, found: dict[str, Any], limit: dict[str, Any]) -> None:
+def _rate(found: dict[str, Any]) -> float:
+    rate: float = found["rate"]
+    return rate
+
+
+def _line(name: str, way: str, found: dict[str, Any], limit: dict[str, Any]) -> None:
+    # Grad-CAM and swaps do other work than a forward pass and an input gradient an image.
+    same = way in ("bare loop", "ours", "ours, bf16", "captum")
+    share = f"{found['share']:.2f}" if same else ""
     print(
-        f"{name:<16} {way:<18} {batch:>5} {found['rate']:>9.1f} "
-        f"{found['rate'] / limit['rate']:>8.2f} {found['cpu']:>7.1f} {found['peak']:>8.0f}",
+        f"{name:<16} {way:<18} {found['batch']:>5} {found['rate']:>9.1f} "
+        f"{found['rate'] / limit['rate']:>8.2f} {share:>10} {found['cpu']:>7.1f} "
+        f"{found['peak']:>8.0f}",
         flush=True,
     )
 
@@ -339,7 +337,7 @@ def grow(counts: list[int]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         paint(Path(folder), max(counts), (64, 64))
         for count in counts:
-            found = in_a_process("ours", "tiny", Path(folder), count, 32)
+            found = in_a_process("cpu", "ours", "tiny", Path(folder), count, 32)
             print(
                 f"{count:>8,} {found['seconds']:>8.1f} {found['rate']:>9.1f} {found['peak']:>8.0f}",
                 flush=True,
@@ -347,12 +345,14 @@ def grow(counts: list[int]) -> None:
 
 
 def main() -> None:
-    """Read the command line and print both tables."""
+    """Read the command line and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=Path, help="a folder of photographs; else painted ones")
     parser.add_argument("--count", type=int, default=128, help="pictures a measurement")
     parser.add_argument("--models", nargs="*", default=list(MODELS))
-    parser.add_argument("--batches", type=int, nargs="*", default=list(BATCHES))
+    devices = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
+    parser.add_argument("--devices", nargs="*", default=devices, choices=devices)
+    parser.add_argument("--batches", type=int, nargs="*", help="of the bare loop and of Captum")
     parser.add_argument("--grow", type=int, nargs="*", default=[1000, 10000])
     asked = parser.parse_args()
     load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
@@ -360,14 +360,18 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as painted:
         if asked.images is None:
             paint(Path(painted), asked.count, (500, 375))
-        compare(asked.models, asked.images or Path(painted), asked.count, asked.batches)
+        for device in asked.devices:
+            count, batches = asked.count * MORE[device], asked.batches or BATCHES[device]
+            compare(device, asked.models, asked.images or Path(painted), count, list(batches))
+    if importlib.util.find_spec("pytorch_grad_cam") is None:
+        print("pytorch-grad-cam is not installed, so it is not compared: pip install grad-cam")
     if asked.grow:
         grow(asked.grow)
 
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--one"]:
-        what, name, folder, count, batch = sys.argv[2:]
-        print(json.dumps(measure(what, name, Path(folder), int(count), int(batch))))
+        device, what, name, folder, count, batch = sys.argv[2:]
+        print(json.dumps(measure(device, what, name, Path(folder), int(count), int(batch))))
     else:
         main()
