@@ -212,7 +212,9 @@ def _end(signum: int, frame: FrameType | None) -> None:
 def main() -> None:
     """Run the command line; every failure that has a name becomes one message and an exit code."""
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _end)
+        # Who starts it in the background of a script may have Ctrl-C ignored.
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _end)
     try:
         app()
     except InputError as error:

@@ -176,7 +176,14 @@ def test_asked_twice_to_end_it_ends_and_goes_on_later(
     long = ("cmv.classes=all", "cmv.steps=4096", "cmv.early=false", "report.formats=[]")
     options = [word for setting in long for word in ("--set", setting)]
     arguments = command("run", manifest, "--out", out, *options)
-    with subprocess.Popen(arguments, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True) as running:
+    with subprocess.Popen(
+        arguments,
+        env=ENVIRONMENT,
+        stderr=subprocess.PIPE,
+        text=True,
+        # The tests may have been started in a background, where Ctrl-C is ignored.
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),
+    ) as running:
         deadline = time.monotonic() + 240
         while not (out / began).exists() and running.poll() is None and time.monotonic() < deadline:
             time.sleep(0.01)
