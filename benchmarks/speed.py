@@ -38,6 +38,7 @@ from audit.measuring.donors import DonorBank, build_bank  # noqa: E402
 from audit.measuring.rows import Measurement  # noqa: E402
 from audit.measuring.shards import score_shard, shard_count  # noqa: E402
 from audit.models import AuditedModel  # noqa: E402
+from audit.models.audited import has_bfloat16  # noqa: E402
 from audit.run_folder import RunFolder  # noqa: E402
 from audit.saliency import METHODS  # noqa: E402
 from benchmarks.peers import captum, grad_cam  # noqa: E402
@@ -209,13 +210,6 @@ def matrix_rate(device: str, half: bool) -> float:
     return 10 * 2 * side**3 / (time.perf_counter() - began) / 1e9
 
 
-def has_bfloat16(device: str) -> bool:
-    """Whether a device has instructions for bfloat16."""
-    if device == "cuda":
-        return torch.cuda.is_bf16_supported()
-    return any(value for key, value in torch.cpu.get_capabilities().items() if "bf16" in key)
-
-
 def measure(
     device: str, what: str, name: str, folder: Path, count: int, batch: int
 ) -> dict[str, Any]:
@@ -278,7 +272,7 @@ def in_a_process(
 
 def compare(device: str, names: list[str], folder: Path, count: int, batches: list[int]) -> None:
     """Print the table of models on a device: every way on the same pictures."""
-    half = has_bfloat16(device)
+    half = has_bfloat16(torch.device(device))
     rates = {kind: matrix_rate(device, kind) for kind in (False, True) if half or not kind}
     shown = ", ".join(f"{'bfloat16' if k else 'float32'} {v:,.0f}" for k, v in rates.items())
     print(f"\n{device}: 1e9 operations a second of a matrix product: {shown}")

@@ -29,6 +29,7 @@ from audit.manifest import Manifest, fingerprint, load_manifest
 from audit.measuring.memory import images_at_a_time
 from audit.measuring.rows import Measurement
 from audit.models import AuditedModel, load_model
+from audit.models.audited import has_bfloat16
 from audit.models.labels import match_labels
 from audit.models.probe import count_outputs, probe
 from audit.plugins import bind, resolve
@@ -218,18 +219,16 @@ def _open(request: AuditRequest) -> Session:
 
 
 def _check_precision(manifest: Manifest, device: torch.device) -> None:
-    if manifest.run.precision != "bf16":
+    if manifest.run.precision != "bf16" or has_bfloat16(device):
         return
     if device.type == "cuda":
-        if not torch.cuda.is_bf16_supported():
-            raise ManifestError(
-                "run.precision: this GPU has no bfloat16. Use float32, or auto, which is the same."
-            )
-    elif not any(value for key, value in torch.cpu.get_capabilities().items() if "bf16" in key):
-        _log.warning(
-            "run.precision: bf16: this CPU has no instructions for bfloat16; float32 is many times "
-            "as fast here"
+        raise ManifestError(
+            "run.precision: this GPU has no bfloat16. Use float32, or auto, which is the same."
         )
+    _log.warning(
+        "run.precision: bf16: this CPU has no instructions for bfloat16; float32 is many times "
+        "as fast here"
+    )
 
 
 def _check_cmv_classes(session: Session) -> None:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from audit.cmv.objectives import Penalty, alikeness
 from audit.cmv.places import WINDOW, Climbed, Pending, Place, Plan, class_seed
 from audit.cmv.recipes import Moments
+from audit.models.audited import has_bfloat16
 
 _STAGES = (1, 8, 16, 32, 64)
 _STAGE_SIDE = 64
@@ -234,7 +235,7 @@ class Climb:
 
 
 def _autocast(device: torch.device, half: bool) -> AbstractContextManager[object]:
-    if half and device.type == "cuda" and torch.cuda.is_bf16_supported():
+    if half and device.type == "cuda" and has_bfloat16(device):
         return torch.autocast("cuda", torch.bfloat16)
     return nullcontext()
 

@@ -14,6 +14,13 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether a device has instructions for bfloat16; without them it is many times slower."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported())
+    return any(value for key, value in torch.cpu.get_capabilities().items() if "bf16" in key)
+
+
 class AuditedModel(nn.Module):
     """A classifier with everything the audit must know of it.
 
