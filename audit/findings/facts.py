@@ -1,0 +1,58 @@
+"""``run.json``: what ran, when, on what, and how it ended."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from audit.findings.record import SCHEMA_VERSION, Summary
+from audit.findings.values import Number, Record, RunStatus, Share
+
+
+class Counts(Record):
+    """The samples of a run in counts."""
+
+    found: int = Field(default=0, ge=0)
+    scored: int = Field(default=0, ge=0)
+    noted: int = Field(default=0, ge=0)
+    rejected: int = Field(default=0, ge=0)
+    skipped: int = Field(default=0, ge=0)
+    classes: int = Field(default=0, ge=0)
+
+
+class Hashes(Record):
+    """Sha256 of what went in: weights, images, manifest."""
+
+    model: str = ""
+    data: str = ""
+    manifest: str = ""
+
+
+class RunFacts(Record):
+    """``run.json``; written by one process alone, the driver of the run."""
+
+    schema_version: Literal[2] = SCHEMA_VERSION
+    status: RunStatus
+    name: str
+    run_id: str
+    started: str
+    finished: str | None = None
+    fingerprint: str
+    shard_size: int = Field(ge=1)
+    device: str
+    seed: int
+    precision: str
+    versions: dict[str, str]
+    hashes: Hashes = Hashes()
+    timings: dict[str, Number] = Field(default_factory=dict)
+    counts: Counts = Counts()
+    class_names: tuple[str, ...]
+    labels: dict[int, str]
+    foreground_source: str
+    model_name: str
+    limit: int | None = None
+    probe_accuracy: Share = None
+    settings: dict[str, str | int | float | bool | None] = Field(default_factory=dict)
+    compiled: bool | None = None
+    summary: Summary | None = None

@@ -1,0 +1,92 @@
+"""The one writer and the one reader of ``findings.json`` and ``run.json``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from audit.errors import RunFolderError
+from audit.findings.facts import RunFacts
+from audit.findings.record import SCHEMA_VERSION, Findings
+from audit.findings.values import Record
+from audit.run_folder import write_json
+
+R = TypeVar("R", bound=Record)
+
+MAX_BYTES = 512 * 2**20
+"""A larger file is not ours; a thousand classes with all their evidence take a few MB."""
+
+
+def read_findings(path: Path) -> Findings:
+    """Read ``findings.json``.
+
+    Raises
+    ------
+    RunFolderError
+        It is missing, too large, no JSON, of another version, or not as this version writes it.
+    """
+    return _read(path, Findings)
+
+
+def write_findings(path: Path, findings: Findings) -> None:
+    """Write ``findings.json`` atomically."""
+    write_json(path, findings.model_dump(mode="json"))
+
+
+def read_facts(path: Path) -> RunFacts:
+    """Read ``run.json``.
+
+    Raises
+    ------
+    RunFolderError
+        As for :func:`read_findings`.
+    """
+    return _read(path, RunFacts)
+
+
+def write_facts(path: Path, facts: RunFacts) -> None:
+    """Write ``run.json`` atomically."""
+    write_json(path, facts.model_dump(mode="json"))
+
+
+def json_schemas() -> dict[str, Any]:
+    """JSON Schema of the two files, by file name."""
+    return {
+        "findings.json": Findings.model_json_schema(mode="serialization"),
+        "run.json": RunFacts.model_json_schema(mode="serialization"),
+    }
+
+
+def _read(path: Path, kind: type[R]) -> R:
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise RunFolderError(f"{path.name}: more than {MAX_BYTES:,} bytes; not written by us")
+        held = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise RunFolderError(
+            f"{path.name}: not in the run folder. Has the run come as far? Resume it first."
+        ) from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise RunFolderError(f"{path.name}: cannot be read ({type(error).__name__})") from error
+    found = held.get("schema_version") if isinstance(held, dict) else None
+    if found != SCHEMA_VERSION:
+        raise RunFolderError(
+            f"{path.name}: expected schema_version {SCHEMA_VERSION}, found "
+            f"{found if isinstance(found, int) else 'none'}; it was written by another version of "
+            "this tool. Audit again, or use that version."
+        )
+    try:
+        return kind.model_validate(held)
+    except ValidationError as error:
+        raise RunFolderError(f"{path.name}: {_first(error)}") from error
+
+
+def _first(error: ValidationError) -> str:
+    """The first complaint in words, without the value itself: it may be anything."""
+    item = error.errors(include_url=False, include_input=False)[0]
+    place = ".".join(str(part) for part in item["loc"])[:120]
+    more = error.error_count() - 1
+    return f"{place}: {item['msg'][:160]}" + (f" (and {more} more)" if more else "")
