@@ -13,11 +13,12 @@ from prefect.states import Completed
 from audit import stopping
 from audit.errors import AuditError
 from audit.manifest import load_manifest
+from audit.pipeline import decide, exhibits
+from audit.pipeline.runs import point_latest, run_folder_for
+from audit.pipeline.session import AuditRequest, open_session
 from audit.verdicts.reasons import plural
-from flows import drawing, judging, tasks
+from flows import tasks
 from flows.progress import reporter
-from flows.runs import point_latest, run_folder_for
-from flows.session import AuditRequest, open_session
 
 
 def _name_of_run() -> str:
@@ -79,7 +80,7 @@ def audit_dataset(
             # Prefect answers SIGTERM by an exception here, which the threads do not hear.
             if not isinstance(error, Exception):
                 stopping.ask_to_stop()
-            judging.mark_failed(request.run)
+            decide.mark_failed(request.run)
             raise
     point_latest(request.run.path)
     return _state(summary, request.run.path)
@@ -99,11 +100,11 @@ def _audit(request: AuditRequest, resume: bool) -> dict[str, Any]:
     summary = tasks.decide(request)
     tasks.draw_exhibits(request)
     tasks.find_cues(request)
-    reporter.expect("cmv", drawing.count_cmvs(session))
+    reporter.expect("cmv", exhibits.count_cmvs(session))
     tasks.visualize_classes(request)
 
     tasks.report(request)
-    judging.finish(request.run, summary)
+    decide.finish(request.run, summary)
     return summary
 
 

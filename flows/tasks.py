@@ -22,13 +22,15 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
 from audit.manifest import load_manifest
+from audit.pipeline import decide as deciding
+from audit.pipeline import exhibits, measure
+from audit.pipeline import prepare as preparing
+from audit.pipeline.mean_maps import average_maps
+from audit.pipeline.session import AuditRequest, open_session
 from audit.report.render import render_report
 from audit.run_folder import RunFolder
 from audit.stopping import stop_if_asked
-from flows import drawing, judging, preparing, steps
-from flows.mean_maps import average_maps
 from flows.progress import reporter
-from flows.session import AuditRequest, open_session
 
 _OPTIONS: dict[str, Any] = {"cache_policy": NO_CACHE, "persist_result": False}
 
@@ -43,7 +45,7 @@ def prepare(request: AuditRequest, resume: bool) -> int:
 def gather_donors(request: AuditRequest) -> None:
     """Cut the objects out of some images of each class: the backgrounds that swaps use."""
     with reporter.step("donors"):
-        steps.gather_donors(request)
+        measure.gather_donors(request)
 
 
 @task(name="score-shard", task_run_name="score-shard-{shard}", **_OPTIONS)
@@ -64,7 +66,7 @@ def score_shard(request: AuditRequest, shard: int) -> State[bool] | bool:
         if done * 10 // rows > before * 10 // rows:
             update_progress_artifact(artifact, min(100.0, 100 * done / rows))  # type: ignore[arg-type]
 
-    if steps.score(request, shard, advance):
+    if measure.score(request, shard, advance):
         return True
     return Completed(name="AlreadyDone", message="This shard was finished by an earlier run.")
 
@@ -72,37 +74,37 @@ def score_shard(request: AuditRequest, shard: int) -> State[bool] | bool:
 @task(name="gather-scores", **_OPTIONS)
 def gather_scores(request: AuditRequest) -> dict[str, int]:
     """Join the parts; list every problem."""
-    return steps.gather_scores(request)
+    return measure.gather_scores(request)
 
 
 @task(name="look-again", **_OPTIONS)
 def look_again(request: AuditRequest) -> int:
     """Measure with fresh donors where the first pass leaves a doubt."""
     with reporter.step("second look"):
-        return steps.look_again(request)
+        return measure.look_again(request)
 
 
 @task(name="check-itself", **_OPTIONS)
 def check_itself(request: AuditRequest) -> bool:
     """Plant a tag that the audit must find; make maps of a network that learned nothing."""
     with reporter.step("controls"):
-        return steps.check_itself(request)
+        return measure.check_itself(request)
 
 
 @task(name="decide", **_OPTIONS)
 def decide(request: AuditRequest) -> dict[str, Any]:
     """Give each class its verdict, with intervals and false-discovery control."""
     manifest = load_manifest(request.manifest, request.overrides)
-    return judging.decide_classes(request.run, manifest)
+    return deciding.decide_classes(request.run, manifest)
 
 
 @task(name="draw-exhibits", **_OPTIONS)
 def draw_exhibits(request: AuditRequest) -> int:
     """Draw the samples that the report shows."""
     with reporter.step("exhibits"):
-        drawn = drawing.draw_exhibits(request)
-        with steps.timed(request.run, "mean maps"):
-            average_maps(open_session(request), judging.read_findings(request.run)["findings"])
+        drawn = exhibits.draw_exhibits(request)
+        with measure.timed(request.run, "mean maps"):
+            average_maps(open_session(request), deciding.read_findings(request.run)["findings"])
         return drawn
 
 
@@ -110,21 +112,21 @@ def draw_exhibits(request: AuditRequest) -> int:
 def find_cues(request: AuditRequest) -> int:
     """Look for what in the background the suspect classes lean on."""
     with reporter.step("cues"):
-        return drawing.find_cues(request)
+        return exhibits.find_cues(request)
 
 
 @task(name="visualize-classes", **_OPTIONS)
 def visualize_classes(request: AuditRequest) -> int:
     """Make the class model visualizations."""
-    return drawing.visualize(request, lambda count: reporter.advance("cmv", count))
+    return exhibits.visualize(request, lambda count: reporter.advance("cmv", count))
 
 
 @task(name="report", **_OPTIONS)
 def report(request: AuditRequest) -> list[str]:
     """Render the report and show the findings in Prefect."""
     run, settings = request.run, load_manifest(request.manifest, request.overrides).report
-    judging.compose(run)
-    with reporter.step("report"), steps.timed(run, "report"):
+    deciding.compose(run)
+    with reporter.step("report"), measure.timed(run, "report"):
         written = render_report(run.path, settings.formats, settings)
     _show(run, [str(path) for path in written.values()])
     return [str(path) for path in written.values()]
@@ -132,7 +134,7 @@ def report(request: AuditRequest) -> list[str]:
 
 def _show(run: RunFolder, reports: list[str]) -> None:
     """Findings as a table, summary as text, reports as links, on the run's page in Prefect."""
-    findings = judging.read_findings(run)
+    findings = deciding.read_findings(run)
     create_table_artifact(
         key="findings",
         table=[

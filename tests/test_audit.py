@@ -17,22 +17,22 @@ from planted import CLASSES, write_dataset
 from audit.errors import InputError
 from audit.manifest import load_manifest
 from audit.measuring.columns import SCORE_COLUMNS
+from audit.pipeline import decide, measure, prepare
+from audit.pipeline.session import AuditRequest
 from audit.verdicts.evidence import CLASS_COLUMNS
-from flows import judging, preparing, steps
-from flows.session import AuditRequest
 
 
 def audit(manifest: Path, out: Path, *overrides: str, **more: Any) -> AuditRequest:
     """Every step up to the verdicts."""
     request = AuditRequest(str(manifest), str(out), overrides, device="cpu", **more)
-    shards = preparing.prepare(request)
-    steps.gather_donors(request)
+    shards = prepare.prepare(request)
+    measure.gather_donors(request)
     for shard in range(shards):
-        steps.score(request, shard)
-    steps.gather_scores(request)
-    steps.look_again(request)
-    steps.check_itself(request)
-    judging.decide_classes(request.run, load_manifest(manifest, overrides))
+        measure.score(request, shard)
+    measure.gather_scores(request)
+    measure.look_again(request)
+    measure.check_itself(request)
+    decide.decide_classes(request.run, load_manifest(manifest, overrides))
     return request
 
 
@@ -112,10 +112,10 @@ def test_a_finished_shard_is_not_computed_twice(leaning: tuple[Path, AuditReques
     request = leaning[1]
     before = request.run.scores.read_bytes()
     stamp = request.run.part(1).stat().st_mtime_ns
-    assert steps.score(request, 1) is False
+    assert measure.score(request, 1) is False
     request.run.part(0).unlink()
-    assert steps.score(request, 0) is True
-    steps.gather_scores(request)
+    assert measure.score(request, 0) is True
+    measure.gather_scores(request)
     assert request.run.part(1).stat().st_mtime_ns == stamp
     assert request.run.scores.read_bytes() == before
 
@@ -146,9 +146,9 @@ def test_a_folder_of_another_audit_is_refused(
     manifest, first = leaning
     other = AuditRequest(str(manifest), first.out, ("saliency.method=gradcam",), device="cpu")
     with pytest.raises(InputError, match="holds another audit"):
-        preparing.prepare(other)
+        prepare.prepare(other)
     changed = AuditRequest(str(manifest), first.out, ("verdict.effect=0.5",), device="cpu")
-    assert preparing.prepare(changed) == 3
+    assert prepare.prepare(changed) == 3
 
 
 def test_bad_files_are_rows_and_end_the_word_clear(tmp_path: Path) -> None:
@@ -206,12 +206,12 @@ def test_new_thresholds_need_no_model(
     def refuse(*_: Any) -> None:
         raise AssertionError("the model was opened")
 
-    monkeypatch.setattr(steps, "open_session", refuse)
+    monkeypatch.setattr(measure, "open_session", refuse)
     before = request.run.scores.read_bytes()
     loose = load_manifest(manifest, ["verdict.effect=0.95"])
-    assert judging.decide_classes(request.run, loose)["suspect"] == 0
+    assert decide.decide_classes(request.run, loose)["suspect"] == 0
     strict = load_manifest(manifest)
-    assert judging.decide_classes(request.run, strict)["suspect"] == 2
+    assert decide.decide_classes(request.run, strict)["suspect"] == 2
     assert request.run.scores.read_bytes() == before
 
 

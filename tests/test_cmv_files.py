@@ -12,12 +12,12 @@ import torch
 from PIL import Image
 from planted import CLASSES, write_dataset
 
-import flows.cmv_files
+import audit.pipeline.cmvs
 from audit.errors import ManifestError
+from audit.pipeline.cmv_material import Material, check_second
+from audit.pipeline.cmvs import draw_cmvs
+from audit.pipeline.session import AuditRequest, Session, open_session
 from audit.run_folder import RunFolder
-from flows.cmv_files import draw_cmvs
-from flows.cmv_material import Material, check_second
-from flows.session import AuditRequest, Session, open_session
 
 
 @pytest.fixture
@@ -44,13 +44,13 @@ def draw(folder: Path, out: str, *overrides: str, **options: Any) -> list[dict[s
 def made(monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
     """Which classes were climbed, call by call."""
     calls: list[list[int]] = []
-    plain = flows.cmv_files.visualize_classes
+    plain = audit.pipeline.cmvs.visualize_classes
 
     def counted(model: Any, classes: list[int], **options: Any) -> Any:
         calls.append(list(classes))
         return plain(model, classes, **options)
 
-    monkeypatch.setattr(flows.cmv_files, "visualize_classes", counted)
+    monkeypatch.setattr(audit.pipeline.cmvs, "visualize_classes", counted)
     return calls
 
 

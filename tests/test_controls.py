@@ -17,8 +17,8 @@ from audit.geometry import Geometry
 from audit.manifest import VerdictSection
 from audit.measuring.controls import GAINS, presence, probed, tag_of, untrained, with_tag
 from audit.models import AuditedModel
+from audit.pipeline.session import AuditRequest
 from audit.verdicts.controls import positive_control, untrained_control
-from flows.session import AuditRequest
 
 
 @pytest.fixture(scope="module")

@@ -25,8 +25,8 @@ from audit.geometry import Geometry
 from audit.manifest import load_manifest
 from audit.measuring.rows import Measurement
 from audit.models import AuditedModel
-from flows import drawing, judging, preparing, steps
-from flows.session import AuditRequest
+from audit.pipeline import decide, exhibits, measure, prepare
+from audit.pipeline.session import AuditRequest
 
 MASK = """
 FFBBBB
@@ -318,27 +318,27 @@ def audited_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[AuditRequest,
         "    return torch.zeros(len(images), *images.shape[2:])\n"
     )
     request = AuditRequest(str(manifest), str(manifest.parent / "run"), device="cpu")
-    for shard in range(preparing.prepare(request, resume=True)):
-        steps.score(request, shard)
-    steps.gather_scores(request)
-    decide(request)
+    for shard in range(prepare.prepare(request, resume=True)):
+        measure.score(request, shard)
+    measure.gather_scores(request)
+    decide_again(request)
     return request, manifest
 
 
-def decide(request: AuditRequest) -> None:
-    judging.decide_classes(request.run, load_manifest(request.manifest, request.overrides))
+def decide_again(request: AuditRequest) -> None:
+    decide.decide_classes(request.run, load_manifest(request.manifest, request.overrides))
 
 
 def bee_of(request: AuditRequest) -> dict:
-    judging.compose(request.run)
-    findings = judging.read_findings(request.run)["findings"]
+    decide.compose(request.run)
+    findings = decide.read_findings(request.run)["findings"]
     assert {f["label_name"] for f in findings if f["cues"]} == {"bee", "elk"}
     return next(f["cues"] for f in findings if f["label_name"] == "bee")
 
 
 def test_the_planted_scene_is_the_cue(audited_run: tuple[AuditRequest, Path]) -> None:
     request, _ = audited_run
-    assert drawing.find_cues(request) == 2
+    assert exhibits.find_cues(request) == 2
     cues = bee_of(request)
     assert (cues["images"], cues["contrast_class"], cues["contrast_images"]) == (20, "elk", 20)
     assert cues["clusters"][0]["seen"] > 10
@@ -356,14 +356,14 @@ def test_what_was_found_is_not_looked_for_again_unless_a_picture_is_gone(
     audited_run: tuple[AuditRequest, Path],
 ) -> None:
     request, _ = audited_run
-    drawing.find_cues(request)
+    exhibits.find_cues(request)
     crop = request.run.path / bee_of(request)["clusters"][0]["crops"][0]["path"]
     stamp = crop.stat().st_mtime_ns
-    decide(request)
-    assert drawing.find_cues(request) == 2
+    decide_again(request)
+    assert exhibits.find_cues(request) == 2
     assert crop.stat().st_mtime_ns == stamp
     crop.unlink()
-    drawing.find_cues(request)
+    exhibits.find_cues(request)
     assert crop.exists()
 
 
@@ -373,7 +373,7 @@ def test_blank_maps_give_no_cue_and_it_is_said(audited_run: tuple[AuditRequest, 
         str(manifest), request.out, ("saliency.method=blank_method:blank",), device="cpu"
     )
     shutil.rmtree(request.run.cues, ignore_errors=True)
-    assert drawing.find_cues(blank) == 2
+    assert exhibits.find_cues(blank) == 2
     cues = bee_of(blank)
     shutil.rmtree(request.run.cues)
     assert cues["clusters"] == []

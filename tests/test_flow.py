@@ -22,9 +22,9 @@ from typer.testing import CliRunner
 from audit.dataset.batches import iterate_batches
 from audit.errors import InputError
 from audit.measuring.rows import maps_of
+from audit.pipeline.session import AuditRequest, open_session
 from audit.report import pictures
 from flows.cli import app, main
-from flows.session import AuditRequest, open_session
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
 QUICK = ("--set", "cmv.classes=none", "--set", "report.formats=[html]")

@@ -12,9 +12,9 @@ import torch
 from planted import CLASSES, OBJECTS, SCENES, write_dataset
 
 from audit.cues.pictured import likeness
+from audit.pipeline import decide, exhibits, measure, prepare
+from audit.pipeline.session import AuditRequest, open_session
 from audit.verdicts.pictured import SHARE_COLUMNS, background_shares, pictured_witness
-from flows import drawing, judging, preparing, steps
-from flows.session import AuditRequest, open_session
 
 PLANTED = 1
 
@@ -101,27 +101,27 @@ def test_shares_reach_the_findings_and_change_no_verdict(
     manifest, out = str(folder / "data_manifest.yaml"), str(folder / "run")
     request = AuditRequest(manifest, out, overrides, None, "cpu")
     run = request.run
-    for shard in range(preparing.prepare(request)):
-        steps.score(request, shard)
-    steps.gather_scores(request)
+    for shard in range(prepare.prepare(request)):
+        measure.score(request, shard)
+    measure.gather_scores(request)
     session = open_session(request)
-    judging.decide_classes(run, session.manifest)
-    before = judging.read_findings(run)["findings"]
+    decide.decide_classes(run, session.manifest)
+    before = decide.read_findings(run)["findings"]
     assert all(f["cmv_background_share"] is None for f in before)
     # A step of ascent reaches no class: of what failed nothing is said.
-    drawing.visualize(request)
+    exhibits.visualize(request)
     assert len(pd.read_parquet(run.likenesses)) == 0
-    judging.compose(run)
-    assert all(f["cmv_background_share"] is None for f in judging.read_findings(run)["findings"])
+    decide.compose(run)
+    assert all(f["cmv_background_share"] is None for f in decide.read_findings(run)["findings"])
     ready = pictures()
     monkeypatch.setattr(
-        drawing, "comparable", lambda made: {e["label"]: {**e, "failed": False} for e in made}
+        exhibits, "comparable", lambda made: {e["label"]: {**e, "failed": False} for e in made}
     )
-    monkeypatch.setattr(drawing, "read_cmv", lambda _run, entry: ready[entry["label"]])
-    drawing.visualize(request)
-    judging.compose(run)
-    judging.compose(run)
-    after = judging.read_findings(run)["findings"]
+    monkeypatch.setattr(exhibits, "read_cmv", lambda _run, entry: ready[entry["label"]])
+    exhibits.visualize(request)
+    decide.compose(run)
+    decide.compose(run)
+    after = decide.read_findings(run)["findings"]
     assert [f["verdict"] for f in after] == [f["verdict"] for f in before]
     table = pd.read_parquet(run.classes).set_index("label")
     for finding in after:
@@ -131,6 +131,6 @@ def test_shares_reach_the_findings_and_change_no_verdict(
         (witness,) = [w for w in finding["witnesses"] if w["name"] == "CMV"]
         assert witness["value"] == share
     # Once compared is enough.
-    monkeypatch.setattr(drawing, "likeness", None)
-    drawing.visualize(request)
+    monkeypatch.setattr(exhibits, "likeness", None)
+    exhibits.visualize(request)
     assert json.loads(run.run_json.read_text())["timings"]["cmv"] >= 0

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.runs import point_latest
+from audit.pipeline.runs import point_latest
 
 
 def test_latest_points_to_the_newest_run_below_runs_and_to_no_other(

@@ -15,12 +15,13 @@ from test_audit import audit
 from audit.manifest import VerdictSection, load_manifest
 from audit.measuring.follow_up import DONORS, FOLLOW_UP_COLUMNS
 from audit.measuring.swaps import each_swap
+from audit.pipeline import measure
+from audit.pipeline.decide import decide_classes
+from audit.pipeline.session import AuditRequest
 from audit.verdicts.effects import class_effects
 from audit.verdicts.findings import decide
 from audit.verdicts.suspicion import PAIRS, choose_pairs
 from audit.verdicts.victims import victim_effects
-from flows import judging, steps
-from flows.session import AuditRequest
 
 # Five other classes lend, so the thief is met in a fifth of the swaps: too little for this floor.
 HIGH_FLOOR = "verdict.effect=0.2"
@@ -69,13 +70,13 @@ def test_the_pair_was_looked_at_with_fresh_donors_only(robbery: tuple[Path, Audi
 def test_a_finished_second_look_is_not_repeated(robbery: tuple[Path, AuditRequest]) -> None:
     request = robbery[1]
     before = request.run.follow_up.stat().st_mtime_ns
-    assert steps.look_again(request) == 0
+    assert measure.look_again(request) == 0
     assert request.run.follow_up.stat().st_mtime_ns == before
 
 
 def test_the_report_step_keeps_the_second_look(robbery: tuple[Path, AuditRequest]) -> None:
     manifest, request = robbery
-    judging.decide_classes(request.run, load_manifest(manifest, [HIGH_FLOOR]))
+    decide_classes(request.run, load_manifest(manifest, [HIGH_FLOOR]))
     found = pd.read_parquet(request.run.classes).set_index("label_name")
     assert found.loc["ant", "verdict"] == "suspect"
 

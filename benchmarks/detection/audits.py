@@ -9,9 +9,9 @@ from typing import Any
 import pandas as pd
 
 from audit.manifest import load_manifest
+from audit.pipeline import decide, measure, prepare
+from audit.pipeline.session import AuditRequest
 from benchmarks.detection.files import manifest
-from flows import judging, preparing, steps
-from flows.session import AuditRequest
 
 VARIANTS = ((20, "exact"), (20, "box"), (20, "dilated"), (10, "exact"), (50, "exact"))
 """Images a class, and the hand that drew the masks."""
@@ -21,14 +21,14 @@ SALIENCY = ("gradient", "layercam", "smoothgrad", "integrated_gradients", "occlu
 
 def run_steps(request: AuditRequest) -> pd.DataFrame:
     """Score, look again and decide; returns ``classes.parquet``."""
-    shards = preparing.prepare(request)
-    steps.gather_donors(request)
+    shards = prepare.prepare(request)
+    measure.gather_donors(request)
     for shard in range(shards):
-        steps.score(request, shard)
-    steps.gather_scores(request)
-    steps.look_again(request)
+        measure.score(request, shard)
+    measure.gather_scores(request)
+    measure.look_again(request)
     declared = load_manifest(request.manifest, request.overrides)
-    judging.decide_classes(request.run, declared)
+    decide.decide_classes(request.run, declared)
     return pd.read_parquet(request.run.classes)
 
 

@@ -8,8 +8,8 @@ import pandas as pd
 
 from audit.cmv import Cmv, visualize_classes
 from audit.cues.pictured import likeness
+from audit.pipeline.session import AuditRequest, open_session
 from audit.verdicts.pictured import background_shares
-from flows.session import AuditRequest, open_session
 
 
 def measure_cmvs(manifest: Path, run: Path) -> pd.DataFrame:

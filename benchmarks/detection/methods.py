@@ -8,9 +8,9 @@ import pandas as pd
 import torch
 
 from audit.dataset.batches import iterate_batches, sample_seed, to_float
+from audit.pipeline.session import AuditRequest, open_session
 from audit.saliency import METHODS, explain
 from audit.scoring import foreground_area, foreground_mass, mass_lift
-from flows.session import AuditRequest, open_session
 
 TARGETED = ("logit", "contrast")
 

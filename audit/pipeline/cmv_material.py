@@ -17,7 +17,7 @@ from audit.errors import ManifestError
 from audit.manifest import fingerprint
 from audit.models import load_model
 from audit.models.probe import count_outputs
-from flows.session import Session, spread_over_classes
+from audit.pipeline.session import Session, spread_over_classes
 
 IMAGES = 256
 """From which colours and amplitudes are estimated, spread over the classes."""

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from audit.dataset.batches import iterate_batches
 from audit.dataset.loader import Loader
 from audit.measuring.rows import maps_of
+from audit.pipeline.session import Session
 from audit.report.context import SPREADS
 from audit.report.pictures import mean_map, to_png
 from audit.run_folder import RunFolder, file_slug, write_bytes, write_json
 from audit.verdicts.findings import SUSPECT
-from flows.session import Session
 
 IMAGES = 40
 """Images averaged per class: enough to show where a class looks, and a bound on the work."""

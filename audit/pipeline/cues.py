@@ -17,12 +17,12 @@ from audit.cues.find import Crop, Search, find_cues
 from audit.dataset.batches import iterate_batches, to_float
 from audit.dataset.loader import Loader
 from audit.interventions import FILLS, hole_of
+from audit.pipeline.cue_plans import CuePlan
+from audit.pipeline.session import Session
 from audit.report.pictures import overlay, to_png
 from audit.run_folder import RunFolder, file_slug, write_bytes, write_json
 from audit.verdicts.evidence import plain
 from audit.verdicts.statistics import wilson
-from flows.cue_plans import CuePlan
-from flows.session import Session
 
 _CROP_SIDE = 96
 
@@ -57,7 +57,7 @@ def draw_cues(
     session : Session
         Dataset, model and method, as the scores were made.
     wanted : sequence of CuePlan
-        From :func:`flows.cue_plans.plans`.
+        From :func:`audit.pipeline.cue_plans.plans`.
     done : dict of int to dict
         From :func:`kept_cues`.
     loader : Loader

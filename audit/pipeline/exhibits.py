@@ -13,17 +13,17 @@ import pyarrow.parquet as pq
 from audit.cues.find import sampled
 from audit.cues.pictured import FEWEST_CLASSES, IMAGES, likeness
 from audit.manifest import fingerprint
+from audit.pipeline.cmv_material import Material
+from audit.pipeline.cmvs import comparable, draw_cmvs, read_cmv
+from audit.pipeline.cue_plans import plans
+from audit.pipeline.cues import draw_cues, kept_cues
+from audit.pipeline.decide import read_findings
+from audit.pipeline.measure import open_bank, timed
+from audit.pipeline.session import AuditRequest, Session, open_session
 from audit.report.exhibits import choose, draw
 from audit.run_folder import write_atomically, write_json
 from audit.verdicts.evidence import plain
 from audit.verdicts.findings import SUSPECT
-from flows.cmv_files import comparable, draw_cmvs, read_cmv
-from flows.cmv_material import Material
-from flows.cue_files import draw_cues, kept_cues
-from flows.cue_plans import plans
-from flows.judging import read_findings
-from flows.session import AuditRequest, Session, open_session
-from flows.steps import open_bank, timed
 
 
 def draw_exhibits(

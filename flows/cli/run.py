@@ -14,16 +14,16 @@ from rich.table import Table
 
 from audit.errors import AuditError, RunFolderError
 from audit.manifest import load_manifest
+from audit.pipeline import decide, measure, prepare
+from audit.pipeline.runs import run_folder_for
+from audit.pipeline.session import AuditRequest, open_session
 from audit.report.render import render_report
 from audit.report.theme import keep_theme
 from audit.run_folder import RunFolder, write_bytes
 from audit.stopping import Stopped
-from flows import judging, preparing, steps
 from flows.audit_dataset import audit_dataset
 from flows.progress import reporter
 from flows.runners import task_runner
-from flows.runs import run_folder_for
-from flows.session import AuditRequest, open_session
 
 _COLOURS = {"suspect": "bold red", "watch": "yellow", "inconclusive": "dim", "clear": "green"}
 
@@ -58,7 +58,7 @@ def run_audit(
         request = run_folder_for(request, out, resume=resume)
     with request.run.locked():
         # Before Prefect: a mistake in the input ends here, with one message.
-        preparing.prepare(request, resume=resume)
+        prepare.prepare(request, resume=resume)
         console.print(f"Auditing into {escape(_shown(request.run.path))}")
         with reporter.shown(console):
             try:
@@ -74,11 +74,11 @@ def run_audit(
                 )
             except (Stopped, TerminationSignal):
                 # Maybe before the flow began, so that it could not say so itself.
-                judging.mark_failed(request.run)
+                decide.mark_failed(request.run)
                 raise Stopped from None
         if not state.is_completed():
             raise _failure(state, request.run)
-    findings = judging.read_findings(request.run)
+    findings = decide.read_findings(request.run)
     show_findings(findings, request.run, console)
     summary: dict[str, Any] = findings["summary"]
     return {
@@ -114,12 +114,12 @@ def report_again(
     declared = load_manifest(manifest or run.manifest, overrides)
     with run.locked():
         keep_theme(run.path, declared)
-        summary = judging.decide_classes(run, declared)
-        judging.compose(run)
-        with steps.timed(run, "report"):
+        summary = decide.decide_classes(run, declared)
+        decide.compose(run)
+        with measure.timed(run, "report"):
             render_report(run.path, declared.report.formats, declared.report)
-        judging.finish(run, summary)
-    show_findings(judging.read_findings(run), run, console)
+        decide.finish(run, summary)
+    show_findings(decide.read_findings(run), run, console)
     return {**summary, "run_folder": str(run.path)}
 
 

@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from audit.manifest import load_manifest
+from audit.pipeline.session import AuditRequest, open_session
 from audit.run_folder import file_slug
-from flows.session import AuditRequest, open_session
 
 RUNS = Path("runs")
 

@@ -17,9 +17,9 @@ from torch import Tensor
 from audit.cmv import Cmv, visualize_classes
 from audit.cmv.objectives import pictures_each
 from audit.manifest import CmvSection
+from audit.pipeline.cmv_material import Material
 from audit.report.pictures import Pixels, to_png
 from audit.run_folder import RunFolder, file_slug, write_bytes, write_json
-from flows.cmv_material import Material
 
 _SIMONYAN = "Simonyan's own form (class score minus an L2 penalty)."
 

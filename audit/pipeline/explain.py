@@ -17,14 +17,14 @@ from audit.dataset.batches import Batch, iterate_batches, sample_seed, to_float
 from audit.dataset.readers import samples_table
 from audit.dataset.samples import Sample
 from audit.errors import DatasetError, ManifestError
+from audit.pipeline.cmv_material import Material
+from audit.pipeline.cmvs import draw_cmvs
+from audit.pipeline.session import AuditRequest, Session, open_session
 from audit.report.pictures import overlay, to_png
 from audit.run_folder import RunFolder, file_slug, write_bytes
 from audit.saliency import Against, explain
 from audit.scoring import STATUSES, score_maps
 from audit.verdicts.evidence import plain
-from flows.cmv_files import draw_cmvs
-from flows.cmv_material import Material
-from flows.session import AuditRequest, Session, open_session
 
 
 def visualize_alone(

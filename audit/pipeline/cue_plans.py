@@ -13,8 +13,8 @@ from audit.cues.backgrounds import foreign_swaps, turning_donors
 from audit.cues.between import hardest
 from audit.cues.find import sampled
 from audit.manifest import fingerprint
+from audit.pipeline.session import Session
 from audit.verdicts.evidence import plain
-from flows.session import Session
 
 CLASSES = 40
 """Most suspect classes that are looked into: those that get a page of their own."""

@@ -56,7 +56,7 @@ def run(
     as_json: AsJson = False,
 ) -> None:
     """Audit a dataset and a classifier, and render the report."""
-    from flows.running import run_audit
+    from flows.cli.run import run_audit
 
     summary = run_audit(
         manifest,
@@ -85,7 +85,7 @@ def check(
     as_json: AsJson = False,
 ) -> None:
     """Find everything that can be wrong before the work begins."""
-    from flows.checking import check_manifest
+    from audit.pipeline.check import check_manifest
 
     found = check_manifest(manifest, tuple(overrides or ()), device, err)
     if as_json:
@@ -116,7 +116,7 @@ def report(
     as_json: AsJson = False,
 ) -> None:
     """Decide and render again from the stored scores, with today's thresholds."""
-    from flows.running import report_again
+    from flows.cli.run import report_again
 
     summary = report_again(Path(run_dir), manifest, tuple(overrides or ()), err)
     if as_json:
@@ -136,7 +136,7 @@ def cmv(
     overrides: Overrides = None,
 ) -> None:
     """Make class model visualizations alone."""
-    from flows.single import visualize_alone
+    from audit.pipeline.explain import visualize_alone
 
     visualize_alone(
         manifest,
@@ -162,7 +162,7 @@ def explain(
     as_json: AsJson = False,
 ) -> None:
     """Explain one image: overlay, mass and top classes."""
-    from flows.single import explain_one
+    from audit.pipeline.explain import explain_one
 
     found = explain_one(manifest, image, target, against, method, out, device, err)
     if as_json:
@@ -178,7 +178,7 @@ def init(
     out: Annotated[str, typer.Option(help="The manifest to write.")] = "data_manifest.yaml",
 ) -> None:
     """Write a commented manifest for a dataset at hand."""
-    from flows.starting import write_manifest
+    from flows.cli.init import write_manifest
 
     path = write_manifest(Path(out), images, model, masks, annotations)
     err.print(f"Wrote {escape(str(path))}. Next: saliency-audit check {escape(str(path))}")

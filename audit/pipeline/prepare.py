@@ -17,11 +17,11 @@ from audit.measuring.shards import shard_count
 from audit.models import AuditedModel
 from audit.models.compiling import compiled
 from audit.models.folding import folded
+from audit.pipeline.cmv_material import check_second
+from audit.pipeline.session import AuditRequest, Session, open_session, try_one_batch
 from audit.report.theme import keep_theme
 from audit.run_folder import RunFolder, write_atomically, write_bytes
 from audit.saliency import PIECE
-from flows.cmv_material import check_second
-from flows.session import AuditRequest, Session, open_session, try_one_batch
 
 _VERSIONED = ("torch", "torchvision", "prefect", "pandas", "pillow", "weasyprint", "numpy")
 

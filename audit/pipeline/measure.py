@@ -15,10 +15,10 @@ from audit.measuring.controls import plant_tags, untrained_lifts
 from audit.measuring.donors import DonorBank, build_bank
 from audit.measuring.follow_up import follow_up
 from audit.measuring.shards import score_shard, shard_count
+from audit.pipeline.session import AuditRequest, Session, open_session
 from audit.run_folder import RunFolder, write_json
 from audit.verdicts.evidence import find
 from audit.verdicts.suspicion import choose_pairs
-from flows.session import AuditRequest, Session, open_session
 
 _log = logging.getLogger(__name__)
 

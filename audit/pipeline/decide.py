@@ -12,6 +12,9 @@ import pandas as pd
 from audit.cues.backgrounds import busiest, whose_background
 from audit.manifest import Manifest
 from audit.measuring.collect import inert
+from audit.pipeline.mean_maps import mean_maps
+from audit.pipeline.measure import timed
+from audit.pipeline.prepare import now
 from audit.run_folder import RunFolder, write_atomically, write_json
 from audit.verdicts.effects import confusions
 from audit.verdicts.evidence import CLASS_COLUMNS, find, plain, write_down
@@ -22,9 +25,6 @@ from audit.verdicts.pictured import (
     background_shares,
     pictured_witness,
 )
-from flows.mean_maps import mean_maps
-from flows.preparing import now
-from flows.steps import timed
 
 
 def decide_classes(run: RunFolder, manifest: Manifest) -> dict[str, Any]:

@@ -11,9 +11,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from audit.measuring.rows import maps_of
+from audit.pipeline.cmv_material import check_second
+from audit.pipeline.session import AuditRequest, Session, open_session, try_one_batch
 from audit.report.theme import check_theme
-from flows.cmv_material import check_second
-from flows.session import AuditRequest, Session, open_session, try_one_batch
 
 _LOW_ACCURACY = 0.3
 

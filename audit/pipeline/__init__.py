@@ -1,0 +1,1 @@
+"""The audit as a list of steps, on a run folder and without Prefect."""
