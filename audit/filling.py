@@ -152,7 +152,7 @@ def exemplar_fill(images: Tensor, hole: Tensor, guess: Tensor) -> Tensor:
     Parameters
     ----------
     images : float (N, 3, H, W)
-        In 0..1.
+        In 0..1; N may be 0.
     hole : bool (N, H, W)
         True where the picture shall be replaced.
     guess : float (N, 3, H, W)
@@ -164,9 +164,11 @@ def exemplar_fill(images: Tensor, hole: Tensor, guess: Tensor) -> Tensor:
         Unchanged outside the holes. Each image by itself: neighbours in the batch change nothing
         but, where two moves are equally good, the last bit that decides.
     """
+    # A class of which no image has a usable foreground brings a batch of none.
+    if not len(images):
+        return images
     parts = (torch.split(part, TOGETHER) for part in (images, hole, guess))
-    filled = [_fill_some(*some) for some in zip(*parts, strict=True)]
-    return torch.cat(filled) if filled else images
+    return torch.cat([_fill_some(*some) for some in zip(*parts, strict=True)])
 
 
 def _fill_some(images: Tensor, hole: Tensor, guess: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -186,6 +187,28 @@ def test_bad_files_are_rows_and_end_the_word_clear(tmp_path: Path) -> None:
     # 22 of 24 is below the least coverage of 0.95, so no class of this run is called clear.
     assert "clear" not in set(verdicts(request).values())
     assert json.loads(request.run.findings.read_text())["summary"]["complete"] is False
+
+
+def test_classes_without_a_usable_mask_are_inconclusive_and_the_others_judged(
+    tmp_path: Path,
+) -> None:
+    # More images of a class than are filled at once, so that a whole batch has no hole.
+    manifest = write_dataset(tmp_path, [1, 4], per_class=40)
+    masks = tmp_path / "masks"
+    shutil.rmtree(masks / "ant")
+    for path in (masks / "cat").iterdir():
+        Image.new("L", (32, 32)).save(path)
+    for path in (masks / "dog").iterdir():
+        Image.new("L", (32, 32), 255).save(path)
+    request = audit(manifest, tmp_path / "run")
+    found = verdicts(request)
+    assert {found[name] for name in ("ant", "cat", "dog")} == {"inconclusive"}
+    assert found["bee"] == found["elk"] == "suspect"
+    scores = pd.read_parquet(request.run.scores)
+    reasons = scores.groupby("label_name")["reason"].agg(set)
+    assert reasons["ant"] == {"NO_MASK"}
+    assert reasons["cat"] == {"NO_FOREGROUND"}
+    assert reasons["dog"] == {"FULL_FOREGROUND"}
 
 
 def test_without_foregrounds_the_audit_runs_and_says_what_it_cannot(tmp_path: Path) -> None:

@@ -66,6 +66,12 @@ def test_a_fill_leaves_the_rest_alone_and_stays_in_range(fill: str) -> None:
     assert filled.isfinite().all()
 
 
+@pytest.mark.parametrize("fill", FILLS)
+def test_a_batch_of_none_is_filled_too(fill: str) -> None:
+    none = FILLS[fill](torch.zeros(0, 3, 40, 40), torch.zeros(0, 40, 40, dtype=torch.bool))
+    assert none.shape == (0, 3, 40, 40)
+
+
 def test_inpainting_a_plain_picture_restores_it() -> None:
     colour = torch.tensor([0.2, 0.5, 0.7]).view(1, 3, 1, 1).expand(1, 3, 50, 50)
     hole = torch.zeros((1, 50, 50), dtype=torch.bool)
