@@ -15,9 +15,10 @@ from PIL import Image, ImageOps
 from torchvision.transforms import InterpolationMode, v2
 
 from audit.dataset.batches import iterate_batches
+from audit.dataset.decoding import orient
 from audit.dataset.foregrounds import FOREGROUNDS, chosen_source, open_foreground
 from audit.dataset.loader import Loader, LoadingPlan
-from audit.dataset.loading import load_sample, orient
+from audit.dataset.loading import load_sample
 from audit.dataset.readers import READERS, read_dataset, sample_of, samples_table
 from audit.dataset.samples import Sample
 from audit.errors import DatasetError, ManifestError, SampleError

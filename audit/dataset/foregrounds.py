@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from audit.dataset.loading import BACKGROUND, FOREGROUND, IGNORED, open_image, read_bytes
+from audit.dataset.decoding import open_image, read_bytes
+from audit.dataset.loading import BACKGROUND, FOREGROUND, IGNORED
 from audit.dataset.samples import Sample
 from audit.errors import ManifestError, SampleError
 from audit.plugins import bind, resolve
