@@ -16,7 +16,7 @@ from typing import TypeVar
 
 import torch
 
-from audit.stopping import stop_if_asked
+from audit.cancellation import stop_if_asked
 
 T = TypeVar("T")
 

@@ -10,7 +10,7 @@ from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
 from prefect.states import Completed
 
-from audit import stopping
+from audit import cancellation
 from audit.errors import AuditError
 from audit.manifest import load_manifest
 from audit.pipeline import decide, exhibits
@@ -72,14 +72,14 @@ def audit_dataset(
     laid_over = tuple(overrides or ()) + ((f"gate={gate}",) if gate else ())
     request = AuditRequest(manifest, "", laid_over, limit, device)
     request = run_folder_for(request, out, resume=resume)
-    stopping.begin()
+    cancellation.begin()
     with request.run.locked():
         try:
             summary = _audit(request, resume)
         except BaseException as error:
             # Prefect answers SIGTERM by an exception here, which the threads do not hear.
             if not isinstance(error, Exception):
-                stopping.ask_to_stop()
+                cancellation.ask_to_stop()
             decide.mark_failed(request.run)
             raise
     point_latest(request.run.path)

@@ -21,6 +21,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
+from audit.cancellation import stop_if_asked
 from audit.manifest import load_manifest
 from audit.pipeline import decide as deciding
 from audit.pipeline import exhibits, measure
@@ -29,7 +30,6 @@ from audit.pipeline.mean_maps import average_maps
 from audit.pipeline.session import AuditRequest, open_session
 from audit.report.render import render_report
 from audit.run_folder import RunFolder
-from audit.stopping import stop_if_asked
 from flows.progress import reporter
 
 _OPTIONS: dict[str, Any] = {"cache_policy": NO_CACHE, "persist_result": False}

@@ -12,14 +12,14 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
-from audit import stopping
+from audit import cancellation
+from audit.cancellation import Stopped
 from audit.geometry import Geometry
 from audit.interventions import FILLS
 from audit.models import AuditedModel
 from audit.models.state import keeps_state, shared_layout
 from audit.saliency import METHODS, class_scores, explain, explain_and_answer
 from audit.saliency.pieces import PIECE
-from audit.stopping import Stopped
 from audit.threads import as_they_come, on_threads
 
 QUICK: dict[str, dict[str, Any]] = {
@@ -33,7 +33,7 @@ def _as_many_threads_as_before() -> Iterator[None]:
     threads = torch.get_num_threads()
     yield
     torch.set_num_threads(threads)
-    stopping.begin()
+    cancellation.begin()
 
 
 def audited(network: nn.Module) -> AuditedModel:
@@ -376,13 +376,13 @@ def test_who_was_asked_to_stop_begins_no_piece_any_more(threads: int, together: 
 
     def work(index: int) -> None:
         begun.append(index)
-        stopping.ask_to_stop()
+        cancellation.ask_to_stop()
 
     with pytest.raises(Stopped):
         on_threads(work, 50, together=together)
     # As many as there are threads may have asked before the first one answered.
     assert 1 <= len(begun) <= threads
-    stopping.begin()
+    cancellation.begin()
     assert on_threads(lambda index: index, 3) == [0, 1, 2]
 
 
@@ -400,7 +400,7 @@ def test_streams_nobody_listens_to_end_when_asked_to_stop() -> None:
 
     stream = as_they_come(endless, 2)
     next(stream)
-    stopping.ask_to_stop()
+    cancellation.ask_to_stop()
     ended.wait(timeout=60)
     with pytest.raises(Stopped):
         list(stream)

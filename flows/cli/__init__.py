@@ -22,8 +22,8 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from audit.cancellation import Stopped, ask_to_stop
 from audit.errors import AuditError, InputError
-from audit.stopping import Stopped, ask_to_stop
 
 app = typer.Typer(
     help="Find the classes of an image classifier that are right for the wrong reason.",

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from audit.cancellation import Stopped
 from audit.errors import AuditError, RunFolderError
 from audit.manifest import load_manifest
 from audit.pipeline import decide, measure, prepare
@@ -20,7 +21,6 @@ from audit.pipeline.session import AuditRequest, open_session
 from audit.report.render import render_report
 from audit.report.theme import keep_theme
 from audit.run_folder import RunFolder, write_bytes
-from audit.stopping import Stopped
 from flows.audit_dataset import audit_dataset
 from flows.progress import reporter
 from flows.runners import task_runner
