@@ -8,6 +8,7 @@ from typing import Any
 from audit.findings import (
     AuditFacts,
     ClassFinding,
+    Code,
     Control,
     ControlName,
     Findings,
@@ -60,11 +61,11 @@ def findings(*classes: ClassFinding, **more: Any) -> Findings:
         "controls": (
             Control(
                 name=ControlName.NEGATIVE,
-                found=Reason(code="classes_flagged", values={"flagged": 0, "of": len(classes)}),
+                found=Reason(code=Code.CLASSES_FLAGGED, values={"flagged": 0, "of": len(classes)}),
                 passed=True,
             ),
         ),
-        "limits": (Reason(code="limit_shared_background"),),
+        "limits": (Reason(code=Code.LIMIT_SHARED_BACKGROUND),),
         "foreground_quality": ForegroundFacts(source="mask_file", coverage=1.0),
         "findings": classes,
     }

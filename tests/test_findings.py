@@ -14,6 +14,7 @@ from audit.errors import RunFolderError
 from audit.findings import (
     SCHEMA_VERSION,
     ClassRow,
+    Code,
     Reason,
     Verdict,
     json_schemas,
@@ -86,9 +87,22 @@ def test_each_effect_has_its_interval_beside_it() -> None:
 
 
 def test_reasons_are_equal_by_content() -> None:
-    one, same = (Reason(code="a", values={"x": 1, "y": "z"}) for _ in range(2))
+    one, same, other = (
+        Reason(code=Code.SELDOM_RECOGNISED, values={"recall": recall}) for recall in (0.2, 0.2, 0.3)
+    )
     assert one == same
-    assert len({one, same, Reason(code="a", values={"x": 2})}) == 2
+    assert len({one, same, other}) == 2
+
+
+@pytest.mark.parametrize("values", [{}, {"recall": 0.2, "more": 1}])
+def test_a_reason_has_the_values_that_its_sentence_needs(values: dict[str, float]) -> None:
+    with pytest.raises(ValidationError, match="has the values recall"):
+        Reason(code=Code.SELDOM_RECOGNISED, values=values)
+
+
+def test_a_code_that_nobody_knows_is_refused() -> None:
+    with pytest.raises(ValidationError, match="code"):
+        Reason.model_validate({"code": "because"})
 
 
 def test_verdicts_come_in_the_order_of_urgency() -> None:

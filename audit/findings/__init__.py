@@ -7,6 +7,7 @@ stands for "undefined" or "not measured", never 0.
 
 from __future__ import annotations
 
+from audit.findings.codes import VALUES, Code
 from audit.findings.evidence import (
     AffectedClass,
     CmvEntry,
@@ -64,11 +65,13 @@ from audit.findings.values import (
 
 __all__ = [
     "SCHEMA_VERSION",
+    "VALUES",
     "AffectedClass",
     "AuditFacts",
     "ClassFinding",
     "ClassRow",
     "CmvEntry",
+    "Code",
     "Confusion",
     "ContrastMaps",
     "Control",

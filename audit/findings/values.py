@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from audit.findings.codes import VALUES, Code
 
 
 class Record(BaseModel):
@@ -158,12 +160,19 @@ class Reason(Record):
 
     Examples
     --------
-    >>> Reason(code="too_few_images", values={"judged": 7, "needed": 20}).values["needed"]
-    20
+    >>> Reason(code=Code.SELDOM_RECOGNISED, values={"recall": 0.25}).values["recall"]
+    0.25
     """
 
-    code: str = Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")
+    code: Code
     values: dict[str, int | Number | str] = {}
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        needed = VALUES.get(self.code, ())
+        if self.code is not Code.TAGS_FOUND and set(self.values) != set(needed):
+            raise ValueError(f"a reason {self.code} has the values {', '.join(needed) or 'none'}")
+        return self
 
     def __hash__(self) -> int:
         """By content: the same advice is gathered for several classes."""
