@@ -15,11 +15,11 @@ from planted import CLASSES, OBJECTS, SCENES, ColourCounter, write_dataset
 from torch import nn
 
 from audit.cues import regions
-from audit.cues.backgrounds import busiest, foreign_swaps, turning_donors, whose_background
-from audit.cues.between import contrast_maps, hardest
+from audit.cues.class_contrast import contrast_maps, hardest
 from audit.cues.clusters import assign, cluster, representatives
 from audit.cues.features import feature_reader
 from audit.cues.find import sampled
+from audit.cues.swap_matrix import busiest, foreign_swaps, turning_donors, whose_background
 from audit.dataset.batches import Batch
 from audit.geometry import Geometry
 from audit.manifest import load_manifest

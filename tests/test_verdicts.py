@@ -13,10 +13,11 @@ from scipy import stats
 from audit.manifest import VerdictSection
 from audit.measuring.columns import SCORE_COLUMNS
 from audit.verdicts.controls import negative_control
+from audit.verdicts.decide import decide
 from audit.verdicts.effects import class_effects, confusions, swap_effects
-from audit.verdicts.findings import decide
-from audit.verdicts.noise import relative_foreground_sensitivity
+from audit.verdicts.indicators import agreement, witnesses
 from audit.verdicts.reasons import advice, reasons
+from audit.verdicts.rfs import relative_foreground_sensitivity
 from audit.verdicts.statistics import (
     bootstrap_mean,
     false_discovery,
@@ -26,7 +27,6 @@ from audit.verdicts.statistics import (
     sign_flip,
     wilson,
 )
-from audit.verdicts.witnesses import agreement, witnesses
 
 NAMES = {0: "ant", 1: "bee", 2: "cat"}
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import pandas as pd
 
-from audit.cues.backgrounds import foreign_swaps, turning_donors
-from audit.cues.between import hardest
+from audit.cues.class_contrast import hardest
 from audit.cues.find import sampled
+from audit.cues.swap_matrix import foreign_swaps, turning_donors
 from audit.manifest import fingerprint
 from audit.pipeline.session import Session
 from audit.verdicts.evidence import plain
@@ -37,7 +37,7 @@ class CuePlan:
     hardest : int or None
         The image that the two classes are contrasted on.
     donors : dict
-        From :func:`audit.cues.backgrounds.turning_donors`.
+        From :func:`audit.cues.swap_matrix.turning_donors`.
     """
 
     label: int

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from audit.cues.between import contrast_maps
+from audit.cues.class_contrast import contrast_maps
 from audit.cues.find import Crop, Search, find_cues
 from audit.dataset.batches import iterate_batches, to_float
 from audit.dataset.loader import Loader

@@ -9,22 +9,22 @@ from typing import Any
 
 import pandas as pd
 
-from audit.cues.backgrounds import busiest, whose_background
+from audit.cues.swap_matrix import busiest, whose_background
 from audit.manifest import Manifest
 from audit.measuring.collect import inert
 from audit.pipeline.mean_maps import mean_maps
 from audit.pipeline.measure import timed
 from audit.pipeline.prepare import now
 from audit.run_folder import RunFolder, write_atomically, write_json
-from audit.verdicts.effects import confusions
-from audit.verdicts.evidence import CLASS_COLUMNS, find, plain, write_down
-from audit.verdicts.findings import INCONCLUSIVE
-from audit.verdicts.pictured import (
+from audit.verdicts.cmv_share import (
     PICTURED,
     SHARE_COLUMNS,
     background_shares,
     pictured_witness,
 )
+from audit.verdicts.decide import INCONCLUSIVE
+from audit.verdicts.effects import confusions
+from audit.verdicts.evidence import CLASS_COLUMNS, find, plain, write_down
 
 
 def decide_classes(run: RunFolder, manifest: Manifest) -> dict[str, Any]:

@@ -10,8 +10,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from audit.cues.cmv_alignment import FEWEST_CLASSES, IMAGES, likeness
 from audit.cues.find import sampled
-from audit.cues.pictured import FEWEST_CLASSES, IMAGES, likeness
 from audit.manifest import fingerprint
 from audit.pipeline.cmv_material import Material
 from audit.pipeline.cmvs import comparable, draw_cmvs, read_cmv
@@ -22,8 +22,8 @@ from audit.pipeline.measure import open_bank, timed
 from audit.pipeline.session import AuditRequest, Session, open_session
 from audit.report.exhibits import choose, draw
 from audit.run_folder import write_atomically, write_json
+from audit.verdicts.decide import SUSPECT
 from audit.verdicts.evidence import plain
-from audit.verdicts.findings import SUSPECT
 
 
 def draw_exhibits(

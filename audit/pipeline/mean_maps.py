@@ -17,7 +17,7 @@ from audit.pipeline.session import Session
 from audit.report.context import SPREADS
 from audit.report.pictures import mean_map, to_png
 from audit.run_folder import RunFolder, file_slug, write_bytes, write_json
-from audit.verdicts.findings import SUSPECT
+from audit.verdicts.decide import SUSPECT
 
 IMAGES = 40
 """Images averaged per class: enough to show where a class looks, and a bound on the work."""

@@ -34,7 +34,7 @@ from audit.report.json_values import (
 from audit.report.language import say
 from audit.report.problems import read_problems
 from audit.report.wording import clean_text, discreet
-from audit.verdicts.findings import DECISIONS, VICTIM_FLOOR
+from audit.verdicts.decide import DECISIONS, VICTIM_FLOOR
 
 SPREADS = 40
 """Suspect classes that get their own page; the others are in the tables."""

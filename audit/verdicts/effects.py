@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 
 from audit.measuring.swaps import each_swap
 from audit.scoring import FULL_FOREGROUND, SCORED
-from audit.verdicts.noise import relative_foreground_sensitivity
+from audit.verdicts.affected import victim_effects
+from audit.verdicts.rfs import relative_foreground_sensitivity
 from audit.verdicts.statistics import (
     TESTS,
     Effect,
@@ -30,7 +31,6 @@ from audit.verdicts.statistics import (
     rate_excess,
     robust_z,
 )
-from audit.verdicts.victims import victim_effects
 
 EFFECTS = (
     "foreground_area",
@@ -95,7 +95,7 @@ def class_effects(
         :data:`EFFECTS` with intervals, ``attraction_p``, ``background_only_p``, ``p_value``,
         ``q_value``, ``lift_z``, ``judged`` (images that met donors of both kinds), ``covered``
         (images that were measured, or have no background to measure), and the second look's
-        :data:`~audit.verdicts.victims.VICTIM_COLUMNS`.
+        :data:`~audit.verdicts.affected.VICTIM_COLUMNS`.
     """
     scores = swap_effects(scores)
     attraction = _attraction(scores)

@@ -11,13 +11,13 @@ import numpy as np
 import pandas as pd
 
 from audit.manifest import Manifest
+from audit.verdicts.affected import VICTIM_COLUMNS
+from audit.verdicts.cmv_share import SHARE_COLUMNS
 from audit.verdicts.controls import negative_control, positive_control, untrained_control
+from audit.verdicts.decide import INCONCLUSIVE, SUSPECT, VERDICTS, decide, loses_to_one
 from audit.verdicts.effects import EFFECTS, class_effects
-from audit.verdicts.findings import INCONCLUSIVE, SUSPECT, VERDICTS, decide, loses_to_one
-from audit.verdicts.pictured import SHARE_COLUMNS
+from audit.verdicts.indicators import witnesses
 from audit.verdicts.reasons import advice, reasons
-from audit.verdicts.victims import VICTIM_COLUMNS
-from audit.verdicts.witnesses import witnesses
 
 CLASS_COLUMNS = (
     "label",
@@ -108,7 +108,7 @@ def find(
         reasons(row, manifest.verdict, manifest.run.min_coverage, has_foregrounds)
         for row in table.to_dict("records")
     ]
-    # CMVs are drawn later; see `audit.verdicts.pictured`.
+    # CMVs are drawn later; see `audit.verdicts.cmv_share`.
     return table.assign(**dict.fromkeys(SHARE_COLUMNS, float("nan")))
 
 

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from audit.manifest import VerdictSection
-from audit.verdicts.findings import (
+from audit.verdicts.decide import (
     CLEAR,
     DECISIONS,
     EXCESS_FLOOR,
@@ -17,7 +17,7 @@ from audit.verdicts.findings import (
     leans_by_mass,
     loses_anywhere,
 )
-from audit.verdicts.witnesses import agreement
+from audit.verdicts.indicators import agreement
 
 
 def percent(value: float) -> str:
@@ -61,7 +61,7 @@ def reasons(
     Parameters
     ----------
     row : dict
-        One row of :func:`audit.verdicts.findings.decide`, with ``attractor``.
+        One row of :func:`audit.verdicts.decide.decide`, with ``attractor``.
     thresholds : VerdictSection
         Of the manifest.
     min_coverage : float

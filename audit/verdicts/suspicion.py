@@ -31,7 +31,7 @@ def choose_pairs(scores: pd.DataFrame, decided: pd.DataFrame) -> pd.DataFrame:
     scores : DataFrame
         All rows of ``scores.parquet``.
     decided : DataFrame
-        From :func:`audit.verdicts.findings.decide`; suspects need no further proof.
+        From :func:`audit.verdicts.decide.decide`; suspects need no further proof.
 
     Returns
     -------

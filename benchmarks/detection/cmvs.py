@@ -7,9 +7,9 @@ from pathlib import Path
 import pandas as pd
 
 from audit.cmv import Cmv, visualize_classes
-from audit.cues.pictured import likeness
+from audit.cues.cmv_alignment import likeness
 from audit.pipeline.session import AuditRequest, open_session
-from audit.verdicts.pictured import background_shares
+from audit.verdicts.cmv_share import background_shares
 
 
 def measure_cmvs(manifest: Path, run: Path) -> pd.DataFrame:

@@ -11,7 +11,7 @@ import pandas as pd
 from scipy import stats
 
 from audit.manifest import VerdictSection
-from audit.verdicts.findings import DECISIONS, VICTIM_FLOOR
+from audit.verdicts.decide import DECISIONS, VICTIM_FLOOR
 
 EFFECT, STRONG_EFFECT = VerdictSection().effect, VerdictSection().strong_effect
 

@@ -29,7 +29,7 @@ def background_shares(likenesses: pd.DataFrame, seed: int) -> pd.DataFrame:
     Parameters
     ----------
     likenesses : DataFrame
-        From :func:`audit.cues.pictured.likeness`.
+        From :func:`audit.cues.cmv_alignment.likeness`.
     seed : int
         Of the bootstrap over images.
 

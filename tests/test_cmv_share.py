@@ -11,10 +11,10 @@ import pytest
 import torch
 from planted import CLASSES, OBJECTS, SCENES, write_dataset
 
-from audit.cues.pictured import likeness
+from audit.cues.cmv_alignment import likeness
 from audit.pipeline import decide, exhibits, measure, prepare
 from audit.pipeline.session import AuditRequest, open_session
-from audit.verdicts.pictured import SHARE_COLUMNS, background_shares, pictured_witness
+from audit.verdicts.cmv_share import SHARE_COLUMNS, background_shares, pictured_witness
 
 PLANTED = 1
 

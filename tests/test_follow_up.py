@@ -18,10 +18,10 @@ from audit.measuring.swaps import each_swap
 from audit.pipeline import measure
 from audit.pipeline.decide import decide_classes
 from audit.pipeline.session import AuditRequest
+from audit.verdicts.affected import victim_effects
+from audit.verdicts.decide import decide
 from audit.verdicts.effects import class_effects
-from audit.verdicts.findings import decide
 from audit.verdicts.suspicion import PAIRS, choose_pairs
-from audit.verdicts.victims import victim_effects
 
 # Five other classes lend, so the thief is met in a fifth of the swaps: too little for this floor.
 HIGH_FLOOR = "verdict.effect=0.2"

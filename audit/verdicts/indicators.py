@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from audit.manifest import VerdictSection
-from audit.verdicts.findings import EXCESS_FLOOR, VICTIM_FLOOR, leans_by_mass
+from audit.verdicts.decide import EXCESS_FLOOR, VICTIM_FLOOR, leans_by_mass
 
 
 def witnesses(row: dict[str, Any], thresholds: VerdictSection) -> list[dict[str, Any]]:
