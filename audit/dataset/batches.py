@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from audit.dataset.loader import Loader
-from audit.dataset.loading import FOREGROUND, IGNORED, LoadedSample
+from audit.dataset.loading import LoadedSample
+from audit.dataset.outlines import FOREGROUND, IGNORED
 from audit.dataset.readers import sample_of
 from audit.errors import SampleError
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import stat
 import warnings
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -172,19 +173,30 @@ def _scaled(pixels: NDArray[Any]) -> NDArray[np.uint8]:
     return scaled
 
 
-def decode(content: bytes, path: Path) -> tuple[Image.Image, int, tuple[int, int], list[str]]:
-    """Decode bytes to an upright RGB image.
+@dataclass(frozen=True)
+class Picture:
+    """A decoded image.
 
-    Returns
-    -------
+    Parameters
+    ----------
     image : PIL image
-        RGB, EXIF orientation applied.
+        RGB, upright.
     orientation : int
         The EXIF orientation that was applied, 1..8.
     stored_size : (width, height)
         Before orientation.
-    notes : list of str
-        What was done on the way.
+    notes : tuple of str
+        Codes of what was done on the way.
+    """
+
+    image: Image.Image
+    orientation: int
+    stored_size: tuple[int, int]
+    notes: tuple[str, ...]
+
+
+def decode(content: bytes, path: Path) -> Picture:
+    """Decode bytes to an upright RGB image.
 
     Raises
     ------
@@ -213,7 +225,7 @@ def decode(content: bytes, path: Path) -> tuple[Image.Image, int, tuple[int, int
             rgb = orient(rgb, orientation)
     if all(low == high for low, high in rgb.getextrema()):  # type: ignore[misc]
         notes.append("UNIFORM_IMAGE")
-    return rgb, orientation, stored_size, notes
+    return Picture(rgb, orientation, stored_size, tuple(notes))
 
 
 def _orientation(image: Image.Image, notes: list[str]) -> int:

@@ -1,84 +1,26 @@
 """Where the object is: one function per source of foregrounds.
 
-A foreground is a bool array ``(H0, W0)`` in the coordinates of the stored image, True on the
-object; or uint8 with 0 background, 1 foreground, 255 neither; or None where there is none.
-A size that differs from the image is an error, never a silent resize.
+A foreground is a bool array ``(H0, W0)``, True on the object; or uint8 with 0 background,
+1 foreground, 255 neither; or an :class:`~audit.dataset.outlines.Outline` with notes; or None where
+there is none. The option ``drawn_on`` of every source says whether it lies on the stored or on the
+upright picture. A size that differs from the image is an error, never a silent resize.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from audit.dataset.decoding import open_image, read_bytes
-from audit.dataset.loading import BACKGROUND, FOREGROUND, IGNORED
+from audit.dataset.masks import mask_file
+from audit.dataset.outlines import Foreground
 from audit.dataset.samples import Sample
 from audit.errors import ManifestError, SampleError
 from audit.plugins import bind, resolve
-
-ForegroundFunction = Callable[[Sample, tuple[int, int]], Any]
-
-
-def mask_file(
-    sample: Sample,
-    *,
-    root: Path | None = None,
-    suffix: str = ".png",
-    values: int | Sequence[int] | None = None,
-    ignore: int | None = None,
-    inverted: bool = False,
-) -> NDArray[np.uint8] | None:
-    """Read a mask from an image file.
-
-    Parameters
-    ----------
-    sample : Sample
-        Its own `mask` is taken where it has one; else ``root / sample_id`` with `suffix`.
-    root : Path, optional
-        Folder of the masks, laid out like the images.
-    suffix : str
-        Ending of the mask files.
-    values : int or sequence of int, optional
-        Pixel values of the object; None: all that are not 0.
-    ignore : int, optional
-        Pixel value that belongs to neither side.
-    inverted : bool
-        The file marks the background.
-
-    Raises
-    ------
-    SampleError
-        The mask is missing or cannot be decoded.
-    """
-    path = sample.mask
-    if path is None:
-        if root is None:
-            raise SampleError("NO_MASK", "the dataset names no mask, and foreground.root is unset")
-        path = root / Path(sample.sample_id).with_suffix(suffix)
-    if not path.exists():
-        raise SampleError("NO_MASK", f"no mask file {path.name}")
-    try:
-        image = open_image(read_bytes(path))
-        image.load()
-    except SampleError as error:
-        raise SampleError(f"MASK_{error.reason}", error.detail) from error
-    except Exception as error:
-        raise SampleError("MASK_DATA_CORRUPT", f"{type(error).__name__}: {error}") from error
-    pixels = np.asarray(image)
-    if image.mode in ("RGB", "RGBA"):
-        pixels = pixels[..., :3].max(axis=-1)
-    elif image.mode == "LA":
-        pixels = pixels[..., 0]
-    inside = pixels != 0 if values is None else np.isin(pixels, np.atleast_1d(values))
-    mask = np.where(inside != inverted, FOREGROUND, BACKGROUND).astype(np.uint8)
-    if ignore is not None:
-        mask[pixels == ignore] = IGNORED
-    return mask
 
 
 def bounding_box(
@@ -150,9 +92,7 @@ def chosen_source(source: str | None, *, masks: bool, boxes: bool) -> str:
     return source
 
 
-def open_foreground(
-    source: str, options: Mapping[str, Any], folder: Path
-) -> ForegroundFunction | None:
+def open_foreground(source: str, options: Mapping[str, Any], folder: Path) -> Foreground | None:
     """Find the function of a source and fix its options.
 
     Parameters
@@ -166,8 +106,8 @@ def open_foreground(
 
     Returns
     -------
-    callable or None
-        Takes a sample and the size ``(H0, W0)`` of its stored image; None for ``none``.
+    Foreground or None
+        None for ``none``.
 
     Raises
     ------
@@ -184,5 +124,5 @@ def open_foreground(
             raise ManifestError(f"foreground.root: no such folder: {options['root']}")
     bound = bind(function, chosen, key="foreground")
     if "size" in inspect.signature(function).parameters:
-        return lambda sample, size: bound(sample, size=size)
-    return lambda sample, size: bound(sample)
+        return Foreground(lambda sample, size: bound(sample, size=size))
+    return Foreground(lambda sample, size: bound(sample))

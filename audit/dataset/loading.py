@@ -6,20 +6,17 @@ This module and all that it imports stay free of torch, because every decoding c
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from audit.dataset.decoding import decode, orient, read_bytes
+from audit.dataset.decoding import Picture, decode, orient, read_bytes
+from audit.dataset.outlines import Foreground
 from audit.dataset.samples import Sample
 from audit.errors import SampleError
 from audit.geometry import Geometry
-
-BACKGROUND, FOREGROUND, IGNORED = 0, 1, 255
 
 
 @dataclass(frozen=True)
@@ -50,7 +47,7 @@ class LoadedSample:
 def load_sample(
     sample: Sample,
     geometry: Geometry,
-    foreground: Callable[..., Any] | None,
+    foreground: Foreground | None,
     unchanged_since: tuple[int, int] | None = None,
 ) -> LoadedSample:
     """Read, decode and fit one sample.
@@ -61,8 +58,8 @@ def load_sample(
         What to load.
     geometry : Geometry
         Applied to image and foreground alike.
-    foreground : callable or None
-        A function of :data:`audit.dataset.foregrounds.FOREGROUNDS`, options bound.
+    foreground : Foreground or None
+        From :func:`audit.dataset.foregrounds.open_foreground`.
     unchanged_since : (size, mtime_ns) or None
         See :func:`read_bytes`.
 
@@ -74,42 +71,41 @@ def load_sample(
     """
     content = read_bytes(sample.path, unchanged_since)
     digest = hashlib.sha256(content).hexdigest()
-    image, orientation, stored_size, notes = decode(content, sample.path)
-    mask, problem = None, ""
+    picture = decode(content, sample.path)
+    mask: NDArray[np.uint8] | None = None
+    notes: tuple[str, ...] = ()
+    problem = ""
     if foreground is not None:
         try:
-            mask = _fit_foreground(sample, foreground, image, orientation, stored_size, geometry)
+            mask, notes = _fit_foreground(sample, foreground, picture, geometry)
         except SampleError as error:
             problem = str(error)
-    fitted = np.asarray(geometry.apply(image))
-    return LoadedSample(fitted, mask, digest, tuple(notes), problem)
+    fitted = np.asarray(geometry.apply(picture.image))
+    return LoadedSample(fitted, mask, digest, picture.notes + notes, problem)
 
 
 def _fit_foreground(
-    sample: Sample,
-    foreground: Callable[..., Any],
-    image: Image.Image,
-    orientation: int,
-    stored_size: tuple[int, int],
-    geometry: Geometry,
-) -> NDArray[np.uint8] | None:
-    width, height = stored_size
-    found = foreground(sample, (height, width))
+    sample: Sample, foreground: Foreground, picture: Picture, geometry: Geometry
+) -> tuple[NDArray[np.uint8] | None, tuple[str, ...]]:
+    """Bring the foreground of a picture to the model's input; its notes come with it."""
+    width, height = picture.stored_size
+    found = foreground.outline(sample, (height, width))
     if found is None:
-        return None
-    mask = np.asarray(found)
+        return None, ()
+    mask = np.asarray(found.mask)
     if mask.ndim != 2:
         raise SampleError("MASK_SHAPE", f"expected (H, W), found {mask.shape}")
     if mask.dtype != np.uint8:
         mask = mask.astype(bool).astype(np.uint8)
     drawn = Image.fromarray(mask)
-    if drawn.size == stored_size:
+    if drawn.size == picture.stored_size:
         # Masks and boxes are drawn on the stored pixels, and turn with the image.
-        drawn = orient(drawn, orientation)
-    if drawn.size != image.size:
+        drawn = orient(drawn, picture.orientation)
+    if drawn.size != picture.image.size:
         raise SampleError(
             "MASK_SIZE",
-            f"the mask has {mask.shape[1]} x {mask.shape[0]} pixels, "
-            f"the image {stored_size[0]} x {stored_size[1]}",
+            f"the mask has {mask.shape[1]} x {mask.shape[0]} pixels, the image {width} x {height}",
         )
-    return np.asarray(geometry.apply(drawn, is_mask=True))
+    if found.problem:
+        raise found.problem
+    return np.asarray(geometry.apply(drawn, is_mask=True)), found.notes

@@ -1,0 +1,64 @@
+"""What a foreground function gives, and what it is asked with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import NDArray
+
+from audit.dataset.samples import Sample
+from audit.errors import SampleError
+
+BACKGROUND, FOREGROUND, IGNORED = 0, 1, 255
+
+DRAWN_ON = ("upright", "stored")
+"""The two pictures that an outline can be drawn on: as EXIF turns it, or as its pixels lie."""
+
+
+@dataclass(frozen=True)
+class Outline:
+    """A foreground, and what has to be known of it.
+
+    Parameters
+    ----------
+    mask : bool or uint8 (H0, W0)
+        True on the object; or 0 background, 1 foreground, 255 neither.
+    notes : tuple of str
+        Codes of what was done to it, such as ``MASK_THRESHOLDED``.
+    has_own_size : bool
+        The mask has the size that it was drawn in; False: the size that was asked for.
+    problem : SampleError, optional
+        Why it cannot be used even where its size is the image's; a wrong size is named first.
+    """
+
+    mask: NDArray[Any]
+    notes: tuple[str, ...] = ()
+    has_own_size: bool = True
+    problem: SampleError | None = None
+
+
+@dataclass(frozen=True)
+class Foreground:
+    """A function of :data:`audit.dataset.foregrounds.FOREGROUNDS`, its options fixed.
+
+    Parameters
+    ----------
+    function : callable
+        Takes a sample and the size ``(H0, W0)`` of its image; gives a mask, an
+        :class:`Outline`, or None.
+    drawn_on : str or None
+        ``upright`` or ``stored``: which picture outlines are drawn on where EXIF turns it;
+        None: the one whose size they have, and the stored one where both have it.
+    """
+
+    function: Callable[[Sample, tuple[int, int]], Any]
+    drawn_on: str | None = None
+
+    def outline(self, sample: Sample, size: tuple[int, int]) -> Outline | None:
+        """Ask for the foreground of one sample, whose image has `size` ``(H0, W0)``."""
+        found = self.function(sample, size)
+        if found is None or isinstance(found, Outline):
+            return found
+        return Outline(found)
