@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+import torchvision
 from drawing import foreground, ignored, maps
 from PIL import Image
 from planted import CLASSES, OBJECTS, SCENES, ColourCounter, write_dataset
@@ -25,8 +26,10 @@ from audit.geometry import Geometry
 from audit.manifest import load_manifest
 from audit.measuring.rows import Measurement
 from audit.models import AuditedModel
+from audit.models.folding import folded
 from audit.pipeline import decide, exhibits, measure, prepare
 from audit.pipeline.session import AuditRequest
+from audit.saliency import class_scores
 
 MASK = """
 FFBBBB
@@ -143,9 +146,9 @@ def test_other_crops_join_the_nearest_cluster_or_none() -> None:
 def test_features_are_the_input_of_the_last_layer_at_any_batch_size() -> None:
     model = audited(ColourCounter([1]))
     images = torch.rand(5, 3, 32, 32)
-    with feature_reader(model, images) as reader:
-        together = reader.read(images)
-        apart = torch.cat([reader.read(image[None]) for image in images])
+    reader = feature_reader(model, images)
+    together = reader.read(images)
+    apart = torch.cat([reader.read(image[None]) for image in images])
     assert "head" in reader.source
     assert torch.equal(together, apart)
     torch.testing.assert_close(model.module.head(together), model(images))
@@ -155,18 +158,35 @@ def test_features_fall_back_and_say_so() -> None:
     torch.manual_seed(0)
     images = torch.rand(2, 3, 16, 16)
     pooled = nn.Sequential(nn.Conv2d(3, 6, 3, padding=1), nn.ReLU(), nn.AvgPool2d(16), nn.Flatten())
-    with feature_reader(audited(pooled), images) as reader:
-        assert reader.read(images).shape == (2, 6)
-        assert "pooled output of the layer" in reader.source
+    reader = feature_reader(audited(pooled), images)
+    assert reader.read(images).shape == (2, 6)
+    assert "pooled output of the layer" in reader.source
     bare = nn.Sequential(nn.AvgPool2d(16), nn.Flatten())
-    with feature_reader(audited(bare), images) as reader:
-        assert reader.read(images).shape == (2, 3)
-        assert "class scores" in reader.source
+    reader = feature_reader(audited(bare), images)
+    assert reader.read(images).shape == (2, 3)
+    assert "class scores" in reader.source
+
+
+@pytest.mark.parametrize("resumed", [False, True])
+def test_features_of_a_network_with_batch_norm_are_the_input_of_its_last_layer(
+    resumed: bool,
+) -> None:
+    model, images = audited(torchvision.models.resnet18(num_classes=3)), torch.rand(2, 3, 32, 32)
+    if not resumed:
+        # A run that was interrupted comes to its cues before it asks for any class scores.
+        class_scores(model, images)
+    reader = feature_reader(model, images)
+    assert reader.source == "the input of the model's last layer, fc"
+    torch.testing.assert_close(model.module.fc(reader.read(images)), model(images))
+    copy = folded(model, images[:1])
+    assert copy is not model
+    assert not any(m._forward_hooks for m in [*model.modules(), *copy.modules()])
 
 
 def test_hooks_are_gone_after_an_exception() -> None:
     model = audited(ColourCounter())
-    with pytest.raises(RuntimeError), feature_reader(model, torch.rand(1, 3, 32, 32)) as reader:
+    reader = feature_reader(model, torch.rand(1, 3, 32, 32))
+    with pytest.raises(RuntimeError):
         reader.read(torch.rand(1, 5, 32, 32))
     assert sum(len(module._forward_hooks) for module in model.modules()) == 0
 

@@ -70,19 +70,19 @@ def likeness(
     example = pictures[labels[0]][None].to(model.device)
     found: list[tuple[int, float, float]] = []
     sums, seen = torch.zeros(0), 0
-    with feature_reader(model, example) as reader:
-        ways = _ways([pictures[label] for label in labels], model.device, reader)
-        place = {label: index for index, label in enumerate(labels)}
-        for batch in iterate_batches(table.loc[list(rows)], loader, batch_size):
-            if len(batch):
-                held = _features(batch, model, reader, fill)
-                sums = held.sum(1) + (sums if seen else 0)
-                seen += len(batch)
-                for index, label in enumerate(batch.targets.tolist()):
-                    if label in place:
-                        along = held[:, index] @ ways[place[label]]
-                        found.append((label, float(along[0]), float(along[1])))
-            on_progress(len(batch) + len(batch.unreadable))
+    reader = feature_reader(model, example)
+    ways = _ways([pictures[label] for label in labels], model.device, reader)
+    place = {label: index for index, label in enumerate(labels)}
+    for batch in iterate_batches(table.loc[list(rows)], loader, batch_size):
+        if len(batch):
+            held = _features(batch, model, reader, fill)
+            sums = held.sum(1) + (sums if seen else 0)
+            seen += len(batch)
+            for index, label in enumerate(batch.targets.tolist()):
+                if label in place:
+                    along = held[:, index] @ ways[place[label]]
+                    found.append((label, float(along[0]), float(along[1])))
+        on_progress(len(batch) + len(batch.unreadable))
     frame = pd.DataFrame(found, columns=["label", "like_object", "like_background"])
     if seen:
         means = (sums / seen) @ ways.T

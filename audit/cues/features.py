@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -11,12 +10,13 @@ from torch import Tensor, nn
 
 from audit.errors import ModelError
 from audit.saliency import class_scores, in_pieces
+from audit.saliency.hooks import record_calls
 from audit.saliency.layers import find_layer
 
 
 @dataclass(frozen=True)
 class FeatureReader:
-    """Reads features while the ``with`` block lasts.
+    """Reads features of images.
 
     Parameters
     ----------
@@ -30,19 +30,8 @@ class FeatureReader:
     source: str
 
 
-@dataclass
-class _Call:
-    """One call of a layer: which, and what went in and came out."""
-
-    name: str
-    module: nn.Module
-    entered: Tensor
-    left: Tensor
-
-
-@contextmanager
-def feature_reader(model: nn.Module, images: Tensor) -> Iterator[FeatureReader]:
-    """Open a reader of the penultimate features; no hook outlives the block.
+def feature_reader(model: nn.Module, images: Tensor) -> FeatureReader:
+    """Find the penultimate features of a model; hooks are set only while they are read.
 
     The features are the input of the last linear layer, or of the last 1x1 convolution, that puts
     out as many values as there are classes. Where the network has none, they are the pooled
@@ -58,63 +47,55 @@ def feature_reader(model: nn.Module, images: Tensor) -> Iterator[FeatureReader]:
     """
     layer, before, source = _choose(model, images[:1])
     if layer is None:
-        yield FeatureReader(lambda pixels: class_scores(model, pixels).float().cpu(), source)
-        return
-    seen: list[Tensor] = []
+        return FeatureReader(lambda pixels: class_scores(model, pixels).float().cpu(), source)
 
-    def hook(_module: nn.Module, inputs: tuple[object, ...], output: object) -> None:
+    def keep(_name: str, inputs: tuple[object, ...], output: object) -> Tensor | None:
         held = inputs[0] if before and inputs else output
-        if isinstance(held, Tensor):
-            seen.append(held.detach())
-
-    def one(piece: Tensor, _targets: Tensor, _seeds: Sequence[int]) -> Tensor:
-        seen.clear()
-        model(piece)
-        if not seen:
-            raise ModelError(f"cues: {source} was not reached by this image")
-        return _pooled(seen[-1])
+        return held.detach() if isinstance(held, Tensor) else None
 
     def read(pixels: Tensor) -> Tensor:
         nobody = torch.zeros(len(pixels), dtype=torch.int64, device=pixels.device)
-        with torch.no_grad():
+        with torch.no_grad(), record_calls({source: layer}, keep) as recording:
+
+            def one(piece: Tensor, _targets: Tensor, _seeds: Sequence[int]) -> Tensor:
+                model(piece)
+                held = recording.take_last()
+                if held is None:
+                    raise ModelError(f"cues: {source} was not reached by this image")
+                return _pooled(held)
+
             return in_pieces(one, pixels, nobody, [0] * len(pixels)).float().cpu()
 
-    handle = layer.register_forward_hook(hook)
-    try:
-        yield FeatureReader(read, source)
-    finally:
-        handle.remove()
+    return FeatureReader(read, source)
 
 
 def _choose(model: nn.Module, image: Tensor) -> tuple[nn.Module | None, bool, str]:
     """The layer, whether its input is meant (else its output), and its name in words."""
-    calls: list[_Call] = []
-    handles = []
-
-    def watch(name: str, module: nn.Module) -> None:
-        def hook(_module: nn.Module, inputs: tuple[object, ...], output: object) -> None:
-            if inputs and isinstance(inputs[0], Tensor) and isinstance(output, Tensor):
-                calls.append(_Call(name, module, inputs[0], output))
-
-        handles.append(module.register_forward_hook(hook))
-
-    try:
-        for name, module in model.named_modules():
-            if isinstance(module, (nn.Linear, nn.Conv2d)):
-                watch(name, module)
-        classes = class_scores(model, image).shape[1]
-    finally:
-        for handle in handles:
-            handle.remove()
-    for call in reversed(calls):
-        if _decides(call.module, classes):
-            shown = call.name.removeprefix("module.")
-            return call.module, True, f"the input of the model's last layer, {shown}"
+    modules = dict(model.named_modules())
+    layers = {
+        name: module
+        for name, module in modules.items()
+        if isinstance(module, (nn.Linear, nn.Conv2d))
+    }
+    # The model itself is asked: a folded or compiled copy would call nobody's hooks.
+    with torch.no_grad(), record_calls(layers, _name_of_plain_call) as recording:
+        classes = model(image).shape[1]
+        called = list(recording.calls)
+    for name in reversed(called):
+        if _decides(modules[name], classes):
+            shown = name.removeprefix("module.")
+            return modules[name], True, f"the input of the model's last layer, {shown}"
     try:
         name, layer = find_layer(model, image, None)
     except ModelError:
         return None, False, "the class scores, since no layer before them was found"
     return layer, False, f"the pooled output of the layer {name}, since no last layer was found"
+
+
+def _name_of_plain_call(name: str, inputs: tuple[object, ...], output: object) -> str | None:
+    """The name of a layer that took a tensor and put one out."""
+    plain = inputs and isinstance(inputs[0], Tensor) and isinstance(output, Tensor)
+    return name if plain else None
 
 
 def _decides(module: nn.Module, classes: int) -> bool:

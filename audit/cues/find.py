@@ -159,20 +159,19 @@ def find_cues(
     if plan.target == "predicted":
         plan = dataclasses.replace(plan, target="logit")
     own, elsewhere = _Gathered(), _Gathered()
-    source = ""
+    reader: FeatureReader | None = None
     for chosen, gathered in ((rows, own), (rows_elsewhere, elsewhere)):
         for batch in iterate_batches(table.loc[list(chosen)], loader, batch_size):
             if len(batch):
                 images = to_float(batch.images.to(model.device))
-                with feature_reader(model, images) as reader:
-                    _gather(gathered, batch, images, label, model, plan, reader)
-                    source = reader.source
+                reader = reader or feature_reader(model, images)
+                _gather(gathered, batch, images, label, model, plan, reader)
             on_progress(len(batch) + len(batch.unreadable))
     return Search(
         cues=_cues(own, elsewhere),
         images=own.images,
         images_elsewhere=elsewhere.images,
-        source=source,
+        source=reader.source if reader else "",
         note=_note(own),
     )
 

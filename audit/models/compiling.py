@@ -39,8 +39,8 @@ def compiled(model: nn.Module, image: Tensor, count: int) -> nn.Module:
     -------
     nn.Module
         A twin that shares the weights; `model` itself where it is no ``AuditedModel``, was not
-        asked to compile, keeps state, is asked about images of another size than its own, or where
-        compiling failed or changed the answers. Then a warning says so.
+        asked to compile, holds a forward hook, keeps state, is asked about images of another size
+        than its own, or where compiling failed or changed the answers. Then a warning says so.
     """
     if not isinstance(model, AuditedModel) or not model.compiles:
         return model

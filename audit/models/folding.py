@@ -36,8 +36,9 @@ def folded(model: nn.Module, image: Tensor) -> nn.Module:
     -------
     nn.Module
         A twin with weights of its own, which follows when `model` is given other weights; `model`
-        itself where it is no ``AuditedModel``, cannot be read as a graph, keeps state, has nothing
-        to fold, or where the twin's scores of a noisy image were found to differ.
+        itself where it is no ``AuditedModel``, holds a forward hook, cannot be read as a graph,
+        keeps state, has nothing to fold, or where the twin's scores of a noisy image were found to
+        differ.
     """
     if not isinstance(model, AuditedModel):
         return model

@@ -21,6 +21,9 @@ def twin_of(
 ) -> nn.Module | None:
     """Return the twin in `twins`, or make one where there is none of these weights.
 
+    None while any module of `model` holds a forward hook: a twin would never call it, and one
+    made now by copying would keep it for ever.
+
     Parameters
     ----------
     model : nn.Module
@@ -30,6 +33,8 @@ def twin_of(
     make : callable
         Returns the twin, None where there can be none.
     """
+    if any(module._forward_hooks for module in model.modules()):
+        return None
     written = tuple(_written(model))
     known, twin = twins.get(model, (None, None))
     if known != written:
