@@ -140,7 +140,7 @@ def test_a_second_model_is_asked(folder: Path) -> None:
     entries = draw(folder, "run", second)
     assert all(1 <= e["transfer_rank"] <= len(CLASSES) for e in entries)
     # By name, in whatever order the second knows them.
-    (folder / "names.txt").write_text("zebra\nyak\nBee\nant\nx\ny\n")
+    (folder / "names.txt").write_text("zebra\nyak\nn02206856-Bee\nant\nx\ny\n")
     named = f"cmv.transfer={{loader: '{loader}', classes: names.txt}}"
     asked = Material(session_of(folder, named)).second
     assert asked is not None

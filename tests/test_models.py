@@ -17,7 +17,7 @@ from audit.geometry import Geometry
 from audit.manifest import ModelSection
 from audit.models import AuditedModel, load_model
 from audit.models.checkpoints import load_checkpoint
-from audit.models.labels import label_map_suspect, match_labels
+from audit.models.labels import label_map_suspect, match_labels, shared_outputs
 from audit.models.probe import count_outputs, probe
 
 CPU = torch.device("cpu")
@@ -158,11 +158,21 @@ def test_labels_are_matched_by_name() -> None:
     assert match_labels(["b", "a"], None, 2) == ({"a": 0, "b": 1}, ("a", "b"))
 
 
+def test_outputs_of_two_models_are_matched_by_the_rule_for_labels() -> None:
+    ours = ["n02109961-Eskimo_dog", "Siberian-husky", "crane", "Cardigan", "cardigan", "ox"]
+    theirs = ["cardigan", "siberian husky", "crane", "CRANE", "Eskimo dog", "yak"]
+    # A name that fits two means neither; the jacket is not taken for the dog.
+    assert shared_outputs(ours, theirs) == {0: 4, 1: 1, 2: 2, 4: 0}
+    assert shared_outputs(["crane", "ox"], ["crane", "crane", "ox"]) == {1: 2}
+    assert shared_outputs(["crane", "crane"], ["crane", "crane"]) == {0: 0, 1: 1}
+
+
 @pytest.mark.parametrize(
     ("labels", "names", "outputs", "said"),
     [
         (["cat"], ["dog", "cow"], 2, "1 of 1 labels are no class of the model: 'cat'"),
         (["a-b"], ["a b", "a_b"], 2, "fits several classes"),
+        (["crane"], ["crane", "crane"], 2, "fits several classes"),
         (["a"], ["a", "b"], 3, "2 names for a model with 3 outputs"),
         (["a"], None, 2, "the order cannot be guessed"),
         ([str(i) for i in range(11)], None, 11, "whose text order"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,14 +59,11 @@ def match_labels(
         raise ModelError(
             f"model.classes: {len(class_names)} names for a model with {outputs} outputs"
         )
-    exact = {name: index for index, name in enumerate(class_names)}
-    loose: dict[str, list[int]] = {}
-    for index, name in enumerate(class_names):
-        loose.setdefault(_key(name), []).append(index)
+    outputs_named = _outputs_by_name(class_names)
     found: dict[str, int] = {}
     lost: list[str] = []
     for label in labels:
-        candidates = [exact[label]] if label in exact else loose.get(_key(label), [])
+        candidates = outputs_named(label)
         if len(candidates) > 1:
             raise ModelError(
                 f"dataset: label {label!r} fits several classes of the model: "
@@ -86,6 +83,49 @@ def match_labels(
             "Rename them, or set model.classes to a file with the right names in output order."
         )
     return found, tuple(class_names)
+
+
+def shared_outputs(class_names: Sequence[str], others: Sequence[str]) -> dict[int, int]:
+    """Match the outputs of one model to those of another, by the rule of :func:`match_labels`.
+
+    Parameters
+    ----------
+    class_names : sequence of K str
+        Of the first model, in the order of its outputs.
+    others : sequence of str
+        Of the second.
+
+    Returns
+    -------
+    dict of int to int
+        The first model's outputs to the second's, without those whose name fits several: two of
+        the 1,000 ImageNet classes are called crane. Equal lists are matched output by output.
+
+    Examples
+    --------
+    >>> shared_outputs(["Eskimo_dog", "cat"], ["n02123045-cat", "n02109961-Eskimo-dog", "ant"])
+    {0: 1, 1: 0}
+    """
+    if list(class_names) == list(others):
+        return {index: index for index in range(len(others))}
+    ours, theirs = _outputs_by_name(class_names), _outputs_by_name(others)
+    shared = {}
+    for index, name in enumerate(class_names):
+        candidates = theirs(name)
+        # Nor may their name mean another one of ours: "Cardigan" is a dog, "cardigan" a jacket.
+        if len(candidates) == 1 and ours(others[candidates[0]]) == [index]:
+            shared[index] = candidates[0]
+    return shared
+
+
+def _outputs_by_name(class_names: Sequence[str]) -> Callable[[str], list[int]]:
+    """Prepare the question which outputs a name may mean: exactly, else loosely."""
+    exact: dict[str, list[int]] = {}
+    loose: dict[str, list[int]] = {}
+    for index, name in enumerate(class_names):
+        exact.setdefault(name, []).append(index)
+        loose.setdefault(_key(name), []).append(index)
+    return lambda name: exact.get(name) or loose.get(_key(name), [])
 
 
 def _by_index(

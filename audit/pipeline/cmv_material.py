@@ -16,6 +16,7 @@ from audit.dataset.batches import iterate_batches, to_float
 from audit.errors import ManifestError
 from audit.manifest import fingerprint
 from audit.models import load_model
+from audit.models.labels import shared_outputs
 from audit.models.probe import count_outputs
 from audit.pipeline.session import Session, spread_over_classes
 
@@ -83,12 +84,7 @@ class Material:
                     f"or class names in cmv.transfer.classes; found {outputs} outputs without names"
                 )
             return Second(model, {k: k for k in range(outputs)})
-        theirs = {_folded(name): index for index, name in enumerate(names)}
-        shared = {
-            index: theirs[_folded(name)]
-            for index, name in enumerate(session.class_names)
-            if _folded(name) in theirs
-        }
+        shared = shared_outputs(session.class_names, names)
         if not shared:
             raise ManifestError(
                 "cmv.transfer: the second model shares no class name with the first; it knows "
@@ -133,7 +129,3 @@ def check_second(session: Session) -> None:
     """
     if session.manifest.cmv.classes != "none":
         _ = Material(session).second
-
-
-def _folded(name: str) -> str:
-    return " ".join(name.casefold().replace("_", " ").split())
