@@ -170,6 +170,59 @@ def test_a_trimap_is_named_until_its_values_are(tmp_path: Path) -> None:
     assert np.array_equal(loaded.foreground == IGNORED, trimap == 3)
 
 
+def overlap(loaded: LoadedSample, truth: np.ndarray) -> float:
+    assert loaded.foreground is not None, loaded.foreground_problem
+    found = loaded.foreground == FOREGROUND
+    return float((found & truth).sum() / (found | truth).sum())
+
+
+@pytest.mark.parametrize("quality", [95, 75, 50])
+@pytest.mark.parametrize("options", [{}, {"values": 255}])
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_the_halo_of_a_jpeg_is_no_object(
+    tmp_path: Path, quality: int, options: dict[str, int], mode: str
+) -> None:
+    white_on_black().convert(mode).save(tmp_path / "mask.jpg", quality=quality)
+    loaded = load(tmp_path, tmp_path / "mask.jpg", **options)
+    assert overlap(loaded, drawn()) > 0.98
+    assert loaded.notes == ("MASK_THRESHOLDED",)
+
+
+@pytest.mark.parametrize("smaller", [2, 3])
+def test_soft_edges_are_cut_at_half(tmp_path: Path, smaller: int) -> None:
+    size, bilinear = (48 // smaller, 48 // smaller), Image.Resampling.BILINEAR
+    soft = white_on_black().resize(size, bilinear).resize((48, 48), bilinear)
+    loaded = load(tmp_path, soft)
+    assert overlap(loaded, drawn()) > 0.9
+    assert loaded.foreground is not None
+    assert abs((loaded.foreground == FOREGROUND).mean() / drawn().mean() - 1) < 0.05
+    assert loaded.notes == ("MASK_THRESHOLDED",)
+    transparent = Image.new("RGB", (48, 48), WHITE)
+    transparent.putalpha(soft)
+    again = load(tmp_path, transparent)
+    assert again.foreground is not None
+    assert np.array_equal(again.foreground, loaded.foreground)
+
+
+def test_a_threshold_can_be_a_share_or_a_grey_value(tmp_path: Path) -> None:
+    ramp = Image.fromarray(np.tile(np.linspace(0, 250, 48).astype(np.uint8), (48, 1)))
+    assert load(tmp_path, ramp).foreground_problem.startswith("MASK_LIKE_A_PHOTOGRAPH")
+    for threshold in (0.8, 200):
+        found = load(tmp_path, ramp, threshold=threshold).foreground
+        assert found is not None
+        assert np.array_equal(found == FOREGROUND, np.asarray(ramp) >= 200)
+
+
+@pytest.mark.parametrize("labels", [(15, 255), (1, 2, 3), (40, 90, 160, 220, 255), (128,)])
+def test_labels_are_never_cut(tmp_path: Path, labels: tuple[int, ...]) -> None:
+    stored = np.zeros((48, 48), np.uint8)
+    for index, label in enumerate(labels):
+        stored[4 + 8 * index : 11 + 8 * index, 5:30] = label
+    loaded = load(tmp_path, Image.fromarray(stored))
+    assert overlap(loaded, stored > 0) == 1
+    assert loaded.notes == ()
+
+
 def test_masks_that_cannot_be_read_are_named(tmp_path: Path) -> None:
     (tmp_path / "mask.png").write_bytes(b"no image")
     problem = load(tmp_path, tmp_path / "mask.png").foreground_problem
