@@ -18,7 +18,7 @@ from audit.dataset.batches import iterate_batches
 from audit.dataset.decoding import orient
 from audit.dataset.foregrounds import FOREGROUNDS, chosen_source, open_foreground
 from audit.dataset.loader import Loader, LoadingPlan
-from audit.dataset.loading import load_sample
+from audit.dataset.loading import LoadedSample, load_sample
 from audit.dataset.readers import READERS, read_dataset, sample_of, samples_table
 from audit.dataset.samples import Sample
 from audit.errors import DatasetError, ManifestError, SampleError
@@ -98,6 +98,57 @@ def test_boxes_turn_with_the_image_too(tmp_path: Path) -> None:
     # Stored left half; turned by 90 degrees clockwise it becomes the upper half.
     assert loaded.foreground[:8].all()
     assert not loaded.foreground[8:].any()
+
+
+@pytest.mark.parametrize("orientation", range(2, 9))
+@pytest.mark.parametrize("size", [(20, 12), (16, 16)])
+@pytest.mark.parametrize("kind", ["mask", "boxes"])
+def test_outlines_lie_on_the_picture_that_is_declared(
+    tmp_path: Path, orientation: int, size: tuple[int, int], kind: str
+) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.new("RGB", size, "green").save(tmp_path / "a.png", exif=exif)
+    with Image.open(tmp_path / "a.png") as stored:
+        upright = ImageOps.exif_transpose(stored).size
+    same_size = upright == size
+    for drawn_on, drawn_size in (("upright", upright), ("stored", size)):
+        pixels = np.zeros(drawn_size[::-1], np.uint8)
+        pixels[2:5, 3:11] = 255
+        mask = Image.fromarray(pixels)
+        mask.save(tmp_path / "mask.png")
+        more = {"mask": tmp_path / "mask.png"} if kind == "mask" else {"boxes": ((3, 2, 11, 5),)}
+        source = "mask_file" if kind == "mask" else "bounding_box"
+        turned = mask if drawn_on == "upright" else orient(mask, orientation)
+        expected = np.asarray(WHOLE.apply(turned, is_mask=True)) > 0
+
+        def load(options: dict[str, str]) -> LoadedSample:
+            opened = open_foreground(source, options, tmp_path)  # noqa: B023
+            return load_sample(sample(tmp_path / "a.png", **more), WHOLE, opened)  # noqa: B023
+
+        told = load({"drawn_on": drawn_on})
+        assert told.foreground is not None, told.foreground_problem
+        assert np.array_equal(told.foreground == 1, expected)
+        assert "MASK_ORIENTATION_AMBIGUOUS" not in told.notes
+        untold = load({})
+        assert untold.foreground is not None, untold.foreground_problem
+        if kind == "mask" and not same_size:
+            assert np.array_equal(untold.foreground == 1, expected)
+            assert "MASK_ORIENTATION_AMBIGUOUS" not in untold.notes
+        else:
+            assert "MASK_ORIENTATION_AMBIGUOUS" in untold.notes
+
+
+def test_a_mask_of_the_other_picture_than_declared_is_named(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (20, 12), "green").save(tmp_path / "a.png", exif=exif)
+    Image.new("L", (20, 12)).save(tmp_path / "mask.png")
+    source = open_foreground("mask_file", {"drawn_on": "upright"}, tmp_path)
+    loaded = load_sample(sample(tmp_path / "a.png", mask=tmp_path / "mask.png"), WHOLE, source)
+    assert loaded.foreground_problem == "MASK_SIZE: the mask has 20 x 12 pixels, the image 12 x 20"
+    with pytest.raises(ManifestError, match=r"foreground\.drawn_on: expected upright \| stored"):
+        open_foreground("mask_file", {"drawn_on": "exif"}, tmp_path)
 
 
 def test_mask_values_ignore_and_inverted(tmp_path: Path) -> None:

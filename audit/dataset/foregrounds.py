@@ -14,18 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from audit.dataset.masks import mask_file
-from audit.dataset.outlines import Foreground
+from audit.dataset.outlines import DRAWN_ON, Foreground, Outline
 from audit.dataset.samples import Sample
 from audit.errors import ManifestError, SampleError
 from audit.plugins import bind, resolve
 
 
-def bounding_box(
-    sample: Sample, *, size: tuple[int, int], margin: float = 0.0
-) -> NDArray[np.bool_] | None:
+def bounding_box(sample: Sample, *, size: tuple[int, int], margin: float = 0.0) -> Outline:
     """Fill the sample's boxes.
 
     Parameters
@@ -56,7 +53,7 @@ def bounding_box(
             mask[top:bottom, left:right] = True
     if not mask.any():
         raise SampleError("EMPTY_BOX", "no box has an area inside the image")
-    return mask
+    return Outline(mask, has_own_size=False)
 
 
 FOREGROUNDS: Mapping[str, Callable[..., Any]] = {
@@ -100,7 +97,8 @@ def open_foreground(source: str, options: Mapping[str, Any], folder: Path) -> Fo
     source : str
         ``none``, a key of :data:`FOREGROUNDS`, or ``"package.module:function"``.
     options : mapping
-        As written in the manifest; `root` is resolved against `folder`.
+        As written in the manifest; `root` is resolved against `folder`. Every source knows
+        ``drawn_on: upright | stored``: which picture the outlines lie on where EXIF turns it.
     folder : Path
         Of the manifest.
 
@@ -118,11 +116,15 @@ def open_foreground(source: str, options: Mapping[str, Any], folder: Path) -> Fo
         return None
     function = resolve(source, FOREGROUNDS, key="foreground.source")
     chosen = dict(options)
+    drawn_on = chosen.pop("drawn_on", None)
+    if drawn_on not in (None, *DRAWN_ON):
+        expected = " | ".join(DRAWN_ON)
+        raise ManifestError(f"foreground.drawn_on: expected {expected}, found {drawn_on!r}")
     if "root" in chosen:
         chosen["root"] = (folder / str(chosen["root"])).expanduser().resolve()
         if not chosen["root"].is_dir():
             raise ManifestError(f"foreground.root: no such folder: {options['root']}")
     bound = bind(function, chosen, key="foreground")
     if "size" in inspect.signature(function).parameters:
-        return Foreground(lambda sample, size: bound(sample, size=size))
-    return Foreground(lambda sample, size: bound(sample))
+        return Foreground(lambda sample, size: bound(sample, size=size), drawn_on)
+    return Foreground(lambda sample, size: bound(sample), drawn_on)

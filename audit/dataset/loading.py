@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from audit.dataset.decoding import Picture, decode, orient, read_bytes
-from audit.dataset.outlines import Foreground
+from audit.dataset.outlines import Foreground, Outline
 from audit.dataset.samples import Sample
 from audit.errors import SampleError
 from audit.geometry import Geometry
@@ -88,7 +88,8 @@ def _fit_foreground(
     sample: Sample, foreground: Foreground, picture: Picture, geometry: Geometry
 ) -> tuple[NDArray[np.uint8] | None, tuple[str, ...]]:
     """Bring the foreground of a picture to the model's input; its notes come with it."""
-    width, height = picture.stored_size
+    upright = foreground.drawn_on == "upright"
+    width, height = picture.image.size if upright else picture.stored_size
     found = foreground.outline(sample, (height, width))
     if found is None:
         return None, ()
@@ -97,15 +98,30 @@ def _fit_foreground(
         raise SampleError("MASK_SHAPE", f"expected (H, W), found {mask.shape}")
     if mask.dtype != np.uint8:
         mask = mask.astype(bool).astype(np.uint8)
+    drawn_on, notes = _drawn_on(foreground, found, picture)
+    expected = picture.image.size if drawn_on == "upright" else picture.stored_size
     drawn = Image.fromarray(mask)
-    if drawn.size == picture.stored_size:
-        # Masks and boxes are drawn on the stored pixels, and turn with the image.
-        drawn = orient(drawn, picture.orientation)
-    if drawn.size != picture.image.size:
+    if drawn.size != expected:
         raise SampleError(
             "MASK_SIZE",
-            f"the mask has {mask.shape[1]} x {mask.shape[0]} pixels, the image {width} x {height}",
+            f"the mask has {mask.shape[1]} x {mask.shape[0]} pixels, "
+            f"the image {expected[0]} x {expected[1]}",
         )
     if found.problem:
         raise found.problem
-    return np.asarray(geometry.apply(drawn, is_mask=True)), found.notes
+    if drawn_on == "stored":
+        drawn = orient(drawn, picture.orientation)
+    return np.asarray(geometry.apply(drawn, is_mask=True)), found.notes + notes
+
+
+def _drawn_on(
+    foreground: Foreground, found: Outline, picture: Picture
+) -> tuple[str, tuple[str, ...]]:
+    """Which picture an outline lies on, and a note where nothing tells."""
+    if foreground.drawn_on or picture.orientation == 1:
+        return foreground.drawn_on or "stored", ()
+    height, width = found.mask.shape
+    size = (width, height)
+    if found.has_own_size and picture.stored_size != picture.image.size:
+        return "upright" if size == picture.image.size else "stored", ()
+    return "stored", ("MASK_ORIENTATION_AMBIGUOUS",)
