@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from audit.dataset.masks import mask_file
+from audit.dataset.masks import check_mask_options, mask_file
 from audit.dataset.outlines import DRAWN_ON, Foreground, Outline
 from audit.dataset.samples import Sample
 from audit.errors import ManifestError, SampleError
@@ -125,6 +125,8 @@ def open_foreground(source: str, options: Mapping[str, Any], folder: Path) -> Fo
         if not chosen["root"].is_dir():
             raise ManifestError(f"foreground.root: no such folder: {options['root']}")
     bound = bind(function, chosen, key="foreground")
+    if source == "mask_file":
+        check_mask_options(chosen)
     if "size" in inspect.signature(function).parameters:
         return Foreground(lambda sample, size: bound(sample, size=size), drawn_on)
     return Foreground(lambda sample, size: bound(sample), drawn_on)

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from audit.dataset.mask_names import is_mask_name
 from audit.dataset.samples import Sample, Skipped
 from audit.errors import DatasetError
 
@@ -22,7 +23,8 @@ def image_folder(root: Path, *, follow_links: bool = False) -> Iterator[Sample |
 
     Classes come in the order of their names, images in the order of their paths. Hidden files,
     AppleDouble twins and checkpoint folders are ignored and counted; every file with another
-    ending than an image's is listed as skipped.
+    ending than an image's is listed as skipped, and so is a mask beside its image (``a_mask.png``
+    beside ``a.png``).
 
     Parameters
     ----------
@@ -74,6 +76,7 @@ def _walk(
         reason = f"cannot be listed ({error.strerror})"
         yield Skipped(str(folder.relative_to(root)), "UNREADABLE", reason, label)
         return
+    stems = frozenset(Path(name).stem for name in names if _is_image_name(name))
     for name in names:
         path = folder / name
         below = str(path.relative_to(root))
@@ -81,6 +84,8 @@ def _walk(
             yield Skipped(below, "IGNORED_FILE", "hidden or system file", label)
         elif path.is_dir():
             yield from _walk(path, root, seen, follow_links)
+        elif _is_image_name(name) and is_mask_name(name, stems):
+            yield Skipped(below, "MASK_BESIDE_IMAGE", "taken for the mask of its neighbour", label)
         else:
             yield _judge(path, below, label, root, seen, follow_links)
 
@@ -88,7 +93,7 @@ def _walk(
 def _judge(
     path: Path, below: str, label: str, root: Path, seen: set[str], follow_links: bool
 ) -> Sample | Skipped:
-    if path.suffix.lower() not in IMAGE_SUFFIXES:
+    if not _is_image_name(path.name):
         return Skipped(below, "NOT_AN_IMAGE_NAME", "not the ending of an image file", label)
     real = os.path.realpath(path)
     if path.is_symlink():
@@ -101,6 +106,10 @@ def _judge(
         return Skipped(below, "DUPLICATE_LINK", "the same file was met before", label)
     seen.add(real)
     return Sample(sample_id=path.relative_to(root).as_posix(), path=path, label_name=label)
+
+
+def _is_image_name(name: str) -> bool:
+    return Path(name).suffix.lower() in IMAGE_SUFFIXES
 
 
 def _inside(real: str, root: Path) -> bool:

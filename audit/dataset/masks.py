@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from audit.dataset.mask_names import check_pattern, mask_paths
 from audit.dataset.mask_pixels import VOC_BORDER, Kind, MaskPixels, kind_of, read_mask
 from audit.dataset.outlines import BACKGROUND, FOREGROUND, IGNORED, Outline
 from audit.dataset.samples import Sample
-from audit.errors import SampleError
+from audit.errors import ManifestError, SampleError
 
 _Marked = tuple[NDArray[np.bool_], list[str], SampleError | None]
 """Where the file marks something, notes, and why that cannot be used."""
@@ -28,7 +29,8 @@ def mask_file(
     sample: Sample,
     *,
     root: Path | None = None,
-    suffix: str = ".png",
+    pattern: str | list[str] | None = None,
+    suffix: str | None = None,
     values: int | Sequence[int] | None = None,
     ignore: int | Sequence[int] | None = None,
     inverted: bool = False,
@@ -40,11 +42,16 @@ def mask_file(
     Parameters
     ----------
     sample : Sample
-        Its own `mask` is taken where it has one; else ``root / sample_id`` with `suffix`.
+        Its own `mask` is taken where it has one; else a file is looked for.
     root : Path, optional
-        Folder of the masks, laid out like the images.
-    suffix : str
-        Ending of the mask files.
+        Folder of the masks, laid out like the images; None: they lie beside the images.
+    pattern : str or list of str, optional
+        How a mask is named after ``{stem}``, the image's name without its ending, or ``{name}``,
+        and ``{class}``: ``{stem}_mask.png``; ``{stem}_*.png`` joins the masks of several objects;
+        with a ``/`` it begins at `root`: ``./{stem}.png`` finds masks without class folders.
+        None: the names in use, ``{stem}.png`` first.
+    suffix : str, optional
+        Short for the pattern ``{stem}`` and this ending.
     values : int or sequence of int, optional
         Pixel values of the object, as stored: in a palette file its indices. None: everything
         that is neither black nor transparent.
@@ -66,13 +73,65 @@ def mask_file(
     SampleError
         The mask is missing, cannot be decoded, or does not say what the object is.
     """
-    path = sample.mask
-    if path is None:
-        if root is None:
-            raise SampleError("NO_MASK", "the dataset names no mask, and foreground.root is unset")
-        path = root / Path(sample.sample_id).with_suffix(suffix)
-    if not path.exists():
-        raise SampleError("NO_MASK", f"no mask file {path.name}")
+    if suffix is not None:
+        pattern = "{stem}" + suffix
+    paths = mask_paths(sample, root, pattern)
+    if not paths:
+        raise SampleError("NO_MASK", _missing(sample, root, pattern))
+    found = [_one(path, values, ignore, inverted, channel, threshold) for path in paths]
+    return found[0] if len(found) == 1 else _joined(found)
+
+
+def check_mask_options(options: Mapping[str, Any]) -> None:
+    """Refuse options of :func:`mask_file` that cannot be, before any image is read.
+
+    Raises
+    ------
+    ManifestError
+        Naming the option, what was expected and what was found.
+    """
+
+    def refuse(option: str, expected: str) -> None:
+        raise ManifestError(f"foreground.{option}: expected {expected}, found {options[option]!r}")
+
+    check_pattern(options.get("pattern"))
+    if (suffix := options.get("suffix")) is not None:
+        if not isinstance(suffix, str) or "." not in suffix:
+            refuse("suffix", "an ending such as .png or _mask.png")
+        if options.get("pattern") is not None:
+            raise ManifestError("foreground: pattern and suffix say the same; write one of them")
+    for option in ("values", "ignore"):
+        listed = options.get(option)
+        for number in listed if isinstance(listed, (list, tuple)) else [listed]:
+            if number is not None and (isinstance(number, bool) or not isinstance(number, int)):
+                refuse(option, "a whole number or a list of such")
+    if options.get("channel") not in (None, "alpha", "colour"):
+        refuse("channel", "alpha | colour")
+    threshold = options.get("threshold")
+    if threshold is not None:
+        if isinstance(threshold, bool) or not isinstance(threshold, (int, float)) or threshold <= 0:
+            refuse("threshold", "a share of the brightest pixel's (0.5) or a grey value (128)")
+        if options.get("values") is not None:
+            raise ManifestError("foreground: threshold and values exclude each other")
+
+
+def _missing(sample: Sample, root: Path | None, pattern: str | list[str] | None) -> str:
+    if sample.mask is not None:
+        return f"no mask file {sample.mask.name}"
+    named = f"named {pattern}" if pattern else "of any of the names in use; see foreground.pattern"
+    if root is None:
+        return f"no mask file beside the image, and foreground.root is unset: none {named}"
+    return f"no mask file for {Path(sample.sample_id).stem} in foreground.root: none {named}"
+
+
+def _one(
+    path: Path,
+    values: int | Sequence[int] | None,
+    ignore: int | Sequence[int] | None,
+    inverted: bool,
+    channel: str | None,
+    threshold: float | None,
+) -> Outline:
     pixels = read_mask(path)
     inside, notes, problem = _inside(pixels, values, channel, threshold)
     if values is None and inside.all():
@@ -84,6 +143,19 @@ def mask_file(
         mask[pixels.stored == VOC_BORDER] = IGNORED
         notes.append("MASK_BORDER_IGNORED")
     return Outline(mask, tuple(notes), problem=problem)
+
+
+def _joined(outlines: Sequence[Outline]) -> Outline:
+    """The masks of several objects as one: object where any says so."""
+    masks = [outline.mask for outline in outlines]
+    if len({mask.shape for mask in masks}) > 1:
+        raise SampleError("MASK_SIZE", "the mask files of this image differ in size")
+    neither = np.any([mask == IGNORED for mask in masks], axis=0)
+    joined = np.where(neither, IGNORED, BACKGROUND).astype(np.uint8)
+    joined[np.any([mask == FOREGROUND for mask in masks], axis=0)] = FOREGROUND
+    notes = tuple(dict.fromkeys(note for outline in outlines for note in outline.notes))
+    problem = next((outline.problem for outline in outlines if outline.problem), None)
+    return Outline(joined, notes, problem=problem)
 
 
 def _inside(
