@@ -66,10 +66,10 @@ def plurals() -> dict[str, str]:
 
 
 def _calls(name: str) -> Iterator[ast.Call]:
-    for path in sorted(SOURCES.glob("*.py")):
+    for path in sorted(SOURCES.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
             named = isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
-            if named and node.func.id == name and path.name != "language.py":
+            if named and node.func.id == name and path.name != "i18n.py":
                 yield node
 
 

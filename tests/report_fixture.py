@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from audit.report.pictures import mean_map, outline, overlay, to_png
+from audit.report.overlays import mean_map, outline, overlay, to_png
 
 VERDICT_CYCLE = ("suspect", "clear", "clear", "watch", "clear", "inconclusive", "clear", "suspect")
 GAPS = {"suspect": 0.42, "watch": 0.07, "clear": 0.01, "inconclusive": 0.03}

@@ -23,7 +23,7 @@ from audit.dataset.batches import iterate_batches
 from audit.errors import InputError
 from audit.measuring.rows import maps_of
 from audit.pipeline.session import AuditRequest, open_session
-from audit.report import pictures
+from audit.report import overlays
 from flows.cli import app, main
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
@@ -104,7 +104,7 @@ def test_the_mean_map_is_that_of_the_images_it_names(
         batches = list(iterate_batches(session.table.loc[rows], loader, 3))
     held = [maps_of(session.model, batch, session.measurement()).cpu().numpy() for batch in batches]
     drawn = np.asarray(Image.open(out / suspect["mean_map"]))
-    assert np.array_equal(drawn, pictures.mean_map(m for maps in held for m in maps))
+    assert np.array_equal(drawn, overlays.mean_map(m for maps in held for m in maps))
     assert f"Saliency averaged over {len(rows)} images" in (out / "report.html").read_text()
 
 

@@ -16,7 +16,7 @@ from test_report import HOSTILE, NAMES
 from audit.manifest import ReportSection
 from audit.report import render
 from audit.report.render import render_report
-from audit.report.theme import Look
+from audit.report.style import ReportStyle
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 
@@ -185,7 +185,7 @@ def test_the_slider_blends_map_and_image(page):
 
 def test_pictures_beside_the_page_are_found_from_disk(browser, tmp_path, monkeypatch):
     folder = write_run(tmp_path, NAMES)
-    monkeypatch.setattr(render, "look_of", lambda *_: Look(max_bytes=120_000))
+    monkeypatch.setattr(render, "read_style", lambda *_: ReportStyle(max_bytes=120_000))
     for page in opened(browser, render_report(folder, ["html"])["html"]):
         beside = page.locator("img[src^='report_files/']").all()
         assert beside

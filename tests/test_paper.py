@@ -14,7 +14,7 @@ from test_report import NAMES
 from audit.manifest import ReportSection
 from audit.report.context import load_context
 from audit.report.render import render_pdf, render_report
-from audit.report.theme import Look
+from audit.report.style import ReportStyle
 
 MILLIMETRES = 72 / 25.4
 PAPERS = {"A4": (210, 297), "Letter": (215.9, 279.4)}
@@ -122,5 +122,5 @@ def test_no_exhibit_is_torn(printed):
 
 def test_the_same_report_is_the_same_file(run):
     context = load_context(run)
-    once, again = (render_pdf(context, Look(), {"classes.csv": b"a"}) for _ in range(2))
+    once, again = (render_pdf(context, ReportStyle(), {"classes.csv": b"a"}) for _ in range(2))
     assert once == again

@@ -15,11 +15,11 @@ from report_fixture import write_run
 
 import report_templates
 from audit.errors import ReportError
-from audit.report import gallery, pages, pdf, render, selection
+from audit.report import page_limits, pages, pdf, pictures, render
 from audit.report.content import VERDICTS
 from audit.report.context import load_context
 from audit.report.render import render_html, render_pdf, render_report
-from audit.report.theme import Look
+from audit.report.style import ReportStyle
 
 NAMES = ["wolf", "husky", "goose", "red fox", "cat", "duck", "polar bear", "horse"]
 HOSTILE = [
@@ -184,7 +184,7 @@ def test_hostile_names_are_in_no_attribute_that_the_script_reads_as_a_word(tmp_p
 
 def test_paper_holds_no_script(run):
     held = parse(
-        pages.fill_page(load_context(run), selection.PRINT, Look(), lambda p: p.asset_name)
+        pages.fill_page(load_context(run), page_limits.PRINT, ReportStyle(), lambda p: p.asset_name)
     )
     assert not {"script", "input", "button"} & set(held.tags)
 
@@ -266,7 +266,7 @@ def test_the_printer_refuses_every_address(body):
 
 def test_errors_that_are_only_logged_are_errors():
     with pytest.raises(ReportError, match=r"1 error while printing.*alt"):
-        picture = gallery.legend_picture()
+        picture = pictures.legend_picture()
         page = f"<!DOCTYPE html><html lang=en><title>t</title><img src={picture.asset_name}>"
         pdf.print_pdf(page, {picture.asset_name: picture}, "id")
     assert not [h for h in logging.getLogger("weasyprint").handlers if isinstance(h, pdf._Errors)]
@@ -280,7 +280,7 @@ def test_pictures_come_from_inside_the_run_folder_only(tmp_path):
     (folder / "link.png").symlink_to(outside)
     for path in ("../outside.png", str(outside), "link.png", ".", "a\0b"):
         with pytest.raises(ReportError, match=r"outside|impossible"):
-            gallery.load_picture(folder, path, "alt", 10)
+            pictures.load_picture(folder, path, "alt", 10)
     picture.write_bytes(b"no picture")
     with pytest.raises(ReportError, match=r"cannot read"):
         load_context(folder)
@@ -314,7 +314,7 @@ def test_the_contact_sheet_shows_score_beside_softmax(run):
 
 
 def test_a_picture_of_too_many_pixels_is_refused(run, monkeypatch):
-    monkeypatch.setattr(gallery, "PIXELS_ALLOWED", 100)
+    monkeypatch.setattr(pictures, "PIXELS_ALLOWED", 100)
     with pytest.raises(ReportError, match="pixels"):
         load_context(run)
 
@@ -372,7 +372,7 @@ def test_many_classes_are_cut_and_the_cut_is_said(tmp_path, monkeypatch):
     context = load_context(folder)
     text = parse(render_html(context)).text
     assert "100 more classes are not in this table" in text
-    monkeypatch.setattr(render, "PRINT", selection.Medium("print", 5, 10, 10))
+    monkeypatch.setattr(render, "PRINT", page_limits.Medium("print", 5, 10, 10))
     printed = PdfReader(io.BytesIO(render_pdf(context)))
     words = " ".join("".join(page.extract_text() for page in printed.pages).split())
     assert "1,095 more classes are not in this table" in words

@@ -13,7 +13,7 @@ from rich.table import Table
 from audit.measuring.rows import maps_of
 from audit.pipeline.cmv_material import check_second
 from audit.pipeline.session import AuditRequest, Session, open_session, try_one_batch
-from audit.report.theme import check_theme
+from audit.report.style import check_style
 
 _LOW_ACCURACY = 0.3
 
@@ -30,7 +30,7 @@ def check_manifest(
     """
     with console.status("checking manifest, dataset, foregrounds and model"):
         session = open_session(AuditRequest(manifest, "", overrides, None, device))
-        check_theme(session.manifest)
+        check_style(session.manifest)
         check_second(session)
         tried = try_one_batch(session)
         seconds = _time_one_image(session, tried["batch"])

@@ -18,7 +18,7 @@ from audit.cmv import Cmv, visualize_classes
 from audit.cmv.objectives import pictures_each
 from audit.manifest import CmvSection
 from audit.pipeline.cmv_material import Material
-from audit.report.pictures import Pixels, to_png
+from audit.report.overlays import Pixels, to_png
 from audit.run_folder import RunFolder, file_slug, write_bytes, write_json
 
 _SIMONYAN = "Simonyan's own form (class score minus an L2 penalty)."

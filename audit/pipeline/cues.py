@@ -19,7 +19,7 @@ from audit.dataset.loader import Loader
 from audit.interventions import FILLS, hole_of
 from audit.pipeline.cue_plans import CuePlan
 from audit.pipeline.session import Session
-from audit.report.pictures import overlay, to_png
+from audit.report.overlays import overlay, to_png
 from audit.run_folder import RunFolder, file_slug, write_bytes, write_json
 from audit.verdicts.evidence import plain
 from audit.verdicts.statistics import wilson
@@ -50,7 +50,7 @@ def _pictures_of(entry: dict[str, Any]) -> list[str]:
 def draw_cues(
     session: Session, wanted: Sequence[CuePlan], done: dict[int, dict[str, Any]], loader: Loader
 ) -> list[dict[str, Any]]:
-    """Look for the cues that are missing and write ``cues/index.json``.
+    """ReportStyle for the cues that are missing and write ``cues/index.json``.
 
     Parameters
     ----------

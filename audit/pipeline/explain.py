@@ -20,7 +20,7 @@ from audit.errors import DatasetError, ManifestError
 from audit.pipeline.cmv_material import Material
 from audit.pipeline.cmvs import draw_cmvs
 from audit.pipeline.session import AuditRequest, Session, open_session
-from audit.report.pictures import overlay, to_png
+from audit.report.overlays import overlay, to_png
 from audit.run_folder import RunFolder, file_slug, write_bytes
 from audit.saliency import Against, explain
 from audit.scoring import STATUSES, score_maps

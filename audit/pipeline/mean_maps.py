@@ -15,7 +15,7 @@ from audit.dataset.loader import Loader
 from audit.measuring.rows import maps_of
 from audit.pipeline.session import Session
 from audit.report.context import SPREADS
-from audit.report.pictures import mean_map, to_png
+from audit.report.overlays import mean_map, to_png
 from audit.run_folder import RunFolder, file_slug, write_bytes, write_json
 from audit.verdicts.decide import SUSPECT
 

@@ -19,7 +19,7 @@ from audit.models.compiling import compiled
 from audit.models.folding import folded
 from audit.pipeline.cmv_material import check_second
 from audit.pipeline.session import AuditRequest, Session, open_session, try_one_batch
-from audit.report.theme import keep_theme
+from audit.report.style import keep_style
 from audit.run_folder import RunFolder, write_atomically, write_bytes
 from audit.saliency import PIECE
 
@@ -52,7 +52,7 @@ def prepare(request: AuditRequest, *, resume: bool = True) -> int:
         # Parts of another size cannot be mixed.
         shutil.rmtree(run.path / "scores", ignore_errors=True)
     accuracy = _try_once(session)
-    keep_theme(run.path, session.manifest)
+    keep_style(run.path, session.manifest)
     write_bytes(run.manifest, session.manifest.source.encode())
     _drop_mixed(run, session)
     write_atomically(run.samples, lambda temporary: session.table.to_parquet(temporary))

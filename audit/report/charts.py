@@ -22,8 +22,8 @@ from audit.report.content import (
     Thresholds,
     Witness,
 )
-from audit.report.language import counted, decimal, known, say
-from audit.report.wording import number, points, share
+from audit.report.formatting import number, points, share
+from audit.report.i18n import counted, decimal, known, say
 
 COLOURS = {SUSPECT: "#c04a00", WATCH: "#a35d8a", INCONCLUSIVE: "#737b87", CLEAR: "#0072b2"}
 _INK, _QUIET, _LINE = "#23272e", "#5b626c", "#9aa1ab"

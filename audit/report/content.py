@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from audit.report.cue_content import BackgroundMatrix, Cues
-from audit.report.gallery import Picture
+from audit.report.pictures import Picture
 
 SUSPECT, WATCH, INCONCLUSIVE, CLEAR = "suspect", "watch", "inconclusive", "clear"
 VERDICTS = (SUSPECT, WATCH, INCONCLUSIVE, CLEAR)

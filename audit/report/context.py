@@ -20,7 +20,8 @@ from audit.report.content import (
 )
 from audit.report.cues import read_matrix
 from audit.report.evidence import Shown, read_finding
-from audit.report.gallery import legend_picture
+from audit.report.formatting import clean_text, discreet
+from audit.report.i18n import say
 from audit.report.json_values import (
     count,
     number,
@@ -31,9 +32,8 @@ from audit.report.json_values import (
     texts,
     truth,
 )
-from audit.report.language import say
+from audit.report.pictures import legend_picture
 from audit.report.problems import read_problems
-from audit.report.wording import clean_text, discreet
 from audit.verdicts.decide import DECISIONS, VICTIM_FLOOR
 
 SPREADS = 40

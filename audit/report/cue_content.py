@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from audit.report.gallery import Picture
+from audit.report.pictures import Picture
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,10 @@ from audit.report.cue_content import (
     MatrixRow,
     Rate,
 )
-from audit.report.gallery import Picture, load_picture
+from audit.report.formatting import clean_text, discreet, shorten
+from audit.report.i18n import say
 from audit.report.json_values import count, number, objects, section, text
-from audit.report.language import say
-from audit.report.wording import clean_text, discreet, shorten
+from audit.report.pictures import Picture, load_picture
 
 CROPS, CLUSTERS, DONORS, CLASSES = 6, 4, 6, 12
 CROP_SIDE, DONOR_SIDE, BETWEEN_SIDE = 120, 160, 240

@@ -17,10 +17,10 @@ from audit.report.content import (
     Witness,
 )
 from audit.report.cues import read_cues
-from audit.report.gallery import Picture, load_picture
+from audit.report.formatting import clean_text, discreet
+from audit.report.i18n import say
 from audit.report.json_values import count, estimate, items, number, objects, section, text, texts
-from audit.report.language import say
-from audit.report.wording import clean_text, discreet
+from audit.report.pictures import Picture, load_picture
 from audit.run_folder import file_slug
 
 EXHIBITS = 6

@@ -17,7 +17,7 @@ from audit.interventions import feather, paste
 from audit.measuring.donors import DonorBank, donor_seed
 from audit.measuring.rows import Measurement, maps_of
 from audit.models import AuditedModel
-from audit.report.pictures import outline, overlay, to_png
+from audit.report.overlays import outline, overlay, to_png
 from audit.run_folder import RunFolder, file_slug, write_bytes
 
 RULES = {

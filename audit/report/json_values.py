@@ -10,7 +10,7 @@ from typing import Any
 
 from audit.errors import ReportError
 from audit.report.content import Estimate
-from audit.report.wording import discreet
+from audit.report.formatting import discreet
 
 SCHEMA_VERSION = 1
 

@@ -14,12 +14,13 @@ from markupsafe import Markup
 
 import report_templates
 from audit.errors import ReportError
-from audit.report import charts, language, story, wording
+from audit.report import charts, formatting, i18n
 from audit.report.content import VERDICTS, ClassFinding, ReportContext
-from audit.report.gallery import Picture
-from audit.report.selection import Medium, select
-from audit.report.theme import Look
-from audit.report.wording import discreet
+from audit.report.formatting import discreet
+from audit.report.page_limits import Medium, select
+from audit.report.pictures import Picture
+from audit.report.sentences import story
+from audit.report.style import ReportStyle
 
 VERDICT_WORDS = {
     # Word and shape carry the meaning; the colour only repeats it.
@@ -34,7 +35,7 @@ _OTHERS_DRAWN = 4000
 def fill_page(
     context: ReportContext,
     medium: Medium,
-    look: Look,
+    style: ReportStyle,
     source: Callable[[Picture], str],
     *,
     beside: int = 0,
@@ -48,7 +49,7 @@ def fill_page(
         All that is said.
     medium : Medium
         What fits.
-    look : Look
+    style : ReportStyle
         How it is dressed; the user's own templates run in a sandbox, too.
     source : callable
         Gives the address of a picture.
@@ -62,14 +63,14 @@ def fill_page(
     ReportError
         A template asks for what there is not.
     """
-    environment = _environment(look)
+    environment = _environment(style)
     script = report_templates.text_of("report.js")
     try:
         return environment.get_template("report.html.j2").render(
             report=context,
-            shown=select(context, medium.brief() if look.brief else medium),
-            look=look,
-            language=language.speaking(),
+            shown=select(context, medium.brief() if style.brief else medium),
+            style=style,
+            language=i18n.speaking(),
             beside=beside,
             attached=attached,
             story=story,
@@ -92,9 +93,9 @@ def fill_page(
         ) from error
 
 
-def _environment(look: Look) -> ImmutableSandboxedEnvironment:
+def _environment(style: ReportStyle) -> ImmutableSandboxedEnvironment:
     ours = report_templates.loader()
-    own = [FileSystemLoader(look.templates)] if look.templates else []
+    own = [FileSystemLoader(style.templates)] if style.templates else []
     environment = ImmutableSandboxedEnvironment(
         loader=ChoiceLoader([*own, ours]),
         autoescape=True,
@@ -105,28 +106,28 @@ def _environment(look: Look) -> ImmutableSandboxedEnvironment:
     )
     # Messages are ours; what is filled in is escaped as everywhere.
     environment.install_gettext_callables(  # type: ignore[attr-defined]  # of the extension
-        language.message, _no_ngettext, newstyle=True
+        i18n.message, _no_ngettext, newstyle=True
     )
     environment.filters.update(
-        share=wording.share,
-        points=wording.points,
-        number=wording.number,
-        chance=wording.chance,
-        duration=wording.duration,
-        plural=language.counted,
-        whole=language.whole,
-        recorded=language.recorded,
-        known=language.known,
-        shorten=wording.shorten,
-        sort_key=wording.sort_key,
-        listing=wording.listing,
+        share=formatting.share,
+        points=formatting.points,
+        number=formatting.number,
+        chance=formatting.chance,
+        duration=formatting.duration,
+        plural=i18n.counted,
+        whole=i18n.whole,
+        recorded=i18n.recorded,
+        known=i18n.known,
+        shorten=formatting.shorten,
+        sort_key=formatting.sort_key,
+        listing=formatting.listing,
         interval=story.with_interval,
     )
     return environment
 
 
 def _no_ngettext(one: str, many: str, count: int) -> str:
-    return language.message(one if count == 1 else many)
+    return i18n.message(one if count == 1 else many)
 
 
 def _source_hash(script: str) -> str:
@@ -152,7 +153,7 @@ def _gap_chart(context: ReportContext, span: tuple[float, float], finding: Class
         span=span,
         floor=context.thresholds.effect,
         verdict=finding.verdict,
-        title=charts.gap_title(wording.shorten(finding.name), finding.gap, context.thresholds),
+        title=charts.gap_title(formatting.shorten(finding.name), finding.gap, context.thresholds),
     )
 
 
@@ -166,7 +167,7 @@ def _mass_chart(context: ReportContext, finding: ClassFinding) -> dict[str, Any]
             finding.masses,
             others,
             finding.area.value,
-            wording.shorten(finding.name),
+            formatting.shorten(finding.name),
             finding.verdict,
         ),
         "line": story.median_line(finding.masses, others),

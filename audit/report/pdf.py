@@ -11,9 +11,9 @@ import weasyprint
 from weasyprint.urls import URLFetcher, URLFetcherResponse
 
 from audit.errors import ReportError
-from audit.report.gallery import Picture
-from audit.report.language import say
-from audit.report.wording import discreet, plural
+from audit.report.formatting import discreet, plural
+from audit.report.i18n import say
+from audit.report.pictures import Picture
 
 
 class OwnPictures(URLFetcher):  # type: ignore[misc]  # WeasyPrint has no types

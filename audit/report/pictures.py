@@ -1,213 +1,144 @@
-"""Arrays to images: overlays, outlines, mean maps and a legend. Touches no file."""
+"""Pictures of a run folder, made small and safe to put into a page."""
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import io
-from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
 
-import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
-from PIL.PngImagePlugin import PngInfo
 
-Pixels = NDArray[np.uint8]
+from audit.errors import AuditError, ReportError
+from audit.report.i18n import say
+from audit.report.overlays import legend, to_png
 
-# Ten anchors of "inferno", the perceptually uniform map by van der Walt and Smith (CC0): equal
-# steps of saliency look like equal steps of light, to colour-blind readers and on grey paper too.
-_ANCHORS = np.array(
-    [
-        (0, 0, 4),
-        (27, 12, 65),
-        (74, 12, 107),
-        (120, 28, 109),
-        (165, 44, 96),
-        (207, 68, 70),
-        (237, 105, 37),
-        (251, 155, 6),
-        (247, 209, 61),
-        (252, 255, 164),
-    ],
-    dtype=np.float64,
-)
-_ROBUST_PERCENTILE = 99.0
-_GREY_WEIGHTS = np.array([0.299, 0.587, 0.114])
+FORMATS = ("PNG", "JPEG", "WEBP")
+PIXELS_ALLOWED = 32_000_000
+BYTES_ALLOWED = 64 * 1024 * 1024
+JPEG_QUALITY = 84
 
 
-def colour_map(values: NDArray[np.floating]) -> Pixels:
-    """Colour values of 0..1 from black over red to pale yellow.
+@dataclass(frozen=True)
+class Picture:
+    """An encoded picture with what a reader who cannot see it must know.
 
     Parameters
     ----------
-    values : float array of any shape
-        Clipped to 0..1; what is not finite is drawn as 0.
-
-    Returns
-    -------
-    uint8 array (..., 3)
-
-    Examples
-    --------
-    >>> colour_map(np.array([0.0, 1.0])).tolist()
-    [[0, 0, 4], [252, 255, 164]]
+    content : bytes
+        JPEG or PNG, encoded here: nothing of the file's own metadata is left.
+    media_type : str
+        Of `content`.
+    width, height : int
+        In pixels.
+    alt : str
+        The picture in words.
     """
-    held = np.clip(np.nan_to_num(np.asarray(values, dtype=np.float64), posinf=1.0), 0.0, 1.0)
-    places = np.linspace(0.0, 1.0, len(_ANCHORS))
-    channels = [np.interp(held, places, _ANCHORS[:, c]) for c in range(3)]
-    return np.rint(np.stack(channels, axis=-1)).astype(np.uint8)
+
+    content: bytes = field(repr=False)
+    media_type: str
+    width: int
+    height: int
+    alt: str
+
+    @property
+    def data_uri(self) -> str:
+        """The picture as an address that needs no file."""
+        return f"data:{self.media_type};base64,{base64.b64encode(self.content).decode()}"
+
+    @property
+    def asset_name(self) -> str:
+        """The picture's name in the in-memory table that the PDF is drawn from."""
+        return f"asset:{hashlib.sha256(self.content).hexdigest()}"
 
 
-def normalise(saliency: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Scale a map to 0..1 by its 99th percentile, so that one hot pixel does not hide the rest.
-
-    Parameters
-    ----------
-    saliency : float (H, W)
-        At least 0, of any scale. A blank map stays blank.
-
-    Examples
-    --------
-    >>> normalise(np.array([[0.0, 2.0], [4.0, 4.0]])).tolist()
-    [[0.0, 0.5], [1.0, 1.0]]
-    """
-    held = np.maximum(
-        np.nan_to_num(np.asarray(saliency, dtype=np.float64), posinf=0.0, neginf=0.0), 0.0
-    )
-    top = float(np.percentile(held, _ROBUST_PERCENTILE)) if held.size else 0.0
-    top = top if top > 0 else float(held.max(initial=0.0))
-    return np.minimum(held / top, 1.0) if top > 0 else np.zeros_like(held)
-
-
-def overlay(
-    image: Pixels, saliency: NDArray[np.floating], foreground: NDArray[np.bool_] | None = None
-) -> Pixels:
-    """Lay a saliency map over its image; bright is where the class score is sensitive.
+def load_picture(run_folder: Path, relative: str, alt: str, side: int) -> Picture:
+    """Read one picture of the run and make it at most `side` pixels wide and high.
 
     Parameters
     ----------
-    image : uint8 (H, W, 3)
-        RGB.
-    saliency : float (H, W)
-        At least 0, of any scale.
-    foreground : bool (H, W), optional
-        True on the object; its edge is drawn as a fine line.
-
-    Returns
-    -------
-    uint8 (H, W, 3)
-    """
-    strength = normalise(saliency)
-    grey = (image.astype(np.float64) @ _GREY_WEIGHTS)[..., np.newaxis]
-    # The picture loses its colours, so that every colour left belongs to the map.
-    ground = 0.15 * image + 0.85 * grey
-    if not strength.any():
-        laid = ground
-    else:
-        opacity = (0.45 + 0.40 * strength)[..., np.newaxis]
-        laid = (1.0 - opacity) * ground + opacity * colour_map(strength)
-    drawn = np.rint(laid).astype(np.uint8)
-    return drawn if foreground is None else outline(drawn, foreground, width=1)
-
-
-def outline(image: Pixels, foreground: NDArray[np.bool_], width: int | None = None) -> Pixels:
-    """Draw the edge of the object as a white line with a black one outside it.
-
-    One of the two stands out on any ground. Where the object leaves the picture there is no line.
-
-    Parameters
-    ----------
-    image : uint8 (H, W, 3)
-        RGB; it is not changed.
-    foreground : bool (H, W)
-        True on the object.
-    width : int, optional
-        Of each line in pixels; by default 1 for every 112 pixels of the longer side.
-
-    Returns
-    -------
-    uint8 (H, W, 3)
-    """
-    drawn = image.copy()
-    mask = np.asarray(foreground, dtype=bool)
-    lines = width or max(1, round(max(mask.shape) / 112))
-    drawn[_grown(mask, lines) & ~mask] = 0
-    drawn[mask & _grown(~mask, lines)] = 255
-    return drawn
-
-
-def _grown(mask: NDArray[np.bool_], steps: int) -> NDArray[np.bool_]:
-    """Grow a mask by `steps` pixels up, down, left and right."""
-    grown = mask.copy()
-    for _ in range(steps):
-        before = grown.copy()
-        grown[1:] |= before[:-1]
-        grown[:-1] |= before[1:]
-        grown[:, 1:] |= before[:, :-1]
-        grown[:, :-1] |= before[:, 1:]
-    return grown
-
-
-def mean_map(maps: Iterable[NDArray[np.floating]]) -> Pixels:
-    """Average the maps of a class, each scaled to its own top first, and colour the average.
-
-    Parameters
-    ----------
-    maps : iterable of float (H, W)
-        All of one shape; read once, so a generator will do. Blank maps count as blank.
-
-    Returns
-    -------
-    uint8 (H, W, 3)
+    run_folder : Path
+        The only folder that pictures may come from.
+    relative : str
+        As ``findings.json`` names it, with forward slashes.
+    alt : str
+        The picture in words.
+    side : int
+        Longest side of the result in pixels.
 
     Raises
     ------
-    ValueError
-        There is no map.
+    ReportError
+        It lies elsewhere (by ``..`` or by a link), is missing, too large, or no picture.
     """
-    total: NDArray[np.float64] | None = None
-    for saliency in maps:
-        held = normalise(saliency)
-        total = held if total is None else total + held
-    if total is None:
-        raise ValueError("mean_map: expected at least one map, found none")
-    return colour_map(normalise(total))
-
-
-def legend(width: int = 256, height: int = 12) -> Pixels:
-    """Draw the strip that explains the colours, from no saliency (left) to most (right).
-
-    Examples
-    --------
-    >>> strip = legend(3, 1)
-    >>> strip.shape, strip[0, 0].tolist(), strip[0, -1].tolist()
-    ((1, 3, 3), [0, 0, 4], [252, 255, 164])
-    """
-    ramp = np.linspace(0.0, 1.0, width)
-    return np.repeat(colour_map(ramp)[np.newaxis], height, axis=0)
-
-
-def to_png(array: NDArray[np.uint8], told: Mapping[str, str] | None = None) -> bytes:
-    """Encode pixels as PNG.
-
-    Parameters
-    ----------
-    array : uint8 (H, W, 3) or (H, W)
-        RGB or grey.
-    told : mapping of str to str, optional
-        Metadata: a text chunk each. None: no metadata.
-
-    Raises
-    ------
-    ValueError
-        Another shape or type.
-    """
-    if array.dtype != np.uint8 or array.ndim not in (2, 3) or array.shape[2:] not in ((), (3,)):
-        raise ValueError(
-            "to_png: expected uint8 of shape (H, W, 3) or (H, W), "
-            f"found {array.dtype} of shape {array.shape}"
-        )
+    path = _inside(run_folder, relative)
+    opened = open_picture(path, PurePosixPath(relative).as_posix(), ReportError)
+    pixels = opened.convert("RGB")
+    pixels.thumbnail((side, side), Image.Resampling.LANCZOS)
     held = io.BytesIO()
-    metadata = PngInfo()
-    for keyword, text in (told or {}).items():
-        metadata.add_text(keyword, text)
-    Image.fromarray(np.ascontiguousarray(array)).save(held, format="PNG", pnginfo=metadata)
-    return held.getvalue()
+    pixels.save(held, format="JPEG", quality=JPEG_QUALITY, optimize=True, subsampling=0)
+    return Picture(held.getvalue(), "image/jpeg", pixels.width, pixels.height, alt)
+
+
+def open_picture(path: Path, shown: str, kind: type[AuditError]) -> Image.Image:
+    """Decode a picture within bounds.
+
+    Parameters
+    ----------
+    path : Path
+        Of a PNG, JPEG or WebP.
+    shown : str
+        What to call it in a message.
+    kind : type
+        Of the error to raise.
+
+    Raises
+    ------
+    AuditError
+        Of the given kind: missing, too large, or no picture.
+    """
+    try:
+        if path.stat().st_size > BYTES_ALLOWED:
+            raise kind(f"{shown}: more than {BYTES_ALLOWED:,} bytes for one picture")
+        with Image.open(path, formats=FORMATS) as opened:
+            if opened.width * opened.height > PIXELS_ALLOWED:
+                raise kind(
+                    f"{shown}: {opened.width} x {opened.height} pixels; "
+                    f"at most {PIXELS_ALLOWED:,} are shown"
+                )
+            opened.load()
+            return opened.copy()
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise kind(
+            f"{shown}: the report needs this picture and cannot read it "
+            f"({type(error).__name__}). Expected PNG, JPEG or WebP."
+        ) from error
+
+
+def _inside(run_folder: Path, relative: str) -> Path:
+    """Resolve a path and show that it lies in the run folder."""
+    root = run_folder.resolve()
+    try:
+        path = (root / relative).resolve()
+    except (OSError, ValueError, RuntimeError) as error:
+        raise ReportError("findings.json names a picture by an impossible path") from error
+    if not relative or not path.is_relative_to(root) or path == root:
+        raise ReportError("findings.json names a picture outside the run folder; it is not shown")
+    if not path.is_file():
+        raise ReportError(
+            f"{path.relative_to(root).as_posix()}: the report needs this picture and it is missing"
+        )
+    return path
+
+
+def legend_picture() -> Picture:
+    """The strip of saliency colours."""
+    strip = legend(240, 10)
+    return Picture(
+        to_png(strip),
+        "image/png",
+        240,
+        10,
+        say("Colour scale of the saliency maps: dark is little, pale yellow is most"),
+    )

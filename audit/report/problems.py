@@ -8,7 +8,7 @@ from pathlib import Path
 
 from audit.errors import ReportError
 from audit.report.content import Problem, Problems
-from audit.report.wording import clean_text, discreet
+from audit.report.formatting import clean_text, discreet
 
 ROWS_SHOWN = 50
 

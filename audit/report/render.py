@@ -7,15 +7,14 @@ from pathlib import Path
 
 from audit.errors import ReportError
 from audit.manifest import ReportSection
-from audit.report.budget import fit_page, write_beside
 from audit.report.content import ReportContext
 from audit.report.context import load_context
-from audit.report.gallery import Picture
-from audit.report.language import read_language, spoken
+from audit.report.i18n import read_language, spoken
+from audit.report.page_limits import PRINT, Address, Medium, Page, fit_page, write_beside
 from audit.report.pages import fill_page
 from audit.report.pdf import print_pdf
-from audit.report.selection import PRINT
-from audit.report.theme import Look, look_of
+from audit.report.pictures import Picture
+from audit.report.style import ReportStyle, read_style
 from audit.run_folder import write_bytes
 
 FORMATS = ("html", "pdf")
@@ -64,17 +63,17 @@ def render_report(
 
 def _write(run_folder: Path, formats: Sequence[str], settings: ReportSection) -> dict[str, Path]:
     context = load_context(run_folder)
-    look = look_of(run_folder, settings)
+    style = read_style(run_folder, settings)
     written = {}
     if "html" in formats:
         written["html"] = run_folder / "report.html"
-        page = fit_page(context, look)
+        page = _fitted(context, style)
         write_beside(run_folder, page)
         write_bytes(written["html"], page.content.encode())
     if "pdf" in formats:
         target = run_folder / "report.pdf"
         try:
-            write_bytes(target, render_pdf(context, look, _attachments(run_folder)))
+            write_bytes(target, render_pdf(context, style, _attachments(run_folder)))
         except ReportError:
             target.unlink(missing_ok=True)
             raise
@@ -90,14 +89,21 @@ def _attachments(run_folder: Path) -> dict[str, bytes]:
     return {ATTACHED: path.read_bytes()}
 
 
-def render_html(context: ReportContext, look: Look | None = None) -> str:
-    """Render a page; within the budget of `look` it needs no other file and no network."""
-    return fit_page(context, look or Look()).content
+def render_html(context: ReportContext, style: ReportStyle | None = None) -> str:
+    """Render a page; within the budget of `style` it needs no other file and no network."""
+    return _fitted(context, style or ReportStyle()).content
+
+
+def _fitted(context: ReportContext, style: ReportStyle) -> Page:
+    def fill(medium: Medium, source: Address, beside: int) -> str:
+        return fill_page(context, medium, style, source, beside=beside)
+
+    return fit_page(fill, style.max_bytes)
 
 
 def render_pdf(
     context: ReportContext,
-    look: Look | None = None,
+    style: ReportStyle | None = None,
     attachments: Mapping[str, bytes] | None = None,
 ) -> bytes:
     """Render a document of pages, tagged for screen readers, with bookmarks.
@@ -106,7 +112,7 @@ def render_pdf(
     ----------
     context : ReportContext
         All that is said.
-    look : Look, optional
+    style : ReportStyle, optional
         Paper, colours, audience.
     attachments : mapping of str to bytes, optional
         Files to carry along, by name.
@@ -122,7 +128,7 @@ def render_pdf(
         pictures[picture.asset_name] = picture
         return picture.asset_name
 
-    page = fill_page(context, PRINT, look or Look(), source, attached=bool(attachments))
+    page = fill_page(context, PRINT, style or ReportStyle(), source, attached=bool(attachments))
     facts = context.provenance
     return print_pdf(
         page, pictures, facts.fingerprint, attachments or {}, facts.finished or facts.started

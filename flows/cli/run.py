@@ -19,7 +19,7 @@ from audit.pipeline import decide, measure, prepare
 from audit.pipeline.runs import run_folder_for
 from audit.pipeline.session import AuditRequest, open_session
 from audit.report.render import render_report
-from audit.report.theme import keep_theme
+from audit.report.style import keep_style
 from audit.run_folder import RunFolder, write_bytes
 from flows.audit_dataset import audit_dataset
 from flows.progress import reporter
@@ -113,7 +113,7 @@ def report_again(
         raise RunFolderError(f"{run_dir}: no finished scores here. Run the audit first.")
     declared = load_manifest(manifest or run.manifest, overrides)
     with run.locked():
-        keep_theme(run.path, declared)
+        keep_style(run.path, declared)
         summary = decide.decide_classes(run, declared)
         decide.compose(run)
         with measure.timed(run, "report"):

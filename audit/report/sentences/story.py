@@ -20,8 +20,8 @@ from audit.report.content import (
     ReportContext,
     Swap,
 )
-from audit.report.language import counted, recorded, say, whole
-from audit.report.wording import listing, not_measured, points, share, shorten
+from audit.report.formatting import listing, not_measured, points, share, shorten
+from audit.report.i18n import counted, recorded, say, whole
 
 CLASS_LIMIT = 6
 

@@ -7,7 +7,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
-from audit.report.language import decimal, say, whole
+from audit.report.i18n import decimal, say, whole
 
 NAME_SHOWN, NAME_KEPT = 60, 1000
 _SPACE = "\N{NO-BREAK SPACE}"

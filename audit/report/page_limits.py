@@ -1,12 +1,23 @@
-"""What fits into one medium, and what is left out: said, never silently dropped."""
+"""What fits into one medium and into its budget of bytes; what does not is said, never dropped.
+
+Pictures go into the page in the order in which a reader meets them; the rest become files that a
+browser loads only when they come into view. Where the words alone are too many, tables end early.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import shutil
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from audit.report.content import INCONCLUSIVE, SUSPECT, WATCH, ClassFinding, ReportContext
 from audit.report.context import CARDS, SPREADS
 from audit.report.evidence import EXHIBITS
+from audit.report.pictures import Picture
+
+FOLDER = "report_files"
 
 
 @dataclass(frozen=True)
@@ -113,3 +124,81 @@ def select(report: ReportContext, medium: Medium) -> Selection:
         anchors_in_ranked=in_ranked,
         anchors=in_sections | in_ranked | frozenset(f.anchor for f in appendix),
     )
+
+
+@dataclass(frozen=True)
+class Page:
+    """``report.html``, and the pictures that lie beside it by their names."""
+
+    content: str = field(repr=False)
+    beside: dict[str, Picture] = field(default_factory=dict, repr=False)
+
+
+Address = Callable[[Picture], str]
+Fill = Callable[[Medium, Address, int], str]
+"""Fills the page for a medium, with the address of each picture and how many lie beside it."""
+
+
+def fit_page(fill: Fill, max_bytes: int, medium: Medium = SCREEN) -> Page:
+    """Fill the page for the screen within `max_bytes`.
+
+    Parameters
+    ----------
+    fill : callable
+        From :mod:`audit.report.pages`.
+    max_bytes : int
+        The budget.
+    medium : Medium
+        Where to begin; smaller ones follow until the words fit.
+    """
+    pictures: dict[str, Picture] = {}
+    uses: Counter[str] = Counter()
+
+    def name(picture: Picture) -> str:
+        address = _address(picture)
+        pictures[address] = picture
+        uses[address] += 1
+        return address
+
+    words = fill(medium, name, 0)
+    room = max_bytes - len(words.encode()) - _NOTE
+    smaller = medium.smaller()
+    if room < 0 and smaller is not None:
+        return fit_page(fill, max_bytes, smaller)
+    inside = _inside(pictures, uses, room)
+    beside = {address: held for address, held in pictures.items() if address not in inside}
+
+    def source(picture: Picture) -> str:
+        address = _address(picture)
+        return picture.data_uri if address in inside else address
+
+    return Page(fill(medium, source, len(beside)), beside)
+
+
+_NOTE = 2000
+"""Bytes kept for the sentence about what lies beside the page."""
+
+
+def _inside(pictures: dict[str, Picture], uses: Counter[str], room: int) -> set[str]:
+    """The first pictures that fit; a later, smaller one does not overtake them."""
+    inside: set[str] = set()
+    for address, picture in pictures.items():
+        room -= uses[address] * (len(picture.data_uri) - len(address))
+        if room < 0:
+            break
+        inside.add(address)
+    return inside
+
+
+def _address(picture: Picture) -> str:
+    kind = "png" if picture.media_type == "image/png" else "jpg"
+    return f"{FOLDER}/{picture.asset_name.removeprefix('asset:')[:24]}.{kind}"
+
+
+def write_beside(run_folder: Path, page: Page) -> None:
+    """Write the pictures that lie beside the page, and remove those of an earlier page."""
+    shutil.rmtree(run_folder / FOLDER, ignore_errors=True)
+    if page.beside:
+        (run_folder / FOLDER).mkdir()
+    for address, picture in page.beside.items():
+        (run_folder / address).write_bytes(picture.content)

@@ -14,10 +14,10 @@ from test_report import HOSTILE, NAMES, parse
 from audit.colours import READABLE, contrast
 from audit.errors import ManifestError, ReportError
 from audit.manifest import Manifest, ReportSection, load_manifest
-from audit.report import budget, gallery, render, theme
+from audit.report import page_limits, pictures, render, style
 from audit.report.context import load_context
 from audit.report.render import render_html, render_report
-from audit.report.theme import Look, keep_theme, lightened, look_of
+from audit.report.style import ReportStyle, keep_style, lightened, read_style
 
 MANIFEST = "version: 1\nname: a\ndataset: {}\nmodel: {}\n"
 
@@ -60,7 +60,7 @@ def test_an_accent_can_be_read_in_light_and_dark(tmp_path, accent):
     folder = write_run(tmp_path, NAMES[:1])
     page = render_report(folder, ["html"], settings)["html"].read_text()
     dark = lightened(accent)
-    assert contrast(dark, theme.DARK_PAPER) >= READABLE
+    assert contrast(dark, style.DARK_PAPER) >= READABLE
     assert f"--accent: {accent.lower()};" in page
     assert f"--accent: {dark};" in page
 
@@ -69,13 +69,13 @@ def test_the_logo_is_encoded_anew_and_stays_with_the_run(tmp_path):
     manifest = declared(tmp_path / "source", logo="logo.png")
     write_logo(tmp_path / "source" / "logo.png")
     folder = write_run(tmp_path / "run", NAMES[:2])
-    keep_theme(folder, manifest)
+    keep_style(folder, manifest)
     kept = (folder / "theme" / "logo.png").read_bytes()
     assert b"CANARY" not in kept
     assert Image.open(io.BytesIO(kept)).size == (480, 160)
     (tmp_path / "source" / "logo.png").unlink()
     # `report RUN_DIR` reads the manifest's copy, beside which there is no logo.
-    keep_theme(folder, declared(folder, logo="logo.png"))
+    keep_style(folder, declared(folder, logo="logo.png"))
     written = render_report(folder, ["html", "pdf"], manifest.report)
     pictures = [v for t, k, v in parse(written["html"].read_text()).attributes if k == "alt"]
     assert pictures[0] == "Logo"
@@ -91,18 +91,18 @@ def test_a_logo_that_is_no_raster_picture_is_refused(tmp_path, content):
     manifest = declared(tmp_path / "source", logo="logo.svg")
     if content is not None:
         (tmp_path / "source" / "logo.svg").write_bytes(content)
-    for refuse in (theme.check_theme, lambda m: keep_theme(tmp_path / "run", m)):
+    for refuse in (style.check_style, lambda m: keep_style(tmp_path / "run", m)):
         with pytest.raises(ManifestError, match=r"report\.logo: .*Expected PNG, JPEG or WebP"):
             refuse(manifest)
     assert not (tmp_path / "run" / "theme" / "logo.png").exists()
 
 
 def test_a_logo_of_too_many_pixels_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(gallery, "PIXELS_ALLOWED", 1000)
+    monkeypatch.setattr(pictures, "PIXELS_ALLOWED", 1000)
     manifest = declared(tmp_path, logo="logo.png")
     write_logo(tmp_path / "logo.png")
     with pytest.raises(ManifestError, match=r"report\.logo: 900 x 300 pixels"):
-        keep_theme(tmp_path / "run", manifest)
+        keep_style(tmp_path / "run", manifest)
 
 
 def own_templates(folder: Path, **partials: str) -> Manifest:
@@ -117,8 +117,8 @@ def test_own_templates_come_first_and_escape_as_ours_do(tmp_path):
     text = "<p>Of our house</p>{% for f in report.findings %}<p>{{ f.name }}</p>{% endfor %}"
     manifest = own_templates(tmp_path, limits=text)
     folder = write_run(tmp_path / "run", HOSTILE)
-    keep_theme(folder, manifest)
-    page = render_html(load_context(folder), look_of(folder, manifest.report))
+    keep_style(folder, manifest)
+    page = render_html(load_context(folder), read_style(folder, manifest.report))
     parsed = parse(page)
     assert "Of our house" in parsed.text
     assert parsed.tags.count("script") == 1
@@ -137,7 +137,7 @@ def test_own_templates_come_first_and_escape_as_ours_do(tmp_path):
 def test_own_templates_cannot_leave_their_sandbox(tmp_path, text, message):
     manifest = own_templates(tmp_path, limits=text)
     folder = write_run(tmp_path / "run", NAMES[:1])
-    keep_theme(folder, manifest)
+    keep_style(folder, manifest)
     with pytest.raises(ReportError, match=rf"report\.templates: .*{message}"):
         render_report(folder, ["html"], manifest.report)
 
@@ -146,15 +146,19 @@ def test_templates_that_are_none_are_found_before_work_begins(tmp_path):
     for partials, message in (({"limits": "a\n{% if %}"}, "_limits.html.j2, line 2"), ({}, "none")):
         folder = tmp_path / message[:4]
         with pytest.raises(ManifestError, match=message):
-            theme.check_theme(own_templates(folder, **partials))
+            style.check_style(own_templates(folder, **partials))
     with pytest.raises(ManifestError, match="expected a folder"):
-        theme.check_theme(declared(tmp_path, templates="nowhere"))
+        style.check_style(declared(tmp_path, templates="nowhere"))
 
 
 def test_the_executive_report_is_shorter_and_ends_with_how_it_was_done(tmp_path):
     folder = write_run(tmp_path, NAMES, audience="executive")
-    brief = render_html(load_context(folder), look_of(folder, ReportSection(audience="executive")))
-    whole = render_html(load_context(folder), look_of(folder, ReportSection(audience="technical")))
+    brief = render_html(
+        load_context(folder), read_style(folder, ReportSection(audience="executive"))
+    )
+    whole = render_html(
+        load_context(folder), read_style(folder, ReportSection(audience="technical"))
+    )
     parsed, full = parse(brief), parse(whole)
     assert len(brief) < 0.75 * len(whole)
     assert "What each way of asking" in full.text
@@ -170,7 +174,7 @@ def test_the_executive_report_is_shorter_and_ends_with_how_it_was_done(tmp_path)
 
 def small(monkeypatch: pytest.MonkeyPatch, max_bytes: int) -> None:
     """Budgets below those that a manifest may name, so that small runs meet them too."""
-    monkeypatch.setattr(render, "look_of", lambda *_: Look(max_bytes=max_bytes))
+    monkeypatch.setattr(render, "read_style", lambda *_: ReportStyle(max_bytes=max_bytes))
 
 
 @pytest.mark.parametrize("max_bytes", [120_000, 150_000, 250_000])
@@ -182,7 +186,7 @@ def test_a_page_keeps_its_budget_and_says_what_lies_beside_it(tmp_path, monkeypa
     parsed = parse(written.read_text())
     sources = [value for _, key, value in parsed.attributes if key == "src"]
     outside = {value for value in sources if not value.startswith("data:")}
-    files = {p.relative_to(folder).as_posix() for p in (folder / budget.FOLDER).iterdir()}
+    files = {p.relative_to(folder).as_posix() for p in (folder / page_limits.FOLDER).iterdir()}
     assert outside == files
     assert f"{len(files)} pictures lie beside this page in the folder report_files" in parsed.text
     assert "img-src data: 'self'" in written.read_text()
@@ -195,10 +199,10 @@ def test_within_the_budget_one_file_is_all(tmp_path, monkeypatch):
     folder = write_run(tmp_path, NAMES)
     small(monkeypatch, 100_000)
     render_report(folder, ["html"])
-    assert (folder / budget.FOLDER).is_dir()
+    assert (folder / page_limits.FOLDER).is_dir()
     monkeypatch.undo()
     page = render_report(folder, ["html"])["html"].read_text()
-    assert not (folder / budget.FOLDER).exists()
+    assert not (folder / page_limits.FOLDER).exists()
     assert "report_files" not in page
     assert "'self'" not in page
 
@@ -207,8 +211,8 @@ def test_where_words_alone_are_too_many_tables_end_early_and_say_so(tmp_path):
     names = [f"class {i}" for i in range(90)]
     folder = write_run(tmp_path, names, verdicts=["clear"])
     whole = len(render_html(load_context(folder)))
-    look = Look(max_bytes=whole // 3)
-    page = render_html(load_context(folder), look)
+    dressed = ReportStyle(max_bytes=whole // 3)
+    page = render_html(load_context(folder), dressed)
     assert len(page.encode()) <= whole // 3
     text = parse(page).text
     assert "more classes: see classes.csv" in text

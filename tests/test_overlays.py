@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from audit.report.pictures import (
+from audit.report.overlays import (
     colour_map,
     legend,
     mean_map,

@@ -16,10 +16,10 @@ from test_report import NAMES, parse
 
 from audit.errors import ManifestError
 from audit.manifest import ReportSection, load_manifest
-from audit.report import wording
+from audit.report import formatting
 from audit.report.content import VERDICTS
 from audit.report.exhibits import RULES
-from audit.report.language import ENGLISH, Language, counted, read_language, say, spoken, whole
+from audit.report.i18n import ENGLISH, Language, counted, read_language, say, spoken, whole
 from audit.report.render import render_report
 from audit.verdicts.evidence import LIMITS
 
@@ -94,19 +94,19 @@ def test_a_language_without_a_catalogue_is_refused(tmp_path):
 
 def test_numbers_are_written_as_the_language_writes_them():
     with spoken(read_language("de")):
-        assert wording.number(-1.25) == "−1,25"
-        assert wording.share(0.004).split() == ["0,4", "%"]
-        assert wording.share(0.9996).split() == ["99,9", "%"]
-        assert wording.chance(0.0302) == "0,030"
-        assert wording.duration(0.42) == "0,4 s"
+        assert formatting.number(-1.25) == "−1,25"
+        assert formatting.share(0.004).split() == ["0,4", "%"]
+        assert formatting.share(0.9996).split() == ["99,9", "%"]
+        assert formatting.chance(0.0302) == "0,030"
+        assert formatting.duration(0.42) == "0,4 s"
         assert whole(1234567) == "1.234.567"
         assert counted(1, "class", "classes") == "1 Klasse"
         assert counted(2000, "class", "classes") == "2.000 Klassen"
-        assert wording.share(None) == "nicht gemessen"
-        assert wording.listing(["a", "b", "c"]) == "a, b und c"
+        assert formatting.share(None) == "nicht gemessen"
+        assert formatting.listing(["a", "b", "c"]) == "a, b und c"
         # What sorts is read by the script, not by people.
-        assert wording.sort_key(0.5) == "0.5"
-    assert wording.number(-1.25) == "−1.25"
+        assert formatting.sort_key(0.5) == "0.5"
+    assert formatting.number(-1.25) == "−1.25"
 
 
 def test_a_language_is_spoken_until_its_block_ends_whatever_happens():

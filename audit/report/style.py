@@ -19,8 +19,8 @@ from PIL import Image
 from audit.colours import READABLE, contrast
 from audit.errors import ManifestError
 from audit.manifest import Manifest, ReportSection
-from audit.report.gallery import Picture, open_picture
-from audit.report.language import say
+from audit.report.i18n import say
+from audit.report.pictures import Picture, open_picture
 from audit.run_folder import write_bytes, write_json
 
 FOLDER = "theme"
@@ -31,7 +31,7 @@ _TEMPLATE_NAME = re.compile(r"_[a-z][a-z0-9_]*\.html\.j2")
 
 
 @dataclass(frozen=True)
-class Look:
+class ReportStyle:
     """How one report is dressed.
 
     Parameters
@@ -59,7 +59,7 @@ class Look:
     max_bytes: int = 3_000_000
 
 
-def look_of(run_folder: Path, settings: ReportSection) -> Look:
+def read_style(run_folder: Path, settings: ReportSection) -> ReportStyle:
     """Read how a run's report is dressed: its manifest's words, and the copies in its folder."""
     theme = run_folder / FOLDER
     logo = None
@@ -68,7 +68,7 @@ def look_of(run_folder: Path, settings: ReportSection) -> Look:
         with Image.open(io.BytesIO(content), formats=("PNG",)) as opened:
             width, height = opened.size
         logo = Picture(content, "image/png", width, height, say("Logo"))
-    return Look(
+    return ReportStyle(
         paper=settings.paper,
         brief=settings.audience == "executive",
         accent=settings.accent,
@@ -96,7 +96,7 @@ def lightened(colour: str, ground: str = DARK_PAPER) -> str:
     return "#ffffff"
 
 
-def keep_theme(run_folder: Path, manifest: Manifest) -> None:
+def keep_style(run_folder: Path, manifest: Manifest) -> None:
     """Copy logo and templates into the run folder; what an earlier run copied is kept.
 
     Raises
@@ -125,7 +125,7 @@ def keep_theme(run_folder: Path, manifest: Manifest) -> None:
         write_json(index, copied)
 
 
-def check_theme(manifest: Manifest) -> None:
+def check_style(manifest: Manifest) -> None:
     """Find what is wrong with logo and templates before any work begins; writes nothing."""
     if manifest.report.logo is not None:
         _encoded(manifest.path(manifest.report.logo))
