@@ -58,3 +58,10 @@ def test_candidates_do_not_depend_on_the_order_of_the_list() -> None:
     assert len(chosen) == 12
     again = candidates(table.iloc[::-1].reset_index(drop=True), 4, 0)
     assert set(again["sample_id"]) == chosen
+
+
+def test_a_row_is_found_in_the_bank_wherever_it_lies(bank: DonorBank, tmp_path: Path) -> None:
+    table = pd.DataFrame({"row": [9, 4, 7], "label": 0, "sha256": ["a", "b", "c"]})
+    table.to_parquet(tmp_path / "donors.parquet")
+    moved = DonorBank(tmp_path)
+    assert [moved.position_of(row) for row in (9, 4, 7, 0)] == [0, 1, 2, None]

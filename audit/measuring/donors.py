@@ -115,6 +115,11 @@ class DonorBank:
         held = held[(self._hashes[held] != sha256) & ~np.isin(self.rows[held], met)]
         return tuple(int(i) for i in np.random.default_rng(seed).permutation(held)[:count])
 
+    def position_of(self, row: int) -> int | None:
+        """Position in the bank of a row of the list of samples; None where it lends nothing."""
+        found = np.flatnonzero(self.rows == row)
+        return int(found[0]) if len(found) else None
+
     def fetch(self, positions: list[int], device: torch.device) -> Tensor:
         """Backgrounds ``(len(positions), 3, H, W)`` float in 0..1 on `device`."""
         return to_float(on_device(torch.from_numpy(self.backgrounds[positions]), device))

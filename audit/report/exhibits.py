@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from audit.dataset.batches import Batch, iterate_batches, to_float
 from audit.dataset.loader import Loader
 from audit.interventions import feather, paste
-from audit.measuring.donors import DonorBank, donor_seed
+from audit.measuring.donors import DonorBank
 from audit.measuring.rows import Measurement, maps_of
 from audit.models import AuditedModel
 from audit.report.overlays import outline, overlay, to_png
@@ -119,7 +119,7 @@ def draw(
             for index, row in enumerate(batch.rows):
                 record = scores.loc[row]
                 pictures = _pictures(batch, index, maps[index])
-                swap = _swap(batch, index, record, bank, plan, class_names)
+                swap = _swap(batch, index, record, bank, class_names)
                 if swap is not None:
                     pictures["swap"] = swap.pop("picture")
                 drawn.append(_entry(run, record, roles[row], pictures, swap, class_names))
@@ -145,26 +145,21 @@ def _swap(
     index: int,
     record: pd.Series,
     bank: DonorBank | None,
-    plan: Measurement,
     class_names: Sequence[str],
 ) -> dict[str, Any] | None:
     """The foreign background that cost this sample most, with what the model then said."""
-    probabilities = record["swap_other_probabilities"]
-    if bank is None or probabilities is None:
+    probabilities, rows = record["swap_other_probabilities"], record["swap_other_donor_rows"]
+    if bank is None or probabilities is None or rows is None:
         return None
-    label, sample_id = int(record["label"]), str(record["sample_id"])
-    drawn = bank.draw(
-        label,
-        str(record["sha256"]),
-        donor_seed(plan.seed, sample_id),
-        plan.donors,
-    )
     hardest = int(np.argmin(probabilities))
-    cpu = torch.device("cpu")
+    # The donor that was measured: another draw might choose another one.
+    position = bank.position_of(int(rows[hardest]))
+    if position is None:
+        return None
     swapped = paste(
         to_float(batch.images[index : index + 1]),
         feather(batch.foreground[index : index + 1]),
-        bank.fetch([drawn.other[hardest]], cpu),
+        bank.fetch([position], torch.device("cpu")),
     )
     pixels = (swapped[0].permute(1, 2, 0) * 255).round().clamp(0, 255).to(torch.uint8).numpy()
     return {
