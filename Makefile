@@ -12,7 +12,7 @@ audit: setup demo
 demo: setup
 	@test -f demo/truth.json || $(BIN)/saliency-audit demo --out demo
 
-## Format check, types, architecture, tests.
+## Format check, types, architecture, dead code, tests.
 test: check
 	@$(BIN)/python .ci/system_libraries.py browser
 	$(BIN)/python -m pytest -n auto --dist loadscope
@@ -22,6 +22,7 @@ check: setup
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python .ci/dead_code.py
 
 ## Speed beside the bare loop and the peers, and cost as images grow: an hour on two idle cores.
 bench: setup

@@ -159,7 +159,6 @@ class Loader:
     def __init__(self, plan: LoadingPlan, workers: int = 2, timeout: float = TIMEOUT) -> None:
         self._plan = plan
         self._timeout = timeout
-        self._workers = workers
         self._idle: SimpleQueue[_Child | None] = SimpleQueue()
         for _ in range(workers):
             self._idle.put(None)

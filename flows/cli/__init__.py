@@ -33,7 +33,7 @@ app = typer.Typer(
 )
 err = Console(stderr=True, soft_wrap=True)
 
-DONE, FAILED, USAGE, GATE_FAILED, INCOMPLETE = 0, 1, 2, 3, 4
+FAILED, USAGE, GATE_FAILED, INCOMPLETE = 1, 2, 3, 4
 
 ManifestPath = Annotated[str, typer.Argument(help="The manifest file.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:i.")]

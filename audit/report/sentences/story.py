@@ -23,8 +23,6 @@ from audit.report.content import (
 from audit.report.formatting import listing, not_measured, points, share, shorten
 from audit.report.i18n import counted, recorded, say, whole
 
-CLASS_LIMIT = 6
-
 
 @dataclass(frozen=True)
 class Task:
