@@ -17,7 +17,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from audit.colours import READABLE, contrast
 from audit.errors import ManifestError
 
-_BRANCH = re.compile(r"(literal|tuple|function-[a-z]+|constrained-int)\[|^int$")
 _ENVIRONMENT = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 

@@ -110,7 +110,7 @@ def draw_exhibits(request: AuditRequest) -> int:
 
 @task(name="find-cues", **_OPTIONS)
 def find_cues(request: AuditRequest) -> int:
-    """ReportStyle for what in the background the suspect classes lean on."""
+    """Look for what in the background the suspect classes lean on."""
     with reporter.step("cues"):
         return exhibits.find_cues(request)
 

@@ -50,7 +50,7 @@ def _pictures_of(entry: dict[str, Any]) -> list[str]:
 def draw_cues(
     session: Session, wanted: Sequence[CuePlan], done: dict[int, dict[str, Any]], loader: Loader
 ) -> list[dict[str, Any]]:
-    """ReportStyle for the cues that are missing and write ``cues/index.json``.
+    """Look for the cues that are missing and write ``cues/index.json``.
 
     Parameters
     ----------

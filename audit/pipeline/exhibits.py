@@ -64,7 +64,7 @@ def draw_exhibits(
 
 
 def find_cues(request: AuditRequest) -> int:
-    """ReportStyle for what in the background the suspect classes lean on; returns for how many."""
+    """Look for what in the background the suspect classes lean on; returns for how many."""
     session = open_session(request)
     run = session.run
     suspects = [f for f in read_findings(run)["findings"] if f["verdict"] == SUSPECT]

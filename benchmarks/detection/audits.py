@@ -15,8 +15,6 @@ from benchmarks.detection.files import manifest
 
 VARIANTS = ((20, "exact"), (20, "box"), (20, "dilated"), (10, "exact"), (50, "exact"))
 """Images a class, and the hand that drew the masks."""
-SALIENCY = ("gradient", "layercam", "smoothgrad", "integrated_gradients", "occlusion")
-"""Compared with the default method as pictures of the same images."""
 
 
 def run_steps(request: AuditRequest) -> pd.DataFrame:

@@ -23,7 +23,6 @@ from benchmarks.detection.worlds import World, make_world
 
 IMAGES = 50
 SIZES = (10, 20, 50)
-MASKS = ("exact", "box", "dilated")
 DILATION = 1 / 20
 """Share of the side by which a generous annotator draws too large."""
 
