@@ -1,0 +1,53 @@
+"""What the project says of itself in several files, said the same."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+import audit
+
+ROOT = Path(__file__).parent.parent
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+
+
+def read_yaml(name: str) -> Any:
+    return yaml.safe_load((ROOT / name).read_text())
+
+
+def test_who_cites_it_cites_this_version_and_licence() -> None:
+    cited = read_yaml("CITATION.cff")
+    project = PYPROJECT["project"]
+    assert cited["version"] == audit.__version__
+    assert cited["license"] == project["license"]
+    assert cited["authors"] == project["authors"]
+
+
+def test_every_locked_package_has_a_hash_and_no_address() -> None:
+    locked = (ROOT / "requirements.lock").read_text()
+    entries = re.split(r"\n(?=\S)", locked.strip())
+    assert len(entries) > 100
+    assert [e.split()[0] for e in entries if "--hash=sha256:" not in e] == []
+    assert "://" not in locked
+
+
+def test_every_direct_dependency_is_locked() -> None:
+    project = PYPROJECT["project"]
+    asked = project["dependencies"] + project["optional-dependencies"]["dev"]
+    names = {re.split(r"[\[<>=]", one)[0].lower() for one in asked}
+    locked = re.findall(r"^([a-z0-9.-]+)==", (ROOT / "requirements.lock").read_text(), re.MULTILINE)
+    assert names - set(locked) == set()
+
+
+def test_a_commit_is_checked_by_the_tools_of_make_check() -> None:
+    hooks = [
+        hook for repo in read_yaml(".pre-commit-config.yaml")["repos"] for hook in repo["hooks"]
+    ]
+    recipe = (ROOT / "Makefile").read_text().split("\ncheck: setup\n")[1].split("\n\n")[0]
+    for hook in hooks:
+        tool = " ".join(hook["entry"].split(" --")[:1]).removeprefix(".venv/bin/")
+        assert f"$(BIN)/{tool}" in recipe, hook["id"]
