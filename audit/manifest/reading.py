@@ -1,0 +1,136 @@
+"""From a YAML file to a checked manifest, or to a sentence that says what is wrong in it."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+import yaml
+from pydantic import ValidationError
+
+from audit.errors import ManifestError
+from audit.manifest.sections import Manifest
+
+_ENVIRONMENT = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+
+
+def load_manifest(path: str | Path, overrides: Sequence[str] = ()) -> Manifest:
+    """Read a manifest file.
+
+    Parameters
+    ----------
+    path : str or Path
+        The YAML file.
+    overrides : sequence of str
+        ``"key.path=value"`` each, the value in YAML; laid over the file before it is checked.
+
+    Raises
+    ------
+    ManifestError
+        The file cannot be read, is no YAML, or says something that cannot be.
+    """
+    path = Path(path)
+    raw = _read_yaml(path)
+    for override in overrides:
+        _apply(raw, override)
+    for internal in ("folder", "source"):
+        if internal in raw:
+            raise ManifestError(f"{path.name}: {internal}: unknown key")
+    expanded = _expand(raw, path.name)
+    source = yaml.safe_dump(raw, sort_keys=False, allow_unicode=True)
+    try:
+        return Manifest.model_validate(
+            {**expanded, "folder": path.resolve().parent, "source": source}
+        )
+    except ValidationError as error:
+        lines = [_sentence(item) for item in error.errors(include_url=False)]
+        raise ManifestError("\n".join(f"{path.name}: {line}" for line in lines)) from error
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise ManifestError(
+            f"{path}: no such file. Write one with `saliency-audit init`, or name another."
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ManifestError(f"{path}: cannot be read as UTF-8 text ({error})") from error
+    try:
+        raw = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ManifestError(f"{path.name}: not valid YAML: {error}") from error
+    if not isinstance(raw, dict):
+        raise ManifestError(
+            f"{path.name}: expected a mapping of keys (name, dataset, model, ...), "
+            f"found {type(raw).__name__}"
+        )
+    return raw
+
+
+def _apply(raw: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise ManifestError(f"--set: expected key.path=value, found {override!r}")
+    *parents, last = key.split(".")
+    section: Any = raw
+    for parent in parents:
+        section = section.setdefault(parent, {})
+        if not isinstance(section, dict):
+            raise ManifestError(f"--set {key}: {parent} is not a section of keys")
+    try:
+        section[last] = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ManifestError(f"--set {key}: {text!r} is not valid YAML: {error}") from error
+
+
+def _expand(value: Any, key: str) -> Any:
+    """Put the environment in the place of ``${NAME}``, in values only."""
+    if isinstance(value, str):
+
+        def lookup(match: re.Match[str]) -> str:
+            name = match.group(1)
+            if name not in os.environ:
+                raise ManifestError(f"{key}: the environment variable {name} is not set")
+            return os.environ[name]
+
+        return _ENVIRONMENT.sub(lookup, value)
+    if isinstance(value, Mapping):
+        return {k: _expand(v, f"{key}: {k}") for k, v in value.items()}
+    if isinstance(value, list):
+        return [_expand(item, f"{key}[{i}]") for i, item in enumerate(value)]
+    return value
+
+
+def _sentence(item: Any) -> str:
+    """One pydantic error in words: key, expected, found."""
+    location = [part for part in item["loc"] if not _is_branch(part)]
+    key = ".".join(str(part) for part in location) or "manifest"
+    if item["type"] == "extra_forbidden":
+        known = _known_keys(location[:-1])
+        close = difflib.get_close_matches(str(location[-1]), known, n=1)
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        return f"{key}: unknown key. Expected one of: {', '.join(known)}.{hint}"
+    if item["type"] == "missing":
+        return f"{key}: missing. It must be written."
+    message = item["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    return f"{key}: expected {message.removeprefix('expected ')}, found {item['input']!r}"
+
+
+def _is_branch(part: Any) -> bool:
+    """Whether `part` is pydantic's name for a branch of a union, and no key of the user's."""
+    return isinstance(part, str) and bool(
+        re.match(r"(literal|tuple|function-[a-z]+|constrained-int)\[|^int$", part)
+    )
+
+
+def _known_keys(location: Sequence[Any]) -> list[str]:
+    section: Any = Manifest
+    for part in location:
+        annotation = section.model_fields[part].annotation
+        section = next((a for a in get_args(annotation) if hasattr(a, "model_fields")), annotation)
+    return [name for name in section.model_fields if name not in ("folder", "source")]
