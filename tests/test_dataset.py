@@ -3,7 +3,9 @@ from __future__ import annotations
 import csv
 import json
 import os
+import struct
 import tarfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +13,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image, ImageOps
+from PIL import Image, ImageFile, ImageOps
 from torchvision.transforms import InterpolationMode, v2
 
 from audit.dataset.batches import iterate_batches
@@ -237,6 +239,43 @@ def test_what_is_no_image_is_named(tmp_path: Path) -> None:
     assert _reason(tmp_path / "pipe.png") == "NOT_A_FILE"
     assert _reason(picture(tmp_path / "tiny.png", (4, 40))) == "TOO_SMALL"
     assert _reason(picture(tmp_path / "long.png", (30_010, 8))) == "TOO_MANY_PIXELS"
+
+
+def claims(path: Path, width: int, height: int) -> Path:
+    """Write a PNG whose header claims another size."""
+    content = bytearray(picture(path).read_bytes())
+    content[16:24] = struct.pack(">II", width, height)
+    content[29:33] = struct.pack(">I", zlib.crc32(content[12:29]))
+    path.write_bytes(bytes(content))
+    return path
+
+
+def test_pixels_are_bounded_whatever_pillow_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    huge = claims(tmp_path / "huge.png", 20_000, 20_000)
+    with Loader(LoadingPlan(WHOLE), workers=1) as loader:
+        (found,) = loader.load([(sample(huge), None)])
+    assert isinstance(found, SampleError)
+    assert found.reason == "TOO_MANY_PIXELS"
+    assert "20000 x 20000 pixels by its header" in found.detail
+    for bound in (None, 10**6, 10**8, Image.MAX_IMAGE_PIXELS):
+        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", bound)
+        assert _reason(huge) == "TOO_MANY_PIXELS"
+        assert _reason(claims(tmp_path / "large.png", 10_000, 10_000)) == "TOO_MANY_PIXELS"
+
+
+def test_a_partial_picture_is_refused_also_where_the_process_allows_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = picture(tmp_path / "whole.png", (40, 40)).read_bytes()
+    (tmp_path / "cut.png").write_bytes(whole[: len(whole) // 2])
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
+    assert _reason(tmp_path / "cut.png") == "DATA_CORRUPT"
+    mask = open_foreground("mask_file", {}, tmp_path)
+    found = load_sample(sample(tmp_path / "whole.png", mask=tmp_path / "cut.png"), WHOLE, mask)
+    assert found.foreground_problem.startswith("MASK_DATA_CORRUPT")
+    assert ImageFile.LOAD_TRUNCATED_IMAGES
 
 
 def test_a_file_that_changed_is_not_scored(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import stat
+import threading
 import warnings
 from dataclasses import dataclass
 from io import BytesIO
@@ -25,8 +26,8 @@ MAX_PIXELS = 80_000_000
 MAX_SIDE = 30_000
 MIN_SIDE = 8
 
-# The bounds below are ours and stricter; Pillow's own only warns.
-Image.MAX_IMAGE_PIXELS = None
+# Pillow's switches hold for a whole process, which may be somebody else's.
+_switches = threading.Lock()
 
 _SUFFIXES = {
     "JPEG": {".jpg", ".jpeg", ".jpe", ".jfif"},
@@ -95,6 +96,9 @@ def open_image(content: bytes) -> Image.Image:
         image = Image.open(BytesIO(content), formats=FORMATS)
     except UnidentifiedImageError:
         raise SampleError("NOT_AN_ALLOWED_IMAGE", _guess(content)) from None
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        # Pillow's own bound lies above ours, unless this process was given another.
+        raise SampleError("TOO_MANY_PIXELS", str(error)) from error
     except Exception as error:
         raise SampleError("HEADER_CORRUPT", f"{type(error).__name__}: {error}") from error
     width, height = image.size
@@ -124,11 +128,26 @@ def _first_frame(image: Image.Image, notes: list[str]) -> None:
         notes.append("FRAMES_UNREADABLE")
 
 
+def load_whole(image: Image.Image) -> None:
+    """Decode the pixels of an image; a partial picture is no picture, whoever allows it.
+
+    Raises
+    ------
+    Exception
+        Whatever Pillow says of damaged or truncated data.
+    """
+    with _switches:
+        # Another library in this process may have switched it on.
+        allowed, ImageFile.LOAD_TRUNCATED_IMAGES = ImageFile.LOAD_TRUNCATED_IMAGES, False
+        try:
+            image.load()
+        finally:
+            ImageFile.LOAD_TRUNCATED_IMAGES = allowed
+
+
 def _load_pixels(image: Image.Image) -> None:
-    # Another library in this process may have switched it on; a partial picture is no picture.
-    ImageFile.LOAD_TRUNCATED_IMAGES = False
     try:
-        image.load()
+        load_whole(image)
     except (MemoryError, RecursionError) as error:
         raise SampleError("TOO_MANY_PIXELS", f"not enough memory to decode ({error})") from error
     except Exception as error:

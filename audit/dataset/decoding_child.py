@@ -16,6 +16,8 @@ import sys
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from PIL import Image
+
 from audit.dataset.foregrounds import FOREGROUNDS, open_foreground
 from audit.dataset.loading import load_sample
 from audit.dataset.samples import Sample
@@ -61,6 +63,8 @@ def main() -> None:
     # A private copy of stdout: a chatty plugin must not write into the protocol.
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
+    # The bounds of `open_image` are stricter; Pillow's own would warn and name no size.
+    Image.MAX_IMAGE_PIXELS = None
     setup = json.loads(sys.stdin.buffer.readline())
     sys.path[:0] = setup["import_path"]
     geometry = Geometry(**setup["geometry"])

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from audit.dataset.decoding import open_image, read_bytes
+from audit.dataset.decoding import load_whole, open_image, read_bytes
 from audit.errors import SampleError
 
 _LEAST_TOP = 32
@@ -75,7 +75,7 @@ def read_mask(path: Path) -> MaskPixels:
     """
     try:
         image = open_image(read_bytes(path))
-        image.load()
+        load_whole(image)
         return _pixels(image)
     except SampleError as error:
         raise SampleError(f"MASK_{error.reason}", error.detail) from error
