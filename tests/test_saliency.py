@@ -27,7 +27,6 @@ from audit.saliency import (
     explain_and_answer,
 )
 from audit.saliency.gradients import BASELINES, contributions, gradient, smoothgrad
-from audit.saliency.layers import find_layer
 from audit.saliency.occlusion import occlusion, windows
 from audit.saliency.pieces import PIECE
 
@@ -480,113 +479,11 @@ def test_gradcam_finds_the_object_at_low_resolution() -> None:
     assert int(maps.argmax()) % 32 >= 24
 
 
-LAYERS = {
-    "resnet18": (224, {"layer3"}),
-    "resnet50": (224, {"layer3"}),
-    "mobilenet_v2": (224, {"features.13"}),
-    "efficientnet_b0": (224, {"features.5"}),
-    "vgg11": (224, {"features.19"}),
-    "densenet121": (224, {"features.transition3.conv", "features.denseblock3"}),
-    "squeezenet1_1": (224, {"classifier.2"}),
-    "shufflenet_v2_x0_5": (224, {"stage3"}),
-    "googlenet": (224, {"inception4e"}),
-}
-
-
-def without_weights(name: str) -> nn.Module:
-    options = {"init_weights": False, "aux_logits": False} if name == "googlenet" else {}
-    return torchvision.models.get_model(name, weights=None, num_classes=5, **options).eval()
-
-
-@pytest.mark.parametrize("name", LAYERS)
-def test_the_last_stage_of_at_least_8x8_is_found(name: str) -> None:
-    side, expected = LAYERS[name]
-    model = audited(without_weights(name))
-    assert find_layer(Contrast(model), some_images(1, side), None)[0] in expected
-    assert count_hooks(model) == 0
-
-
-def test_the_last_stage_of_a_timm_network_is_found() -> None:
-    timm = pytest.importorskip("timm")
-    model = audited(timm.create_model("tf_efficientnet_lite0", pretrained=False))
-    assert find_layer(model, some_images(1, 224), None)[0] == "blocks.4"
-
-
-def test_smaller_images_move_the_stage() -> None:
-    network = without_weights("resnet18")
-    assert find_layer(audited(network), some_images(1, 64), None)[0] == "layer2"
-
-
-def test_a_wrapper_is_looked_through() -> None:
-    class Trunk(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            whole = torchvision.models.resnet50(weights=None)
-            self.stages = nn.Sequential(*list(whole.children())[:-2])
-
-        def forward(self, images: Tensor) -> Tensor:
-            return self.stages(images)
-
-    class Whole(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.trunk = Trunk()
-            self.head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(2048, 3))
-
-        def forward(self, images: Tensor) -> Tensor:
-            return self.head(self.trunk(images))
-
-    model = audited(Whole())
-    assert find_layer(model, some_images(1, 224), None)[0] == "trunk.stages.6"
-
-
-def test_a_plain_network_gives_its_last_maps_of_8x8() -> None:
-    blocks = [
-        layer
-        for a, b in ((3, 4), (4, 6), (6, 8), (8, 8))
-        for layer in (nn.Conv2d(a, b, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2))
-    ]
-    network = nn.Sequential(*blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 2))
-    assert find_layer(audited(network), some_images(1, 64), None)[0] == "10"
-
-
-def test_where_nothing_reaches_8x8_the_largest_maps_are_taken() -> None:
-    network = nn.Sequential(
-        nn.Conv2d(3, 4, 8, stride=8),
-        nn.ReLU(),
-        nn.Conv2d(4, 4, 2),
-        nn.AdaptiveAvgPool2d(1),
-        nn.Flatten(),
-    )
-    assert find_layer(audited(network), some_images(1, 32), None)[0] == "1"
-
-
-def test_a_named_layer_wins() -> None:
-    network = small_network()
-    declared = audited(network, target_layer="2")
-    images = some_images(1)
-    assert find_layer(declared, images, None)[0] == "2"
-    assert find_layer(Contrast(declared), images, "3")[0] == "3"
-    assert find_layer(Against(declared, 0), images, None)[0] == "2"
-    with pytest.raises(ModelError, match="no layer 'convv'"):
-        find_layer(declared, images, "convv")
-    with pytest.raises(ModelError, match=r"expected \(N, C, h, w\)"):
-        METHODS["gradcam"](declared, images, torch.tensor([0]), seeds=[0], layer="6")
-
-
 def test_against_is_the_difference_of_two_class_scores() -> None:
     model = audited(small_network())
     images = some_images(3)
     scores = model(images)
     torch.testing.assert_close(Against(model, 1)(images), scores - scores[:, [1]])
-
-
-def test_a_transformer_is_sent_to_the_gradient() -> None:
-    vit = torchvision.models.VisionTransformer(224, 16, 3, 4, 32, 64, num_classes=5)
-    with pytest.raises(ModelError, match=r"use saliency\.method: gradient"):
-        find_layer(audited(vit), some_images(1, 224), None)
-    maps = gradient(audited(vit), some_images(1, 224), torch.tensor([0]), seeds=[0])
-    assert maps.shape == (1, 224, 224)
 
 
 # Agreement with Captum

@@ -70,7 +70,7 @@ def alikeness(model: nn.Module, example: Tensor, each: int) -> Iterator[Penalty]
     """Open a measure of how alike the pictures of one class are; no hook outlives the block.
 
     Olah, Mordvintsev and Schubert 2017, "Feature visualization": the cosine between the Gram
-    matrices of a layer, here the one that class activation maps look at. Where the network has
+    matrices of a layer, here the last of at least 8x8 places. Where the network has
     none, the coarse pictures themselves are compared.
 
     Parameters
@@ -92,8 +92,11 @@ def alikeness(model: nn.Module, example: Tensor, each: int) -> Iterator[Penalty]
     handle = None
     if each > 1:
         try:
-            _, layer = find_layer(model, example, None)
-            handle = layer.register_forward_hook(lambda _m, _i, output: seen.outputs.append(output))
+            # Textures differ before the last stage; at the end all pictures of a class agree.
+            found = find_layer(model, example, None, smallest=8)
+            handle = found.module.register_forward_hook(
+                lambda _m, _i, output: seen.outputs.append(found.grid.maps(output))
+            )
         except ModelError:
             handle = None
 

@@ -86,10 +86,11 @@ def _choose(model: nn.Module, image: Tensor) -> tuple[nn.Module | None, bool, st
             shown = name.removeprefix("module.")
             return modules[name], True, f"the input of the model's last layer, {shown}"
     try:
-        name, layer = find_layer(model, image, None)
+        found = find_layer(model, image, None)
     except ModelError:
         return None, False, "the class scores, since no layer before them was found"
-    return layer, False, f"the pooled output of the layer {name}, since no last layer was found"
+    source = f"the pooled output of the layer {found.name}, since no last layer was found"
+    return found.module, False, source
 
 
 def _name_of_plain_call(name: str, inputs: tuple[object, ...], output: object) -> str | None:

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from audit.errors import ModelError
-from audit.saliency.layers import find_layer
+from audit.saliency.layers import Layer, find_layer
 from audit.saliency.pieces import PIECE, apart, in_pieces, with_scores
 from audit.saliency.targets import derivative
 
@@ -42,7 +42,7 @@ def gradcam(
         Unused: nothing is drawn.
     layer : str, optional
         Dotted name within the network; else the model's own ``target_layer``; else the last
-        stage of at least 8x8 (see :func:`audit.saliency.layers.find_layer`).
+        layer that still has places (see :func:`audit.saliency.layers.find_layer`).
 
     Returns
     -------
@@ -52,7 +52,7 @@ def gradcam(
     Raises
     ------
     ModelError
-        No such layer, or none with feature maps.
+        No such layer, or none with a grid of places.
     """
     return gradcam_and_scores(model, images, targets, seeds=seeds, layer=layer)[0]
 
@@ -98,7 +98,7 @@ def layercam(
     Raises
     ------
     ModelError
-        No such layer, or none with feature maps.
+        No such layer, or none with a grid of places.
     """
     return layercam_and_scores(model, images, targets, seeds=seeds, layer=layer)[0]
 
@@ -129,18 +129,18 @@ def _cam(
 ) -> tuple[Tensor, Tensor]:
     if len(images) == 0:
         return images.new_zeros((0, *images.shape[2:]), dtype=torch.float32), images.new_zeros(0, 0)
-    name, module = find_layer(model, images, layer)
+    found = find_layer(model, images, layer)
 
-    with _capture(name, module) as captured:
+    with _capture(found) as captured:
 
         def piece(x: Tensor, t: Tensor, _seeds: Sequence[int]) -> Tensor:
-            features, slopes, scores = _features_and_slopes(model, name, captured, x, t)
+            features, slopes, scores = _features_and_slopes(model, found, captured, x, t)
             cam = combine(features.float(), slopes.float()).clamp_min(0)[:, None]
             large = F.interpolate(cam, size=x.shape[2:], mode="bilinear", align_corners=False)
             return with_scores(large[:, 0], scores)
 
-        found = in_pieces(piece, images, targets, seeds, model=model, piece=PIECE)
-        return apart(found, images)
+        rows = in_pieces(piece, images, targets, seeds, model=model, piece=PIECE)
+        return apart(rows, images)
 
 
 class _Captured(threading.local):
@@ -151,28 +151,30 @@ class _Captured(threading.local):
 
 
 def _features_and_slopes(
-    model: nn.Module, name: str, captured: _Captured, images: Tensor, targets: Tensor
+    model: nn.Module, layer: Layer, captured: _Captured, images: Tensor, targets: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     with torch.inference_mode(False), torch.enable_grad():
         captured.features.clear()
         scores = model(images.detach().clone())
         if not captured.features:
-            raise ModelError(f"saliency.options.layer: the network never calls {name!r}")
+            raise ModelError(f"saliency.options.layer: the network never calls {layer.name!r}")
         features = captured.features[-1]
         captured.features.clear()
-        return features.detach(), derivative(scores, targets, features), scores.detach()
+        slopes = derivative(scores, targets, features)
+        maps = layer.grid.maps
+        return maps(features.detach()), maps(slopes), scores.detach()
 
 
 @contextmanager
-def _capture(name: str, layer: nn.Module) -> Iterator[_Captured]:
+def _capture(layer: Layer) -> Iterator[_Captured]:
     """Collect what `layer` puts out, as the place where differentiation begins."""
     captured = _Captured()
 
     def hook(_module: nn.Module, _inputs: object, output: object) -> Tensor:
-        if not isinstance(output, Tensor) or output.ndim != 4:
+        if not isinstance(output, Tensor) or not layer.grid.fits(output):
             found = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
             raise ModelError(
-                f"saliency.options.layer: {name!r} puts out {found}, expected (N, C, h, w)"
+                f"saliency.options.layer: {layer.name!r} puts out {found}, expected {layer.grid}"
             )
         # Nothing below the layer is wanted, so the graph begins here.
         features = output.detach().requires_grad_(True)
@@ -180,7 +182,7 @@ def _capture(name: str, layer: nn.Module) -> Iterator[_Captured]:
         # A copy goes on: an in-place ReLU behind the layer would spoil what was captured.
         return features.clone()
 
-    handle = layer.register_forward_hook(hook)
+    handle = layer.module.register_forward_hook(hook)
     try:
         yield captured
     finally:

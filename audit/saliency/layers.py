@@ -1,83 +1,97 @@
-"""The layer that class activation maps look at: named, or the last stage of at least 8x8."""
+"""The layer that class activation maps look at: named, or the last one that still has places."""
 
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 
 from audit.errors import ModelError
 from audit.models.audited import AuditedModel
+from audit.saliency.grids import Grid
 from audit.saliency.targets import Against, Contrast
+from audit.saliency.traces import FIXED_SIZE, Call, Trace, trace_calls
 
-_SMALLEST = 8
-# Modules that are mere lists of others: one may look inside without leaving the network's stages.
-_CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
+SMALLEST = 4
+"""Places along the shorter side that the last maps must have, or an earlier layer is taken."""
 
-
-@dataclass
-class _Trace:
-    """What one forward pass put out, by name of the module, in order of execution."""
-
-    image: tuple[int, int]
-    shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
-
-    def side(self, name: str) -> int:
-        """Shorter side of a module's feature maps; 0 where it puts out none."""
-        shape = self.shapes.get(name, ())
-        if len(shape) != 4:
-            return 0
-        (height, width), (rows, columns) = self.image, shape[2:]
-        # Maps have the image's proportions. (N, h, w, C) of a Swin transformer has not.
-        alike = abs(rows * width - columns * height) <= max(height, width)
-        return min(rows, columns) if alike else 0
-
-    def is_tokens(self, name: str) -> bool:
-        """Whether a module puts out a sequence or grid of vectors, as transformers do."""
-        shape = self.shapes[name]
-        return (len(shape) == 3 and shape[1] > 1) or (len(shape) == 4 and not self.side(name))
+# Linear layers on tokens make queries, keys and values: parts of a block, of the same form as it.
+_NOT_CHOSEN = (nn.Linear, *FIXED_SIZE)
 
 
-def find_layer(model: nn.Module, images: Tensor, name: str | None) -> tuple[str, nn.Module]:
+@dataclass(frozen=True)
+class Layer:
+    """A layer, and how the places of the image lie in what it puts out.
+
+    Parameters
+    ----------
+    name : str
+        Dotted, within the user's network.
+    module : nn.Module
+        The layer itself.
+    grid : Grid
+        Where its output has which place.
+    """
+
+    name: str
+    module: nn.Module
+    grid: Grid
+
+
+def find_layer(
+    model: nn.Module, images: Tensor, name: str | None, *, smallest: int = SMALLEST
+) -> Layer:
     """Find the layer for class activation maps.
+
+    By itself it is the last layer in order of execution whose output still has places, that is
+    the end of the last stage before pooling (Selvaraju et al. 2017: "the last convolutional
+    layer"). Maps, channels-last grids and sequences of tokens count alike. Behind the last
+    attention of a network that reads its class token nothing depends on the other tokens; then it
+    is the last layer of the same form on which the class score does depend: the first
+    normalisation of the last block.
+
+    Where the last grid has fewer than `smallest` places along a side, the last layer with at least
+    that many is taken, at the end of a block where the grid is reduced inside one; where no layer
+    has as many, the last of the largest grid.
 
     Parameters
     ----------
     model : nn.Module
         An ``AuditedModel``, a ``Contrast`` or ``Against`` around one, or any network.
     images : float (N, 3, H, W)
-        One of them is sent through where the layer must be found.
+        The first of them is sent through.
     name : str or None
-        Dotted name within the user's network; None: the model's ``target_layer``, else the last
-        stage whose maps are at least 8x8 pixels. Deeper stages know more of the class, but on
-        fewer than 8x8 places object and background cannot be told apart.
+        Dotted name within the user's network; None: the model's ``target_layer``, else found.
+    smallest : int
+        See above.
 
     Returns
     -------
-    name : str
-        Dotted.
-    layer : nn.Module
-        The layer itself.
+    Layer
+        With the grid of its output.
 
     Raises
     ------
     ModelError
-        No such layer, or no convolutional feature maps.
+        No such layer, one without a grid, or no layer with one.
     """
     network, declared = _network(model)
     name = name or declared
-    if name is None:
-        name = _choose(network, _trace(model, network, images[:1]))
-    modules = dict(network.named_modules())
-    if name not in modules or name == "":
-        near = difflib.get_close_matches(name, modules, n=3, cutoff=0.4)
+    if name is not None:
+        _check_name(network, name)
+    trace = trace_calls(model, network, images[:1])
+    if name is not None:
+        return _named(trace, name)
+    chosen = _choose(trace, smallest)
+    if chosen is None or chosen.left is None:
         raise ModelError(
-            f"saliency.options.layer: the network has no layer {name!r}. "
-            f"Close: {', '.join(near) or 'none'}; all: dict(model.named_modules())."
+            "saliency.method: gradcam and layercam need a layer with a grid of places (feature "
+            "maps or image tokens), and none was seen inside this network (a scripted or exported "
+            "graph, say); use saliency.method: gradient, or name a layer in "
+            "saliency.options.layer"
         )
-    return name, modules[name]
+    return Layer(chosen.name, chosen.module, chosen.left)
 
 
 def _network(model: nn.Module) -> tuple[nn.Module, str | None]:
@@ -92,71 +106,65 @@ def _network(model: nn.Module) -> tuple[nn.Module, str | None]:
     return model, declared
 
 
-def _trace(model: nn.Module, network: nn.Module, images: Tensor) -> _Trace:
-    trace = _Trace((images.shape[2], images.shape[3]))
-    handles = []
-
-    def remember(name: str) -> None:
-        def hook(_module: nn.Module, _inputs: object, output: object) -> None:
-            # Removed first: a module that is called twice counts where it was called last.
-            trace.shapes.pop(name, None)
-            trace.shapes[name] = tuple(output.shape) if isinstance(output, Tensor) else ()
-
-        handles.append(modules[name].register_forward_hook(hook))
-
+def _check_name(network: nn.Module, name: str) -> None:
     modules = dict(network.named_modules())
-    try:
-        for name in modules:
-            remember(name)
-        with torch.no_grad():
-            model(images)
-    finally:
-        for handle in handles:
-            handle.remove()
-    return trace
-
-
-def _choose(network: nn.Module, trace: _Trace) -> str:
-    names = [name for name in trace.shapes if name]
-    chosen = None
-    # Blocks stay closed unless nothing is found: a network may lie inside a wrapper.
-    for openings in range(6):
-        chosen = chosen or _last_stage(network, "", trace, openings)
-    if chosen is None:
-        largest = max((trace.side(name) for name in names), default=0)
-        alike = [name for name in names if trace.side(name) == largest and largest > 1]
-        chosen = alike[-1] if alike else None
-    if chosen is None or _is_patch_embedding(network, trace, chosen):
+    if name not in modules or name == "":
+        near = difflib.get_close_matches(name, modules, n=3, cutoff=0.4)
         raise ModelError(
-            "saliency.method: gradcam and layercam need convolutional feature maps, and none were "
-            "seen inside this network (a transformer, or a scripted or exported graph); "
-            "use saliency.method: gradient, or name a layer in saliency.options.layer"
+            f"saliency.options.layer: the network has no layer {name!r}. "
+            f"Close: {', '.join(near) or 'none'}; all: dict(model.named_modules())."
         )
-    return chosen
 
 
-def _last_stage(module: nn.Module, prefix: str, trace: _Trace, openings: int) -> str | None:
-    """Go through the children from the last to the first; the first that is large enough wins."""
-    for key, child in reversed(list(module.named_children())):
-        name = prefix + key
-        if trace.side(name) >= _SMALLEST:
-            return name
-        # A list, or a module that returns no maps itself, such as a whole network.
-        is_open = isinstance(child, _CONTAINERS) or not trace.side(name)
-        if is_open or openings:
-            found = _last_stage(child, name + ".", trace, openings - (not is_open))
-            if found:
-                return found
-    return None
+def _named(trace: Trace, name: str) -> Layer:
+    if name not in trace.calls:
+        raise ModelError(
+            f"saliency.options.layer: the network never calls {name!r}, or it puts out no tensor"
+        )
+    call = trace.calls[name]
+    grid = call.left
+    if grid is None and call.output.ndim == 4:
+        # Whoever names a layer may look at maps of any proportions.
+        grid = Grid(*call.output.shape[2:])
+    if grid is None:
+        raise ModelError(
+            f"saliency.options.layer: {name!r} puts out {tuple(call.output.shape)} for one image, "
+            "expected (N, C, h, w), (N, h, w, C) or a sequence of tokens (N, T, C)"
+        )
+    return Layer(name, call.module, grid)
 
 
-def _is_patch_embedding(network: nn.Module, trace: _Trace, chosen: str) -> bool:
-    """Whether more transformer layers follow on `chosen` than convolutions led to it."""
-    modules = dict(network.named_modules())
-    leaves = [name for name in trace.shapes if not list(modules[name].children())]
-    order = list(trace.shapes)
-    place = {name: order.index(name) for name in leaves}
-    here = order.index(chosen)
-    before = sum(isinstance(modules[n], nn.Conv2d) and place[n] <= here for n in leaves)
-    after = sum(trace.is_tokens(name) and place[name] > here for name in leaves)
-    return after > before
+def _choose(trace: Trace, smallest: int) -> Call | None:
+    calls = [
+        call
+        for call in trace.calls.values()
+        if call.side and not isinstance(call.module, _NOT_CHOSEN)
+    ]
+    if not calls:
+        return None
+    least = min(smallest, max(call.side for call in calls))
+    large = [call for call in calls if call.side >= least]
+    closed = [call for call in large if not trace.is_within_reduction(call)] or large
+    last = closed[-1]
+    if _is_patch_embedding(trace, last):
+        return None
+    # Behind the last attention only the class token counts: its form is looked for further up.
+    alike = [one for one in closed if one.left == last.left and _width(one) == _width(last)]
+    rest = closed if trace.reaches_score(closed[0]) else []
+    read = (one for one in (*reversed(alike), *reversed(rest)) if trace.reaches_score(one))
+    return next(read, last)
+
+
+def _width(call: Call) -> int:
+    return 0 if call.left is None else call.left.maps(call.output).shape[1]
+
+
+def _is_patch_embedding(trace: Trace, chosen: Call) -> bool:
+    """Whether more layers with tokens in no grid follow on `chosen` than convolutions led to it."""
+    calls = list(trace.calls.values())
+    place = calls.index(chosen)
+    convolutions = sum(isinstance(one.module, nn.Conv2d) for one in calls[: place + 1])
+    sequences = sum(
+        not one.side and one.output.ndim == 3 and one.output.shape[1] > 1 for one in calls[place:]
+    )
+    return sequences > convolutions
