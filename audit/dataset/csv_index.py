@@ -2,36 +2,41 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
+from audit.dataset.box_columns import BOX_COLUMNS, find_box_columns, read_boxes
+from audit.dataset.boxes import BOX_FORMATS, are_shares, corners, recognise_format, within_unit
+from audit.dataset.places import Places
+from audit.dataset.samples import Box, Remark, Sample, Skipped
+from audit.dataset.tables import Rows, open_table
+from audit.errors import DatasetError, ManifestError, SampleError
 
-from audit.dataset.samples import Box, Sample, Skipped
-from audit.errors import DatasetError
-
-_MASK_COLUMNS = ("mask", "mask_path")
-_BOX_COLUMNS = (
-    ("x_min", "y_min", "x_max", "y_max"),
-    ("xmin", "ymin", "xmax", "ymax"),
-    ("x0", "y0", "x1", "y1"),
-    ("x1", "y1", "x2", "y2"),
+_PATHS = (
+    *("path", "file_name", "filename", "filepath", "file_path"),
+    *("image", "image_path", "image_name", "img", "img_path"),
 )
-_BOX_LIST_COLUMNS = ("boxes_xyxy", "boxes", "bbox_xyxy")
+_LABELS = ("label", "label_name", "class", "class_name", "category", "category_name")
+_MASKS = ("mask", "mask_path")
+_KNOWN = frozenset(itertools.chain(_PATHS, _LABELS, _MASKS, *BOX_COLUMNS))
 
 
 def csv_index(
     root: Path,
     *,
     index: str | None = None,
-    path_column: str = "path",
-    label_column: str = "label",
+    path_column: str | None = None,
+    label_column: str | None = None,
     mask_column: str | None = None,
     box_columns: list[str] | str | None = None,
+    box_format: str | None = None,
+    separator: str | None = None,
+    encoding: str | None = None,
     follow_links: bool = False,
-) -> Iterator[Sample | Skipped]:
+) -> Iterator[Sample | Skipped | Remark]:
     """Read a table of images.
 
     Every value is read as text, so that a class ``007`` or ``NA`` stays what it is.
@@ -42,14 +47,19 @@ def csv_index(
         The folder that the table's paths are relative to; or the table itself.
     index : str, optional
         The table (.csv or .parquet) below `root`; None: ``index.csv`` or ``index.parquet``.
-    path_column, label_column : str
-        Names of the columns of image path and class name.
+    path_column, label_column : str, optional
+        Names of the columns of image path and class name; None: those in use, such as ``path``,
+        ``file_name``, ``filename`` and ``label``, ``class``.
     mask_column : str, optional
         Column of mask paths; None: ``mask`` or ``mask_path``, where there is one.
     box_columns : list of 4 str, or str, optional
-        Columns of x0, y0, x1, y1 in pixels, or one column with a JSON list of such boxes; None:
-        ``x_min .. y_max`` or ``boxes_xyxy``, where there are such. Rows that repeat a path add
-        boxes to it.
+        Columns of four numbers, or one column with a JSON list of boxes; None: ``x_min .. y_max``,
+        ``boxes`` and the like, where there are such. Rows that repeat a path add boxes to it.
+    box_format : str, optional
+        ``xyxy``, ``xywh`` (COCO) or ``cxcywh`` (YOLO), in pixels or in shares of the sides; None:
+        by the columns' names, else by the numbers, which is said.
+    separator, encoding : str, optional
+        Of a CSV; None: found by its header and first bytes.
     follow_links : bool
         Allow paths that lead out of `root`.
 
@@ -58,20 +68,44 @@ def csv_index(
     DatasetError
         The table is missing, unreadable, or lacks a column.
     """
+    if box_format not in (None, *BOX_FORMATS):
+        expected = " | ".join(BOX_FORMATS)
+        raise ManifestError(f"dataset.box_format: expected {expected}, found {box_format!r}")
     table_path, root = _locate(root, index)
-    table = _read_table(table_path)
-    for key, column in (("path_column", path_column), ("label_column", label_column)):
-        if column not in table.columns:
-            raise DatasetError(
-                f"dataset.{key}: {table_path.name} has no column {column!r}; "
-                f"found: {', '.join(map(str, table.columns))}"
-            )
-    masks = mask_column or _first(_MASK_COLUMNS, table)
-    boxes = _box_columns(box_columns, table, table_path)
-    used = {path_column, label_column, masks, *([boxes] if isinstance(boxes, str) else boxes or [])}
-    extra = [str(c) for c in table.columns if c not in used]
-    for path_text, rows in table.groupby(path_column, sort=False, dropna=False):
-        yield _one(root, str(path_text), rows, label_column, masks, boxes, extra, follow_links)
+    table = open_table(table_path, separator=separator, encoding=encoding, known=_KNOWN)
+    columns = _columns(table, path_column, label_column, mask_column, box_columns)
+    if box_format is not None:
+        columns.box_format = box_format
+    entries = _gather(table, columns, Places(root, follow_links))
+    if not entries:
+        raise DatasetError(f"dataset.index: {table.name} has no rows")
+    yield from _settle_boxes(entries, columns)
+    for path_text, entry in entries.items():
+        yield entry.skipped or _sample(path_text, entry)
+
+
+@dataclass
+class _Columns:
+    """Where in a row what is to be found."""
+
+    path: int
+    label: int
+    mask: int | None
+    boxes: tuple[int, ...]
+    box_format: str | None
+    extra: tuple[tuple[int, str], ...]
+
+
+@dataclass(slots=True)
+class _Entry:
+    """The rows of one image path."""
+
+    label: str
+    path: Path
+    mask: Path | None
+    metadata: dict[str, Any]
+    boxes: list[Box] = field(default_factory=list)
+    skipped: Skipped | None = None
 
 
 def _locate(root: Path, index: str | None) -> tuple[Path, Path]:
@@ -84,104 +118,103 @@ def _locate(root: Path, index: str | None) -> tuple[Path, Path]:
     raise DatasetError(f"dataset.index: no {' or '.join(names)} in {root}")
 
 
-def _read_table(path: Path) -> pd.DataFrame:
-    try:
-        if path.suffix.lower() in (".parquet", ".pq"):
-            table = pd.read_parquet(path)
-        else:
-            table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    except Exception as error:
-        raise DatasetError(f"dataset.index: {path.name} cannot be read ({error})") from error
-    if table.empty:
-        raise DatasetError(f"dataset.index: {path.name} has no rows")
-    return table
-
-
-def _first(names: tuple[str, ...], table: pd.DataFrame) -> str | None:
-    return next((name for name in names if name in table.columns), None)
-
-
-def _box_columns(
-    declared: list[str] | str | None, table: pd.DataFrame, path: Path
-) -> list[str] | str | None:
-    if declared is None:
-        for names in _BOX_COLUMNS:
-            if set(names) <= set(table.columns):
-                return list(names)
-        return _first(_BOX_LIST_COLUMNS, table)
-    wanted = [declared] if isinstance(declared, str) else list(declared)
-    missing = [name for name in wanted if name not in table.columns]
-    if missing or len(wanted) not in (1, 4):
-        raise DatasetError(
-            f"dataset.box_columns: expected one or four columns of {path.name}, found {declared!r}"
-        )
-    return wanted[0] if len(wanted) == 1 else wanted
-
-
-def _one(
-    root: Path,
-    path_text: str,
-    rows: pd.DataFrame,
-    label_column: str,
-    masks: str | None,
+def _columns(
+    table: Rows,
+    path: str | None,
+    label: str | None,
+    mask: str | None,
     boxes: list[str] | str | None,
-    extra: list[str],
-    follow_links: bool,
-) -> Sample | Skipped:
-    """The rows of one image path, as one sample."""
-    row: Mapping[str, Any] = rows.iloc[0].to_dict()
-    labels = sorted({str(value) for value in rows[label_column]})
-    label = labels[0]
-    if len(labels) > 1:
-        detail = f"listed under several labels: {', '.join(labels)}"
-        return Skipped(path_text, "LABEL_CONFLICT", detail, label)
-    if "\0" in path_text or not path_text.strip():
-        return Skipped(path_text.replace("\0", "?"), "BAD_PATH", "not a path", label)
-    path = root / path_text
-    mask_text = str(row[masks]).strip() if masks and not pd.isna(row[masks]) else ""
-    mask = root / mask_text if mask_text else None
-    if not follow_links:
-        for what, place in (("image", path), ("mask", mask)):
-            if place is not None and not place.resolve().is_relative_to(root.resolve()):
-                detail = f"the {what} leads out of dataset.root; allow it with follow_links: true"
-                return Skipped(path_text, "OUTSIDE_ROOT", detail, label)
+) -> _Columns:
+    found = {name.lower(): index for index, name in reversed(list(enumerate(table.columns)))}
+
+    def one(key: str, declared: str | None, known: Sequence[str]) -> int:
+        if declared is not None and declared in table.columns:
+            return table.columns.index(declared)
+        for name in known if declared is None else ():
+            if name in found:
+                return found[name]
+        wanted = known[0] if declared is None else declared
+        also = f" (nor {', '.join(known[1:])})" if declared is None else ""
+        hint = ""
+        if any(Path(name).suffix.lower() in (".jpg", ".jpeg", ".png") for name in table.columns):
+            hint = ". The first line looks like an image's: a header is missing"
+        raise DatasetError(
+            f"dataset.{key}: {table.name} has no column {wanted!r}; "
+            f"found: {', '.join(map(str, table.columns))}{also}{hint}"
+        )
+
+    path_index, label_index = one("path_column", path, _PATHS), one("label_column", label, _LABELS)
+    mask_index = None
+    if mask is not None or any(name in found for name in _MASKS):
+        mask_index = one("mask_column", mask, _MASKS)
+    box_indices, box_format = find_box_columns(boxes, table)
+    used = {path_index, label_index, mask_index, *box_indices}
+    extra = tuple((i, name) for i, name in enumerate(table.columns) if name and i not in used)
+    return _Columns(path_index, label_index, mask_index, box_indices, box_format, extra)
+
+
+def _gather(table: Rows, columns: _Columns, places: Places) -> dict[str, _Entry]:
+    entries: dict[str, _Entry] = {}
+    for row in table.rows:
+        text, label = _text(row[columns.path]), _text(row[columns.label])
+        # `./a.png` and `a.png` are one image.
+        sample_id = Path(text).as_posix() if text else ""
+        if (entry := entries.get(sample_id)) is None:
+            entry = entries[sample_id] = _first(text, label, row, columns, places)
+        elif label != entry.label and entry.skipped is None:
+            several = ", ".join(sorted((label, entry.label)))
+            detail = f"listed under several labels: {several}"
+            entry.skipped = Skipped(text, "LABEL_CONFLICT", detail, min(label, entry.label))
+        try:
+            entry.boxes += read_boxes([row[i] for i in columns.boxes])
+        except (ValueError, RecursionError) as error:
+            entry.skipped = entry.skipped or Skipped(text, "BAD_BOX", str(error)[:200], label)
+    return entries
+
+
+def _first(text: str, label: str, row: Sequence[Any], columns: _Columns, places: Places) -> _Entry:
+    entry = _Entry(label, Path(), None, {name: _plain(row[i]) for i, name in columns.extra})
     try:
-        found = _boxes(rows, boxes)
-    except ValueError as error:
-        return Skipped(path_text, "BAD_BOX", str(error), label)
-    metadata = {name: None if pd.isna(row[name]) else str(row[name]) for name in extra}
-    return Sample(Path(path_text).as_posix(), path, label, mask, found, metadata)
+        entry.path = places.find(text)
+        if columns.mask is not None and (mask := _text(row[columns.mask])):
+            entry.mask = places.find(mask, "mask")
+        if not label:
+            raise SampleError("NO_LABEL", "the row has no label")
+    except SampleError as error:
+        entry.skipped = Skipped(text.replace("\0", "?"), error.reason, error.detail, label)
+    return entry
 
 
-def _boxes(rows: pd.DataFrame, columns: list[str] | str | None) -> tuple[Box, ...]:
-    if columns is None:
-        return ()
-    found: list[Box] = []
-    if isinstance(columns, str):
-        for text in rows[columns]:
-            if isinstance(text, str) and not text.strip():
-                continue
-            try:
-                listed = json.loads(text) if isinstance(text, str) else text
-                nested = [listed] if len(listed) == 4 and _is_number(listed[0]) else listed
-                found += [_box(values) for values in nested]
-            except (TypeError, KeyError, IndexError, ValueError) as error:
-                raise ValueError(f"expected [[x0, y0, x1, y1], ...], found {text!r}") from error
-    else:
-        for values in rows[columns].itertuples(index=False):
-            if all(str(value).strip() in ("", "nan") for value in values):
-                continue
-            try:
-                found.append(_box(values))
-            except (TypeError, ValueError) as error:
-                raise ValueError(f"expected four numbers, found {tuple(values)}") from error
-    return tuple(found)
+def _text(value: Any) -> str:
+    return "" if value is None or value != value else str(value).strip()
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float))
+def _plain(value: Any) -> str | None:
+    return None if value is None or value != value else str(value)
 
 
-def _box(values: Any) -> Box:
-    x0, y0, x1, y1 = (float(value) for value in values)
-    return (x0, y0, x1, y1)
+def _settle_boxes(entries: dict[str, _Entry], columns: _Columns) -> Iterator[Remark]:
+    """Bring all boxes to corners; how they are written is a matter of the whole table."""
+    written = [box for entry in entries.values() for box in entry.boxes]
+    if not written:
+        return
+    chosen = columns.box_format
+    if chosen is None:
+        chosen, remark = recognise_format(written)
+        if remark:
+            yield Remark(remark)
+    shares = are_shares(written)
+    if shares:
+        yield Remark("all boxes lie within 0..1: taken as shares of the sides, not as pixels")
+    for text, entry in entries.items():
+        entry.boxes = [corners(box, chosen) for box in entry.boxes]
+        if shares:
+            entry.boxes = [within_unit(box) for box in entry.boxes]
+        elif any(min(box) >= 0 and max(box) <= 1 for box in entry.boxes):
+            detail = "a box within 0..1 in a table of boxes in pixels"
+            entry.skipped = entry.skipped or Skipped(text, "BAD_BOX", detail, entry.label)
+
+
+def _sample(path_text: str, entry: _Entry) -> Sample:
+    boxes = tuple(entry.boxes)
+    return Sample(path_text, entry.path, entry.label, entry.mask, boxes, entry.metadata)

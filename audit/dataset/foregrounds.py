@@ -13,48 +13,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from audit.dataset.boxes import bounding_box, box_notes
 from audit.dataset.masks import check_mask_options, mask_file
-from audit.dataset.outlines import DRAWN_ON, Foreground, Outline
-from audit.dataset.samples import Sample
-from audit.errors import ManifestError, SampleError
+from audit.dataset.outlines import DRAWN_ON, Foreground
+from audit.errors import ManifestError
 from audit.plugins import bind, resolve
-
-
-def bounding_box(sample: Sample, *, size: tuple[int, int], margin: float = 0.0) -> Outline:
-    """Fill the sample's boxes.
-
-    Parameters
-    ----------
-    sample : Sample
-        Its `boxes` in pixels of the stored image; parts outside the image are cut off.
-    size : (H0, W0)
-        Of the stored image.
-    margin : float
-        Added on each side, as a share of the box's own side.
-
-    Raises
-    ------
-    SampleError
-        There is no box, or none with an area inside the image.
-    """
-    if not sample.boxes:
-        raise SampleError("NO_BOX", "the dataset has no box for this image")
-    height, width = size
-    mask = np.zeros(size, dtype=bool)
-    for x0, y0, x1, y1 in sample.boxes:
-        if not np.isfinite([x0, y0, x1, y1]).all():
-            raise SampleError("BOX_NOT_FINITE", f"box {(x0, y0, x1, y1)}")
-        dx, dy = margin * (x1 - x0), margin * (y1 - y0)
-        left, right = (int(np.clip(round(v), 0, width)) for v in (x0 - dx, x1 + dx))
-        top, bottom = (int(np.clip(round(v), 0, height)) for v in (y0 - dy, y1 + dy))
-        if right > left and bottom > top:
-            mask[top:bottom, left:right] = True
-    if not mask.any():
-        raise SampleError("EMPTY_BOX", "no box has an area inside the image")
-    return Outline(mask, has_own_size=False)
-
 
 FOREGROUNDS: Mapping[str, Callable[..., Any]] = {
     "mask_file": mask_file,
@@ -127,6 +90,7 @@ def open_foreground(source: str, options: Mapping[str, Any], folder: Path) -> Fo
     bound = bind(function, chosen, key="foreground")
     if source == "mask_file":
         check_mask_options(chosen)
+    notes = box_notes if source == "bounding_box" else None
     if "size" in inspect.signature(function).parameters:
-        return Foreground(lambda sample, size: bound(sample, size=size), drawn_on)
+        return Foreground(lambda sample, size: bound(sample, size=size), drawn_on, True, notes)
     return Foreground(lambda sample, size: bound(sample), drawn_on)

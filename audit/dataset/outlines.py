@@ -51,14 +51,21 @@ class Foreground:
     drawn_on : str or None
         ``upright`` or ``stored``: which picture outlines are drawn on where EXIF turns it;
         None: the one whose size they have, and the stored one where both have it.
+    is_told_size : bool
+        The function draws in the size that it is told, so that its size tells nothing.
+    notes : callable, optional
+        Takes the same and gives codes of what has to be known.
     """
 
     function: Callable[[Sample, tuple[int, int]], Any]
     drawn_on: str | None = None
+    is_told_size: bool = False
+    notes: Callable[[Sample, tuple[int, int]], tuple[str, ...]] | None = None
 
     def outline(self, sample: Sample, size: tuple[int, int]) -> Outline | None:
         """Ask for the foreground of one sample, whose image has `size` ``(H0, W0)``."""
         found = self.function(sample, size)
         if found is None or isinstance(found, Outline):
             return found
-        return Outline(found)
+        notes = self.notes(sample, size) if self.notes else ()
+        return Outline(found, notes, has_own_size=not self.is_told_size)

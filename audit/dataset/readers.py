@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,9 +15,11 @@ import pandas as pd
 
 from audit.dataset.csv_index import csv_index
 from audit.dataset.image_folder import image_folder
-from audit.dataset.samples import Sample, Skipped
+from audit.dataset.samples import Remark, Sample, Skipped
 from audit.errors import DatasetError
 from audit.plugins import bind, resolve
+
+_log = logging.getLogger(__name__)
 
 READERS: Mapping[str, Callable[..., Any]] = {
     "image_folder": image_folder,
@@ -34,10 +37,13 @@ class Dataset:
         Its samples in the reader's order, ids unique; see :func:`samples_table`.
     skipped : tuple of Skipped
         What it found and left out.
+    remarks : tuple of str
+        What it decided by itself, in sentences.
     """
 
     table: pd.DataFrame
     skipped: tuple[Skipped, ...]
+    remarks: tuple[str, ...] = ()
 
     @property
     def samples(self) -> Iterator[Sample]:
@@ -63,6 +69,7 @@ def read_dataset(reader: str, root: Path, options: Mapping[str, Any]) -> Dataset
     """
     function = bind(resolve(reader, READERS, key="dataset.reader"), options, key="dataset")
     skipped: list[Skipped] = []
+    remarks: list[str] = []
 
     def samples() -> Iterator[Sample]:
         for item in function(root):
@@ -70,6 +77,8 @@ def read_dataset(reader: str, root: Path, options: Mapping[str, Any]) -> Dataset
                 yield item
             elif isinstance(item, Skipped):
                 skipped.append(item)
+            elif isinstance(item, Remark):
+                remarks.append(item.text)
             else:
                 raise DatasetError(
                     f"dataset.reader: {reader} yielded a {type(item).__name__}, expected Sample"
@@ -84,7 +93,15 @@ def read_dataset(reader: str, root: Path, options: Mapping[str, Any]) -> Dataset
     if ids.duplicated().any():
         twice = ids[ids.duplicated()].iloc[0]
         raise DatasetError(f"dataset.reader: {reader} yielded the id {twice!r} twice")
-    return Dataset(table, tuple(skipped))
+    missing = table.loc[table["size"] < 0, "sample_id"]
+    if len(missing):
+        remarks.append(
+            f"{len(missing)} of {len(table)} image files cannot be found, such as "
+            f"{missing.iloc[0]}: is dataset.root what their paths are relative to?"
+        )
+    for remark in remarks:
+        _log.warning("dataset: %s", remark)
+    return Dataset(table, tuple(skipped), tuple(remarks))
 
 
 def printable(text: str) -> str:

@@ -24,7 +24,8 @@ class Sample:
     mask : Path or None
         Its foreground mask, where the reader knows of one.
     boxes : tuple of (x0, y0, x1, y1)
-        Its foreground boxes in pixels of the stored image, where the reader knows of some.
+        Its foreground boxes in pixels of the stored image, or, within 0..1, in shares of its
+        sides; where the reader knows of some.
     metadata : dict
         Further columns of the dataset (group, camera, ...), JSON values only.
     """
@@ -57,3 +58,16 @@ class Skipped:
     reason: str
     detail: str
     label_name: str = ""
+
+
+@dataclass(frozen=True)
+class Remark:
+    """What a reader decided by itself and a person should know, such as how boxes are written.
+
+    Parameters
+    ----------
+    text : str
+        A sentence.
+    """
+
+    text: str

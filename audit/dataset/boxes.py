@@ -1,0 +1,130 @@
+"""Boxes: the ways in which they are written, and the foreground that they fill."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from audit.dataset.samples import Box, Sample
+from audit.errors import SampleError
+
+BOX_FORMATS = ("xyxy", "xywh", "cxcywh")
+"""Corners; corner, width and height (COCO); centre, width and height (YOLO)."""
+_SURELY = 0.1
+"""Share of boxes that cannot be corners, from which none are; fewer are mistakes."""
+
+
+def corners(values: Sequence[float], box_format: str) -> Box:
+    """Bring one box to (x0, y0, x1, y1).
+
+    Examples
+    --------
+    >>> corners((20, 10, 60, 40), "xywh")
+    (20, 10, 80, 50)
+    >>> corners((50, 30, 60, 40), "cxcywh")
+    (20.0, 10.0, 80.0, 50.0)
+    """
+    x, y, third, fourth = values
+    if box_format == "xyxy":
+        return (x, y, third, fourth)
+    if box_format == "cxcywh":
+        x, y = x - third / 2, y - fourth / 2
+    return (x, y, x + third, y + fourth)
+
+
+def recognise_format(boxes: Sequence[Box]) -> tuple[str, str]:
+    """Tell corners from corner, width and height by the numbers of a whole dataset.
+
+    Parameters
+    ----------
+    boxes : sequence of four numbers each
+        As written.
+
+    Returns
+    -------
+    str, str
+        ``xyxy`` or ``xywh``; and a remark for people, or "".
+    """
+    few = [box for box in boxes if not (box[2] > box[0] and box[3] > box[1])]
+    if not few:
+        return "xyxy", ""
+    said = f"x1 <= x0 or y1 <= y0 in {len(few)} of {len(boxes)} boxes"
+    sized = sum(box[2] > 0 and box[3] > 0 for box in few)
+    if len(few) > _SURELY * len(boxes) and sized > len(few) / 2:
+        return "xywh", (
+            f"{said}, so boxes are taken as [x, y, width, height]; "
+            "dataset.box_format: xyxy | xywh | cxcywh says otherwise"
+        )
+    return "xyxy", f"{said}; boxes are taken as [x0, y0, x1, y1], and those are empty"
+
+
+def are_shares(boxes: Sequence[Box]) -> bool:
+    """Whether all boxes lie within 0..1: shares of the picture's sides, and no pixels."""
+    return bool(boxes) and all(-0.01 <= v <= 1.01 for box in boxes for v in box)
+
+
+def within_unit(box: Box) -> Box:
+    """Clip a box of shares, so that it can be told from one of pixels."""
+    x0, y0, x1, y1 = (min(max(v, 0.0), 1.0) for v in box)
+    return (x0, y0, x1, y1)
+
+
+def bounding_box(
+    sample: Sample, *, size: tuple[int, int], margin: float = 0.0
+) -> NDArray[np.bool_]:
+    """Fill the sample's boxes.
+
+    Parameters
+    ----------
+    sample : Sample
+        Its `boxes` in pixels; or, where they lie within 0..1, in shares of the sides. Parts
+        outside the image are cut off, and the row says so.
+    size : (H0, W0)
+        Of the image.
+    margin : float
+        Added on each side, as a share of the box's own side.
+
+    Raises
+    ------
+    SampleError
+        There is no box, or none with an area inside the image.
+    """
+    if not sample.boxes:
+        raise SampleError("NO_BOX", "the dataset has no box for this image")
+    height, width = size
+    mask = np.zeros(size, dtype=bool)
+    for x0, y0, x1, y1 in _in_pixels(sample, size):
+        dx, dy = margin * (x1 - x0), margin * (y1 - y0)
+        left, right = (int(np.clip(round(v), 0, width)) for v in (x0 - dx, x1 + dx))
+        top, bottom = (int(np.clip(round(v), 0, height)) for v in (y0 - dy, y1 + dy))
+        if right > left and bottom > top:
+            mask[top:bottom, left:right] = True
+    if not mask.any():
+        raise SampleError("EMPTY_BOX", "no box has an area inside the image")
+    return mask
+
+
+def box_notes(sample: Sample, size: tuple[int, int]) -> tuple[str, ...]:
+    """What has to be known of a sample's boxes on an image of `size` (H0, W0)."""
+    height, width = size
+    over = any(
+        x0 < -1 or y0 < -1 or x1 > width + 1 or y1 > height + 1
+        for x0, y0, x1, y1 in _in_pixels(sample, size)
+    )
+    return ("BOX_CLIPPED",) if over else ()
+
+
+def _in_pixels(sample: Sample, size: tuple[int, int]) -> list[Box]:
+    height, width = size
+    found = []
+    for box in sample.boxes:
+        if not all(math.isfinite(value) for value in box):
+            raise SampleError("BOX_NOT_FINITE", f"box {box}")
+        x0, y0, x1, y1 = box
+        if min(box) >= 0 and max(box) <= 1:
+            x0, x1, y0, y1 = x0 * width, x1 * width, y0 * height, y1 * height
+        found.append((x0, y0, x1, y1))
+    return found
