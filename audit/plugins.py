@@ -6,13 +6,56 @@ import difflib
 import functools
 import importlib
 import inspect
-from collections.abc import Callable, Mapping
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from importlib.machinery import PathFinder
+from pathlib import Path
 from typing import Any
 
 from audit.errors import InputError, ManifestError
 
+_lock = threading.RLock()
+_open_folders: dict[str, int] = {}
+_imported_from: dict[str, str] = {}
 
-def resolve(name: str, table: Mapping[str, Callable[..., Any]], *, key: str) -> Callable[..., Any]:
+
+@contextmanager
+def importable(folder: Path | None) -> Iterator[None]:
+    """Let modules that lie in a folder be imported while the block lasts, in any thread.
+
+    Parameters
+    ----------
+    folder : Path or None
+        Where a user's functions lie; None changes nothing.
+    """
+    path = str(folder)
+    with _lock:
+        ours = folder is not None and (path in _open_folders or path not in sys.path)
+        if ours:
+            if path not in _open_folders:
+                sys.path.insert(0, path)
+            _open_folders[path] = _open_folders.get(path, 0) + 1
+    try:
+        yield
+    finally:
+        if ours:
+            with _lock:
+                _open_folders[path] -= 1
+                if not _open_folders[path]:
+                    del _open_folders[path]
+                    with suppress(ValueError):
+                        sys.path.remove(path)
+
+
+def resolve(
+    name: str,
+    table: Mapping[str, Callable[..., Any]],
+    *,
+    key: str,
+    folder: Path | None = None,
+) -> Callable[..., Any]:
     """Find the function that `name` stands for.
 
     Parameters
@@ -23,6 +66,9 @@ def resolve(name: str, table: Mapping[str, Callable[..., Any]], *, key: str) -> 
         The built-in functions by name.
     key : str
         Where in the manifest the name stands; every message begins with it.
+    folder : Path, optional
+        Of the manifest: modules that lie there can be imported, by the function when it is called,
+        too.
 
     Raises
     ------
@@ -47,7 +93,7 @@ def resolve(name: str, table: Mapping[str, Callable[..., Any]], *, key: str) -> 
         )
     module_name, _, attribute = name.partition(":")
     try:
-        found: Any = importlib.import_module(module_name)
+        found: Any = _import(module_name, folder)
         for part in attribute.split("."):
             found = getattr(found, part)
     except InputError:
@@ -60,7 +106,33 @@ def resolve(name: str, table: Mapping[str, Callable[..., Any]], *, key: str) -> 
         ) from error
     if not callable(found):
         raise ManifestError(f"{key}: {name!r} is a {type(found).__name__}, expected a function")
-    return found  # type: ignore[no-any-return]
+    return _called_beside(found, folder) if folder else found
+
+
+def _import(name: str, folder: Path | None) -> Any:
+    top = name.partition(".")[0]
+    with importable(folder), _lock:
+        beside = PathFinder.find_spec(top, [str(folder)]) if folder else None
+        origin = beside.origin if beside else None
+        if _imported_from.get(top, origin) != origin:
+            # Another audit of this process had a module of the same name beside its manifest.
+            for held in [m for m in sys.modules if m == top or m.startswith(top + ".")]:
+                del sys.modules[held]
+            del _imported_from[top]
+        if origin and top not in sys.modules:
+            _imported_from[top] = origin
+        return importlib.import_module(name)
+
+
+def _called_beside(function: Callable[..., Any], folder: Path) -> Callable[..., Any]:
+    """The function, which may import what lies in the folder whenever it is called."""
+
+    @functools.wraps(function)
+    def called(*arguments: Any, **options: Any) -> Any:
+        with importable(folder):
+            return function(*arguments, **options)
+
+    return called
 
 
 def bind(

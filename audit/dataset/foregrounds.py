@@ -77,7 +77,7 @@ def open_foreground(source: str, options: Mapping[str, Any], folder: Path) -> Fo
     """
     if source == "none":
         return None
-    function = resolve(source, FOREGROUNDS, key="foreground.source")
+    function = resolve(source, FOREGROUNDS, key="foreground.source", folder=folder)
     chosen = dict(options)
     drawn_on = chosen.pop("drawn_on", None)
     if drawn_on not in (None, *DRAWN_ON):

@@ -17,7 +17,7 @@ from audit.dataset.csv_index import csv_index
 from audit.dataset.image_folder import image_folder
 from audit.dataset.samples import Remark, Sample, Skipped
 from audit.errors import DatasetError
-from audit.plugins import bind, resolve
+from audit.plugins import bind, importable, resolve
 
 _log = logging.getLogger(__name__)
 
@@ -57,8 +57,21 @@ class Dataset:
         return sorted(set(self.table["label_name"]) | empty)
 
 
-def read_dataset(reader: str, root: Path, options: Mapping[str, Any]) -> Dataset:
+def read_dataset(
+    reader: str, root: Path, options: Mapping[str, Any], folder: Path | None = None
+) -> Dataset:
     """Let a reader list its samples.
+
+    Parameters
+    ----------
+    reader : str
+        A key of :data:`READERS`, or ``"package.module:function"``.
+    root : Path
+        What it reads.
+    options : mapping
+        As written in the manifest.
+    folder : Path, optional
+        Of the manifest; plugins may lie in it.
 
     Raises
     ------
@@ -67,7 +80,8 @@ def read_dataset(reader: str, root: Path, options: Mapping[str, Any]) -> Dataset
     DatasetError
         Nothing found, or an id twice.
     """
-    function = bind(resolve(reader, READERS, key="dataset.reader"), options, key="dataset")
+    found = resolve(reader, READERS, key="dataset.reader", folder=folder)
+    function = bind(found, options, key="dataset")
     skipped: list[Skipped] = []
     remarks: list[str] = []
 
@@ -84,7 +98,9 @@ def read_dataset(reader: str, root: Path, options: Mapping[str, Any]) -> Dataset
                     f"dataset.reader: {reader} yielded a {type(item).__name__}, expected Sample"
                 )
 
-    table = samples_table(samples())
+    # A reader may be a generator, which runs only now.
+    with importable(folder):
+        table = samples_table(samples())
     if table.empty:
         raise DatasetError(
             f"dataset: {reader} found no image below {root} ({len(skipped)} entries skipped)"

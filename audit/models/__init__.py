@@ -50,7 +50,7 @@ def load_model(section: ModelSection, folder: Path, device: torch.device) -> Aud
     ModelError
         The model cannot be loaded.
     """
-    function = resolve(section.loader, MODELS, key="model.loader")
+    function = resolve(section.loader, MODELS, key="model.loader", folder=folder)
     options = dict(section.options)
     weights = options.get("weights")
     if isinstance(weights, str) and (folder / weights).expanduser().is_file():
@@ -86,7 +86,7 @@ def _finish(loaded: Any, section: ModelSection, folder: Path, sha256: str) -> Au
     mean = section.input.mean or (model.mean.flatten().tolist() if model else IMAGENET_MEAN)
     std = section.input.std or (model.std.flatten().tolist() if model else IMAGENET_STD)
     module = model.module if model else loaded
-    return AuditedModel(
+    audited = AuditedModel(
         module,
         names,
         geometry,
@@ -96,6 +96,8 @@ def _finish(loaded: Any, section: ModelSection, folder: Path, sha256: str) -> Au
         sha256=(model.sha256 if model else "") or sha256 or weights_sha256(module),
         target_layer=model.target_layer if model else None,
     )
+    audited.plugin_folder = folder if section.loader not in MODELS else None
+    return audited
 
 
 def _geometry(declared: InputSection, own: Geometry) -> Geometry:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from audit.errors import ModelError
 from audit.geometry import Geometry
+from audit.plugins import importable
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -51,6 +53,8 @@ class AuditedModel(nn.Module):
     in_bfloat16 : bool
         Whether the network works in bfloat16 (``torch.autocast``); False at first. Scores and
         derivatives are float32 all the same, with the rounding of bfloat16: three digits.
+    plugin_folder : Path or None
+        Where the code of a user's network lies, which may import more of it when it is called.
     compiles : bool
         Whether it may be compiled for passes without derivatives; False at first. See
         :func:`audit.models.compiling.compiled`.
@@ -82,6 +86,7 @@ class AuditedModel(nn.Module):
         self.sha256 = sha256
         self.target_layer = target_layer
         self.in_bfloat16 = False
+        self.plugin_folder: Path | None = None
         self.compiles = False
         self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).view(3, 1, 1))
         self.register_buffer("std", torch.tensor(std, dtype=torch.float32).view(3, 1, 1))
@@ -91,7 +96,8 @@ class AuditedModel(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Class scores ``(N, K)`` float32 of images ``(N, 3, H, W)`` in 0..1."""
         normalised = (images - self.mean) / self.std
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.in_bfloat16):
+        autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=self.in_bfloat16)
+        with importable(self.plugin_folder), autocast:
             scores = self.module(normalised)
         if not isinstance(scores, Tensor):
             raise ModelError(

@@ -1,0 +1,111 @@
+"""A user's functions: found beside the manifest, able to import more, and gone from sys.path."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+import torch
+
+from audit.dataset.readers import read_dataset
+from audit.manifest import ModelSection
+from audit.models import load_model
+from audit.plugins import bind, importable, resolve
+
+
+@pytest.fixture
+def path_before(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    return list(sys.path)
+
+
+def test_a_folder_is_importable_inside_the_block_alone(
+    tmp_path: Path, path_before: list[str]
+) -> None:
+    with pytest.raises(KeyError), importable(tmp_path), importable(tmp_path):
+        assert sys.path == [str(tmp_path), *path_before]
+        raise KeyError
+    assert sys.path == path_before
+    with importable(None):
+        assert sys.path == path_before
+
+
+def test_a_folder_that_was_there_before_stays(tmp_path: Path, path_before: list[str]) -> None:
+    sys.path.append(str(tmp_path))
+    with importable(tmp_path):
+        assert sys.path == [*path_before, str(tmp_path)]
+    assert sys.path == [*path_before, str(tmp_path)]
+
+
+def test_whoever_leaves_last_takes_the_folder_away(tmp_path: Path, path_before: list[str]) -> None:
+    inside, leave = threading.Event(), threading.Event()
+
+    def other() -> None:
+        with importable(tmp_path):
+            inside.set()
+            leave.wait(timeout=30)
+
+    thread = threading.Thread(target=other)
+    with importable(tmp_path):
+        thread.start()
+        assert inside.wait(timeout=30)
+    assert sys.path.count(str(tmp_path)) == 1
+    leave.set()
+    thread.join(timeout=30)
+    assert sys.path == path_before
+
+
+def test_a_function_may_import_what_lies_beside_it_when_it_is_called(
+    tmp_path: Path, path_before: list[str]
+) -> None:
+    (tmp_path / "lazy_method.py").write_text(
+        "def method(x, *, factor=1):\n    from lazy_part import TWO\n    return factor * x + TWO\n"
+    )
+    (tmp_path / "lazy_part.py").write_text("TWO = 2\n")
+    found = resolve("lazy_method:method", {}, key="x", folder=tmp_path)
+    assert "lazy_part" not in sys.modules
+    # The signature is that of the function: options are bound by name.
+    assert bind(found, {"factor": 3}, key="x")(5) == 17
+    assert sys.path == path_before
+
+
+def test_a_reader_may_be_a_generator_that_imports(tmp_path: Path, path_before: list[str]) -> None:
+    (tmp_path / "lazy_reader.py").write_text(
+        "def read(root):\n    from lazy_names import NAMES\n"
+        "    from audit.dataset.samples import Sample\n"
+        "    yield from (Sample(name, root / name, 'a') for name in NAMES)\n"
+    )
+    (tmp_path / "lazy_names.py").write_text("NAMES = ['1.png', '2.png']\n")
+    found = read_dataset("lazy_reader:read", tmp_path, {}, tmp_path)
+    assert found.table["sample_id"].tolist() == ["1.png", "2.png"]
+    assert sys.path == path_before
+
+
+def test_a_network_may_import_when_it_is_asked(tmp_path: Path, path_before: list[str]) -> None:
+    (tmp_path / "lazy_network.py").write_text(
+        "from torch import nn\n\n\nclass Network(nn.Module):\n"
+        "    def forward(self, images):\n        from lazy_layers import pooled\n"
+        "        return pooled(images)\n\n\ndef load():\n    return Network()\n"
+    )
+    (tmp_path / "lazy_layers.py").write_text(
+        "def pooled(images):\n    return images.mean((2, 3))\n"
+    )
+    section = ModelSection(loader="lazy_network:load")
+    model = load_model(section, tmp_path, torch.device("cpu"))
+    assert sys.path == path_before
+    assert model(torch.rand(2, 3, 8, 8)).shape == (2, 3)
+    assert sys.path == path_before
+
+
+def test_two_manifests_may_have_modules_of_one_name_beside_them(
+    tmp_path: Path, path_before: list[str]
+) -> None:
+    answers = []
+    for name in ("first", "second", "first"):
+        (tmp_path / name).mkdir(exist_ok=True)
+        (tmp_path / name / "same_name.py").write_text(f"def say():\n    return {name!r}\n")
+        answers.append(resolve("same_name:say", {}, key="x", folder=tmp_path / name)())
+    assert answers == ["first", "second", "first"]
+    assert sys.path == path_before
