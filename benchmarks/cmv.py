@@ -29,6 +29,7 @@ from audit.cmv.places import Pending, Plan
 from audit.cmv.recipes import RECIPES
 from audit.geometry import Geometry
 from audit.models import AuditedModel
+from audit.models.engine import Engine
 
 OUTPUTS, GOOSE = 1000, 99
 SIDES = {0: 224, 1: 240}
@@ -65,10 +66,10 @@ def chosen_classes(count: int) -> list[int]:
 
 
 def one_a_call(
-    model: AuditedModel, classes: Sequence[int], options: argparse.Namespace
+    model: Engine, classes: Sequence[int], options: argparse.Namespace
 ) -> Iterator[object]:
     """A batch of one after the other, each with all threads: as tools that make one picture."""
-    palette = Palette(torch.tensor(NATURAL_COLORS), model.mean.cpu(), model.std.cpu())
+    palette = Palette(torch.tensor(NATURAL_COLORS), model.model.mean.cpu(), model.model.std.cpu())
     plan = Plan(
         recipe=RECIPES[options.recipe](),
         objective=OBJECTIVES["logit"],
@@ -88,7 +89,7 @@ def one_a_call(
 
 
 def many_a_call(
-    model: AuditedModel, classes: Sequence[int], options: argparse.Namespace
+    model: Engine, classes: Sequence[int], options: argparse.Namespace
 ) -> Iterator[object]:
     """All in one call, as the audit makes them."""
     return visualize_classes(
@@ -111,7 +112,7 @@ def climb(made: Iterator[object], classes: int) -> tuple[float, float]:
     return spent[0] / classes, spent[1] / classes
 
 
-def compare(model: AuditedModel, options: argparse.Namespace) -> None:
+def compare(model: Engine, options: argparse.Namespace) -> None:
     """Print seconds a class, in turns, so that a busy machine is busy for both."""
     classes, rows = chosen_classes(options.timed), []
     # Once before: networks are tried at their first pictures.
@@ -188,7 +189,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     options.out.mkdir(parents=True, exist_ok=True)
-    model = lite(0, device)
+    model = Engine(lite(0, device))
     if options.turns and options.timed:
         compare(model, options)
     if not options.classes:

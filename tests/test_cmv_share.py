@@ -45,13 +45,13 @@ def test_the_picture_of_a_planted_class_is_background(folder: Path) -> None:
             session.table,
             list(session.table.index),
             pictures(),
-            session.model,
+            session.engine,
             loader,
             fill="mean",
             batch_size=7,
         )
         alone = likeness(
-            session.table, [0, 1], {0: flat(OBJECTS[0])}, session.model, loader,
+            session.table, [0, 1], {0: flat(OBJECTS[0])}, session.engine, loader,
             fill="mean", batch_size=7,
         )  # fmt: skip
     assert len(found) == len(session.table)

@@ -26,7 +26,7 @@ from audit.geometry import Geometry
 from audit.manifest import load_manifest
 from audit.measuring.rows import Measurement
 from audit.models import AuditedModel
-from audit.models.folding import folded
+from audit.models.engine import Engine
 from audit.pipeline import decide, exhibits, measure, prepare
 from audit.pipeline.session import AuditRequest
 from audit.saliency import class_scores
@@ -171,15 +171,16 @@ def test_features_fall_back_and_say_so() -> None:
 def test_features_of_a_network_with_batch_norm_are_the_input_of_its_last_layer(
     resumed: bool,
 ) -> None:
-    model, images = audited(torchvision.models.resnet18(num_classes=3)), torch.rand(2, 3, 32, 32)
+    model = Engine(audited(torchvision.models.resnet18(num_classes=3)))
+    images = torch.rand(2, 3, 32, 32)
     if not resumed:
         # A run that was interrupted comes to its cues before it asks for any class scores.
         class_scores(model, images)
     reader = feature_reader(model, images)
     assert reader.source == "the input of the model's last layer, fc"
     torch.testing.assert_close(model.module.fc(reader.read(images)), model(images))
-    copy = folded(model, images[:1])
-    assert copy is not model
+    copy = model.folded(images[:1])
+    assert copy is not model.model
     assert not any(m._forward_hooks for m in [*model.modules(), *copy.modules()])
 
 
@@ -302,7 +303,7 @@ def test_the_contrast_is_drawn_on_the_image_with_the_lowest_margin() -> None:
 
 def test_the_contrast_of_two_classes_lies_where_each_has_its_own_colour() -> None:
     """Left half in the scene of bee, right half in the object of ant."""
-    model = audited(ColourCounter([1]))
+    model = Engine(audited(ColourCounter([1])))
     half = torch.zeros(32, 32, dtype=torch.bool)
     half[:, :16] = True
     colours = torch.from_numpy(np.stack([SCENES[1], OBJECTS[0]])).to(torch.uint8)

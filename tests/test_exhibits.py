@@ -40,7 +40,7 @@ def test_a_swap_shows_the_donor_that_was_measured(tmp_path: Path) -> None:
             scores,
             [Choice(row, "worst") for row in range(3)],
             session.class_names,
-            session.model,
+            session.engine,
             session.measurement(),
             bank,
             loader,

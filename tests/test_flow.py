@@ -102,7 +102,9 @@ def test_the_mean_map_is_that_of_the_images_it_names(
     session = open_session(AuditRequest(str(manifest), str(out), (), None, "cpu"))
     with session.loader() as loader:
         batches = list(iterate_batches(session.table.loc[rows], loader, 3))
-    held = [maps_of(session.model, batch, session.measurement()).cpu().numpy() for batch in batches]
+    held = [
+        maps_of(session.engine, batch, session.measurement()).cpu().numpy() for batch in batches
+    ]
     drawn = np.asarray(Image.open(out / suspect["mean_map"]))
     assert np.array_equal(drawn, overlays.mean_map(m for maps in held for m in maps))
     assert f"Saliency averaged over {len(rows)} images" in (out / "report.html").read_text()

@@ -13,8 +13,7 @@ from torch import Tensor, nn
 
 from audit.geometry import Geometry
 from audit.models import AuditedModel
-from audit.models.compiling import compiled
-from audit.models.folding import folded
+from audit.models.engine import Engine
 from audit.saliency import class_scores
 from audit.saliency.hooks import record_calls
 
@@ -23,9 +22,9 @@ def hooks(model: nn.Module) -> int:
     return sum(len(module._forward_hooks) for module in model.modules())
 
 
-def with_batch_norm() -> AuditedModel:
+def with_batch_norm() -> Engine:
     network = torchvision.models.resnet18(num_classes=3)
-    return AuditedModel(network, None, Geometry(32), (0.5,) * 3, (0.25,) * 3)
+    return Engine(AuditedModel(network, None, Geometry(32), (0.5,) * 3, (0.25,) * 3))
 
 
 def some_images(count: int = 5) -> Tensor:
@@ -106,13 +105,13 @@ def test_a_model_that_is_recorded_is_asked_itself_and_no_copy_takes_a_hook_along
     asked: list[int] = []
     # The calls may come from another thread.
     with record_calls({"fc": model.module.fc}, lambda *call: asked.append(len(call[2]))):
-        assert folded(model, images[:1]) is model
+        assert model.folded(images[:1]) is model.model
         class_scores(model, images)
         assert sum(asked) >= len(images)
     before = len(asked)
-    copy = folded(model, images[:1])
-    assert copy is not model
-    assert compiled(copy, images[:1], 4) is copy
+    copy = model.folded(images[:1])
+    assert copy is not model.model
+    assert model.for_scores(images[:1])[0] is copy
     assert hooks(model) == hooks(copy) == 0
     for _ in range(2):
         class_scores(model, images)

@@ -16,8 +16,8 @@ from audit.errors import RunFolderError
 from audit.geometry import Geometry
 from audit.manifest import load_manifest
 from audit.models import AuditedModel
-from audit.models.folding import folded
-from audit.saliency import METHODS, explain_and_answer
+from audit.models.engine import Engine
+from audit.saliency import METHODS, explain
 from flows.cli import app
 
 FINISHED = (0, 3)
@@ -40,11 +40,11 @@ def test_maps_in_bfloat16_are_float32_near_those_in_float32(method: str) -> None
     images = torch.rand(3, 3, 64, 64, generator=torch.Generator().manual_seed(1))
     targets, found = torch.tensor([0, 1, 2]), []
     for half in (False, True):
-        maps, scores = explain_and_answer(
-            small_network(half), images, targets, method=METHODS[method], seeds=[0] * 3
-        )
-        assert maps.dtype == scores.dtype == torch.float32
-        found.append((maps, scores))
+        engine = Engine(small_network(half))
+        explained = explain(engine, images, targets, method=METHODS[method], seeds=[0] * 3)
+        assert explained.scores is not None
+        assert explained.maps.dtype == explained.scores.dtype == torch.float32
+        found.append((explained.maps, explained.scores))
     ((maps, scores), (half_maps, half_scores)) = found
     assert not torch.equal(scores, half_scores)
     assert float((scores - half_scores).abs().max()) < 0.05 * float(scores.abs().max())
@@ -54,9 +54,9 @@ def test_maps_in_bfloat16_are_float32_near_those_in_float32(method: str) -> None
 
 def test_a_network_in_bfloat16_is_folded_and_works_in_bfloat16_still() -> None:
     model = small_network(half=True)
-    twin = folded(model, torch.rand(1, 3, 64, 64))
-    assert twin is not model
-    assert twin.in_bfloat16 is True
+    folded = Engine(model).folded(torch.rand(1, 3, 64, 64))
+    assert folded is not model
+    assert folded.in_bfloat16 is True
 
 
 def test_a_run_in_bfloat16_says_so(tmp_path: Path) -> None:

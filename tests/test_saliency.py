@@ -17,21 +17,21 @@ from torch import Tensor, nn
 from audit.errors import ManifestError, ModelError
 from audit.geometry import Geometry
 from audit.models import AuditedModel
+from audit.models.engine import Engine
 from audit.saliency import (
     METHODS,
-    ONE_PASS,
+    MICROBATCH,
     Against,
     Contrast,
     class_scores,
     explain,
-    explain_and_answer,
 )
 from audit.saliency.gradients import BASELINES, contributions, gradient, smoothgrad
 from audit.saliency.occlusion import occlusion, windows
-from audit.saliency.pieces import PIECE
 
 # Few steps, where a test asks for no quality.
 QUICK = {"smoothgrad": {"samples": 3}, "integrated_gradients": {"steps": 3}}
+IN_ONE_PASS = {"gradient", "gradcam", "layercam"}
 
 every_method = pytest.mark.parametrize("name", METHODS)
 
@@ -66,12 +66,12 @@ def small_network() -> nn.Module:
 
 
 @cache
-def small_model() -> AuditedModel:
-    return audited(small_network())
+def small_model() -> Engine:
+    return Engine(audited(small_network()))
 
 
 @cache
-def mobilenet() -> AuditedModel:
+def mobilenet() -> Engine:
     torch.manual_seed(0)
     network = torchvision.models.mobilenet_v2(weights=None, num_classes=5)
     # Random weights need statistics to match, or every number sinks into the denormals.
@@ -79,7 +79,7 @@ def mobilenet() -> AuditedModel:
         if isinstance(module, nn.BatchNorm2d):
             module.momentum = 1.0
     network.train()(some_images(8))
-    return audited(network)
+    return Engine(audited(network))
 
 
 def some_images(count: int = 3, side: int = 32) -> Tensor:
@@ -115,12 +115,18 @@ def count_hooks(model: nn.Module) -> int:
 def test_maps_have_the_shape_sign_and_type_that_scoring_expects(name: str) -> None:
     images = some_images()
     with torch.no_grad():
-        maps = METHODS[name](small_model(), images, torch.tensor([0, 1, 2]), seeds=[1, 2, 3])
+        maps, scores = METHODS[name](
+            small_model(), images, torch.tensor([0, 1, 2]), seeds=[1, 2, 3]
+        )
     assert maps.shape == (3, 32, 32)
     assert maps.dtype == torch.float32
     assert not maps.requires_grad
     assert (maps >= 0).all()
     assert maps.amax((1, 2)).gt(0).any()
+    assert (scores is not None) == (name in IN_ONE_PASS)
+    if scores is not None:
+        assert not scores.requires_grad
+        torch.testing.assert_close(scores, small_model()(images).detach(), rtol=1e-5, atol=1e-6)
 
 
 @every_method
@@ -128,8 +134,8 @@ def test_maps_work_under_inference_mode(name: str) -> None:
     with torch.inference_mode():
         images = some_images(2)
         targets = torch.tensor([0, 1])
-        maps = METHODS[name](small_model(), images, targets, seeds=[1, 2])
-    outside = METHODS[name](small_model(), some_images(2), torch.tensor([0, 1]), seeds=[1, 2])
+        maps, _ = METHODS[name](small_model(), images, targets, seeds=[1, 2])
+    outside, _ = METHODS[name](small_model(), some_images(2), torch.tensor([0, 1]), seeds=[1, 2])
     assert torch.equal(maps, outside)
 
 
@@ -139,16 +145,14 @@ def test_maps_work_under_inference_mode(name: str) -> None:
     [(small_model, "logit"), (small_model, "predicted"), (mobilenet, "contrast")],
 )
 def test_a_map_does_not_depend_on_its_batch(
-    name: str, make: Callable[[], AuditedModel], target: str
+    name: str, make: Callable[[], Engine], target: str
 ) -> None:
     method = partial(METHODS[name], **QUICK.get(name, {}))
     images, targets, seeds = some_images(5), torch.tensor([0, 1, 2, 3, 4]), [9, 8, 7, 6, 5]
-    together, explained = explain(
-        make(), images, targets, seeds=seeds, method=method, target=target
-    )
-    assert together.amax((1, 2)).gt(0).any()
+    together = explain(make(), images, targets, seeds=seeds, method=method, target=target)
+    assert together.maps.amax((1, 2)).gt(0).any()
     for start, stop in ((4, 5), (1, 3)):
-        part, which = explain(
+        part = explain(
             make(),
             images[start:stop],
             targets[start:stop],
@@ -156,8 +160,8 @@ def test_a_map_does_not_depend_on_its_batch(
             method=method,
             target=target,
         )
-        assert torch.equal(part, together[start:stop])
-        assert torch.equal(which, explained[start:stop])
+        assert torch.equal(part.maps, together.maps[start:stop])
+        assert torch.equal(part.targets, together.targets[start:stop])
 
 
 @every_method
@@ -202,7 +206,7 @@ def test_no_hook_stays_behind_after_an_exception(name: str) -> None:
 
 @every_method
 def test_an_empty_batch_gives_no_maps(name: str) -> None:
-    maps = METHODS[name](
+    maps, _ = METHODS[name](
         small_model(), torch.zeros(0, 3, 32, 32), torch.zeros(0, dtype=torch.int64), seeds=[]
     )
     assert maps.shape == (0, 32, 32)
@@ -218,7 +222,7 @@ def test_what_is_not_finite_is_not_hidden(name: str) -> None:
     model = nn.Sequential(
         nn.Conv2d(3, 4, 3, padding=1), Undefined(), nn.AdaptiveAvgPool2d(1), nn.Flatten()
     )
-    maps = METHODS[name](model, some_images(1), torch.tensor([0]), seeds=[0])
+    maps, _ = METHODS[name](model, some_images(1), torch.tensor([0]), seeds=[0])
     assert not maps.isfinite().any()
 
 
@@ -226,38 +230,38 @@ def test_what_is_not_finite_is_not_hidden(name: str) -> None:
 
 
 @every_method
-@pytest.mark.parametrize("target", ["logit", "contrast"])
-def test_maps_and_answers_together_are_those_of_each_alone(name: str, target: str) -> None:
+@pytest.mark.parametrize("target", ["logit", "predicted", "contrast"])
+def test_scores_beside_the_maps_are_class_scores_whatever_is_explained(
+    name: str, target: str
+) -> None:
     model, images = mobilenet(), some_images(2)
-    targets = torch.tensor([3, 1])
     method = partial(METHODS[name], **QUICK.get(name, {}))
-    maps, scores = explain_and_answer(
-        model, images, targets, method=method, seeds=[0, 1], target=target
-    )
-    alone, _ = explain(model, images, targets, method=method, seeds=[0, 1], target=target)
-    assert torch.equal(maps, alone)
-    assert maps.dtype == scores.dtype == torch.float32
-    assert not scores.requires_grad
-    torch.testing.assert_close(scores, class_scores(model, images), rtol=1e-5, atol=1e-6)
+    found = explain(model, images, torch.tensor([3, 1]), method=method, seeds=[0, 1], target=target)
+    there = {"logit": name in IN_ONE_PASS, "predicted": True, "contrast": False}
+    assert (found.scores is not None) == there[target]
+    assert found.maps.dtype == torch.float32
+    if found.scores is not None:
+        assert found.scores.dtype == torch.float32
+        assert not found.scores.requires_grad
+        torch.testing.assert_close(found.scores, class_scores(model, images), rtol=1e-5, atol=1e-6)
 
 
 def test_one_pass_asks_the_model_once_an_image() -> None:
-    model, images, asked = mobilenet(), some_images(PIECE), []
-    class_scores(model, images)  # What is tried once has been tried.
+    model, images, asked = mobilenet(), some_images(MICROBATCH), []
+    call = (model, images, torch.zeros(MICROBATCH, dtype=torch.int64))
+    gradient(*call, seeds=[0] * MICROBATCH)  # What is tried once has been tried.
     handle = model.register_forward_hook(lambda _m, inputs, _o: asked.append(len(inputs[0])))
-    for method in ONE_PASS:
+    for name in IN_ONE_PASS:
         asked.clear()
-        explain_and_answer(
-            model, images, torch.zeros(PIECE, dtype=torch.int64), method=method, seeds=[0] * PIECE
-        )
+        explain(*call, method=METHODS[name], seeds=[0] * MICROBATCH)
         # Finding the layer of a class activation map asks once more.
-        assert PIECE <= sum(asked) <= PIECE + (method is not gradient)
+        assert MICROBATCH <= sum(asked) <= MICROBATCH + (name != "gradient")
     handle.remove()
 
 
 def test_the_gradient_of_a_linear_model_is_its_weights() -> None:
     model = linear()
-    maps = gradient(model, some_images(3, 8), torch.tensor([2, 0, 1]), seeds=[0, 0, 0])
+    maps, _ = gradient(model, some_images(3, 8), torch.tensor([2, 0, 1]), seeds=[0, 0, 0])
     torch.testing.assert_close(maps, model.weights[[2, 0, 1]].abs().amax(1))
 
 
@@ -281,8 +285,8 @@ def test_scaling_the_class_scores_scales_the_map(name: str, power: int) -> None:
         nn.init.normal_(network[0].weight)
     call = (some_images(2, 8), torch.tensor([0, 2]))
     method = partial(METHODS[name], seeds=[4, 5], **QUICK.get(name, {}))
-    plain = method(network, *call)
-    scaled = method(Scaled(network, 2.0**power), *call, **layer_of(name))
+    plain, _ = method(network, *call)
+    scaled, _ = method(Scaled(network, 2.0**power), *call, **layer_of(name))
     torch.testing.assert_close(scaled, plain * 2.0**power, rtol=1e-4, atol=1e-6)
 
 
@@ -293,18 +297,18 @@ def layer_of(name: str) -> dict[str, str]:
 
 def test_smoothgrad_without_noise_is_the_gradient() -> None:
     call = (small_model(), some_images(), torch.tensor([0, 1, 2]))
-    smooth = smoothgrad(*call, seeds=[1, 2, 3], noise=0.0)
-    torch.testing.assert_close(smooth, gradient(*call, seeds=[1, 2, 3]), rtol=1e-4, atol=1e-6)
+    smooth, _ = smoothgrad(*call, seeds=[1, 2, 3], noise=0.0)
+    torch.testing.assert_close(smooth, gradient(*call, seeds=[1, 2, 3])[0], rtol=1e-4, atol=1e-6)
 
 
 def test_the_noise_of_smoothgrad_comes_from_the_seed_alone() -> None:
     call = (small_model(), some_images(1), torch.tensor([0]))
     torch.manual_seed(1)
-    first = smoothgrad(*call, seeds=[1])
+    first, _ = smoothgrad(*call, seeds=[1])
     torch.manual_seed(2)
     state = torch.get_rng_state()
-    assert torch.equal(first, smoothgrad(*call, seeds=[1]))
-    assert not torch.equal(first, smoothgrad(*call, seeds=[2]))
+    assert torch.equal(first, smoothgrad(*call, seeds=[1])[0])
+    assert not torch.equal(first, smoothgrad(*call, seeds=[2])[0])
     assert torch.equal(state, torch.get_rng_state())
 
 
@@ -315,7 +319,7 @@ def test_integrated_gradients_of_a_linear_model_are_its_terms(baseline: str) -> 
     terms = model.weights[:2] * (images - BASELINES[baseline](images))
     got = contributions(model, images, targets, steps=3, baseline=baseline)
     torch.testing.assert_close(got, terms, rtol=1e-4, atol=1e-5)
-    maps = METHODS["integrated_gradients"](
+    maps, _ = METHODS["integrated_gradients"](
         model, images, targets, seeds=[0, 0], steps=3, baseline=baseline
     )
     torch.testing.assert_close(maps, terms.sum(1).abs(), rtol=1e-4, atol=1e-5)
@@ -337,7 +341,7 @@ def test_occlusion_of_a_linear_model_sees_what_the_cover_takes_away() -> None:
     images = torch.full((1, 3, 8, 8), 0.25)
     images[0, :, 2:4, 4:6] = 1.0
     target = torch.tensor([0])
-    maps = occlusion(Linear(weights), images, target, seeds=[0], window=0.25, stride=0.25)
+    maps, _ = occlusion(Linear(weights), images, target, seeds=[0], window=0.25, stride=0.25)
     drop = 12 * (1 - images.mean())
     expected = torch.zeros(1, 8, 8)
     expected[0, 2:4, 4:6] = drop
@@ -384,19 +388,17 @@ def test_the_gradient_of_a_contrast_is_a_difference_of_weights() -> None:
     model, images = linear(), some_images(1, 8)
     order = model(images)[0].argsort(descending=True)
     for own, rival in ((order[0], order[1]), (order[2], order[0])):
-        maps, _ = explain(model, images, own[None], method=gradient, target="contrast", seeds=[0])
+        found = explain(model, images, own[None], method=gradient, target="contrast", seeds=[0])
         expected = (model.weights[own] - model.weights[rival]).abs().amax(0)
-        torch.testing.assert_close(maps[0], expected)
+        torch.testing.assert_close(found.maps[0], expected)
 
 
 def test_predicted_explains_the_class_with_the_highest_score() -> None:
     model, images = linear(), some_images(4, 8)
     labels = torch.zeros(4, dtype=torch.int64)
-    maps, explained = explain(
-        model, images, labels, method=gradient, target="predicted", seeds=[0] * 4
-    )
-    assert torch.equal(explained, model(images).argmax(1))
-    torch.testing.assert_close(maps, model.weights[explained].abs().amax(1))
+    found = explain(model, images, labels, method=gradient, target="predicted", seeds=[0] * 4)
+    assert torch.equal(found.targets, model(images).argmax(1))
+    torch.testing.assert_close(found.maps, model.weights[found.targets].abs().amax(1))
 
 
 def test_a_contrast_needs_a_second_class() -> None:
@@ -429,6 +431,33 @@ def test_a_users_method_that_returns_no_maps_is_refused() -> None:
         explain(*call, method=gradient, seeds=[0])
 
 
+def test_a_users_method_may_return_maps_alone_or_class_scores_beside_them() -> None:
+    def alone(model: nn.Module, images: Tensor, targets: Tensor, *, seeds: object) -> Tensor:
+        return images[:, 0]
+
+    def both(
+        model: nn.Module, images: Tensor, targets: Tensor, *, seeds: object
+    ) -> tuple[Tensor, Tensor]:
+        return images[:, 0], model(images)
+
+    def wrong(
+        model: nn.Module, images: Tensor, targets: Tensor, *, seeds: object
+    ) -> tuple[Tensor, Tensor]:
+        return images[:, 0], model(images)[0]
+
+    call = (small_model(), some_images(2), torch.tensor([0, 1]))
+    for method in (alone, both):
+        found = explain(*call, method=method, seeds=[0, 0])
+        assert torch.equal(found.maps, call[1][:, 0])
+        assert (found.scores is None) == (method is alone)
+    assert found.scores is not None
+    torch.testing.assert_close(found.scores, class_scores(*call[:2]), rtol=1e-5, atol=1e-6)
+    # Margins are no class scores.
+    assert explain(*call, method=both, seeds=[0, 0], target="contrast").scores is None
+    with pytest.raises(ManifestError, match=r"class scores \(2, K\)"):
+        explain(*call, method=wrong, seeds=[0, 0])
+
+
 def test_a_network_without_gradients_is_named() -> None:
     class Cut(nn.Module):
         def forward(self, images: Tensor) -> Tensor:
@@ -440,7 +469,7 @@ def test_a_network_without_gradients_is_named() -> None:
         gradient(*call, seeds=[0])
     with pytest.raises(ModelError, match="another layer"):
         METHODS["gradcam"](*call, seeds=[0], layer="0")
-    assert occlusion(*call, seeds=[0]).isfinite().all()
+    assert occlusion(*call, seeds=[0])[0].isfinite().all()
 
 
 # Class activation maps
@@ -459,14 +488,14 @@ def hand_made() -> nn.Module:
 
 def test_gradcam_by_hand() -> None:
     images = some_images(1, 8)
-    maps = METHODS["gradcam"](hand_made(), images, torch.tensor([0]), seeds=[0])
+    maps, _ = METHODS["gradcam"](hand_made(), images, torch.tensor([0]), seeds=[0])
     expected = (2 * images[:, 0] - images[:, 1]).clamp_min(0) / 64
     torch.testing.assert_close(maps, expected)
 
 
 def test_layercam_by_hand() -> None:
     images = some_images(1, 8)
-    maps = METHODS["layercam"](hand_made(), images, torch.tensor([0]), seeds=[0])
+    maps, _ = METHODS["layercam"](hand_made(), images, torch.tensor([0]), seeds=[0])
     torch.testing.assert_close(maps, 2 * images[:, 0] / 64)
 
 
@@ -474,7 +503,7 @@ def test_gradcam_finds_the_object_at_low_resolution() -> None:
     images = torch.zeros(1, 3, 32, 32)
     images[0, 0, :8, 24:] = 1.0
     model = nn.Sequential(nn.AvgPool2d(4), hand_made())
-    maps = METHODS["gradcam"](model, images, torch.tensor([0]), seeds=[0], layer="1.0")
+    maps, _ = METHODS["gradcam"](model, images, torch.tensor([0]), seeds=[0], layer="1.0")
     assert divmod(int(maps.argmax()), 32)[0] < 8
     assert int(maps.argmax()) % 32 >= 24
 
@@ -501,7 +530,7 @@ def test_agreement_with_captum() -> None:
 
     pixels = images.clone().requires_grad_(True)
     theirs = Saliency(model).attribute(pixels, target=targets).amax(1)
-    torch.testing.assert_close(gradient(model, images, targets, seeds=[0] * 3), theirs, **close)
+    torch.testing.assert_close(gradient(model, images, targets, seeds=[0] * 3)[0], theirs, **close)
 
     theirs = IntegratedGradients(model).attribute(
         images,
@@ -517,5 +546,5 @@ def test_agreement_with_captum() -> None:
         images, target=targets, relu_attributions=True
     )
     theirs = nn.functional.interpolate(cam, (32, 32), mode="bilinear", align_corners=False)[:, 0]
-    ours = METHODS["gradcam"](model, images, targets, seeds=[0] * 3, layer="4")
+    ours, _ = METHODS["gradcam"](model, images, targets, seeds=[0] * 3, layer="4")
     torch.testing.assert_close(ours, theirs, **close)

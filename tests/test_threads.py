@@ -17,9 +17,9 @@ from audit.cancellation import Stopped
 from audit.geometry import Geometry
 from audit.interventions import FILLS
 from audit.models import AuditedModel
-from audit.models.state import keeps_state, shared_layout
-from audit.saliency import METHODS, class_scores, explain, explain_and_answer
-from audit.saliency.pieces import PIECE
+from audit.models.engine import Engine
+from audit.models.state import keeps_state
+from audit.saliency import METHODS, MICROBATCH, class_scores, explain
 from audit.threads import as_they_come, on_threads
 
 QUICK: dict[str, dict[str, Any]] = {
@@ -36,18 +36,18 @@ def _as_many_threads_as_before() -> Iterator[None]:
     cancellation.begin()
 
 
-def audited(network: nn.Module) -> AuditedModel:
-    return AuditedModel(network, None, Geometry(32), (0.5,) * 3, (0.25,) * 3)
+def engine_of(network: nn.Module) -> Engine:
+    return Engine(AuditedModel(network, None, Geometry(32), (0.5,) * 3, (0.25,) * 3))
 
 
-def mobilenet() -> AuditedModel:
+def mobilenet() -> Engine:
     torch.manual_seed(0)
     network = torchvision.models.mobilenet_v2(weights=None, num_classes=5)
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.momentum = 1.0
     network.train()(some_images())
-    return audited(network)
+    return engine_of(network)
 
 
 def some_images() -> Tensor:
@@ -136,8 +136,9 @@ def test_a_map_is_the_same_to_the_last_bit_on_any_number_of_threads(name: str) -
     found = []
     for threads in (1, 2, 3):
         torch.set_num_threads(threads)
-        maps, _ = explain(model, images, targets, seeds=range(7), method=method, target="contrast")
-        found.append(maps)
+        found.append(
+            explain(model, images, targets, seeds=range(7), method=method, target="contrast").maps
+        )
     assert torch.equal(found[0], found[1])
     assert torch.equal(found[0], found[2])
 
@@ -156,23 +157,23 @@ def test_class_scores_are_the_same_to_the_last_bit_on_any_number_of_threads() ->
 
 @pytest.mark.parametrize("network", [Forgetful, Lister, Counter])
 def test_a_network_that_keeps_what_it_saw_is_found_out(network: type[nn.Module]) -> None:
-    assert keeps_state(audited(network()), some_images()[:1])
+    assert keeps_state(engine_of(network()), some_images()[:1])
 
 
 @pytest.mark.parametrize("network", [Thrifty, partial(nn.Conv2d, 3, 4, 32)])
 def test_a_table_made_once_is_no_state(network: Any) -> None:
-    assert not keeps_state(audited(network()), some_images()[:1])
+    assert not keeps_state(engine_of(network()), some_images()[:1])
 
 
 def test_a_scripted_network_goes_one_image_after_the_other() -> None:
     with pytest.warns(FutureWarning, match="script"):
         scripted = torch.jit.script(nn.Conv2d(3, 4, 32))
-    assert keeps_state(audited(scripted), some_images()[:1])
+    assert keeps_state(engine_of(scripted), some_images()[:1])
 
 
 def test_images_are_not_mixed_up_in_a_network_that_stores_its_features() -> None:
     torch.manual_seed(0)
-    model, images = audited(Forgetful()), some_images()
+    model, images = engine_of(Forgetful()), some_images()
     torch.set_num_threads(1)
     alone = class_scores(model, images)
     torch.set_num_threads(3)
@@ -196,9 +197,9 @@ class Strided(nn.Module):
 
 @pytest.mark.parametrize("network", [Viewing, Strided])
 def test_a_network_that_needs_the_usual_layout_gets_it(network: type[nn.Module]) -> None:
-    model, images = audited(network()), some_images()
-    model.forward = model.module.forward  # type: ignore[method-assign]
-    assert shared_layout(model, images[:1], PIECE) is torch.contiguous_format
+    model, images = engine_of(network()), some_images()
+    model.model.forward = model.model.module.forward  # type: ignore[method-assign]
+    assert model.trials.layout(images[:1], MICROBATCH) is torch.contiguous_format
     torch.testing.assert_close(class_scores(model, images), model(images))
 
 
@@ -206,8 +207,8 @@ def test_a_network_that_needs_the_usual_layout_gets_it(network: type[nn.Module])
 def test_a_network_that_mixes_images_up_is_asked_for_one_at_a_time(
     network: type[nn.Module],
 ) -> None:
-    model, images = audited(network()), some_images()
-    assert shared_layout(model, images[:1], PIECE) is None
+    model, images = engine_of(network()), some_images()
+    assert model.trials.layout(images[:1], MICROBATCH) is None
     alone = torch.cat([model(image) for image in images.split(1)])
     assert torch.equal(class_scores(model, images), alone)
 
@@ -220,24 +221,22 @@ def test_a_network_that_keeps_images_apart_gets_them_in_pieces_of_one_size(name:
         if name == "vit"
         else torchvision.models.get_model(name, weights=None, num_classes=4)
     )
-    model, images, sizes = audited(network), some_images(), set()
-    assert shared_layout(model, images[:1], PIECE) is torch.channels_last
-    model.register_forward_hook(lambda _m, inputs, _o: sizes.add(len(inputs[0])))
+    model, images, sizes = engine_of(network), some_images(), set()
+    assert model.trials.layout(images[:1], MICROBATCH) is torch.channels_last
+    model.model.register_forward_hook(lambda _m, inputs, _o: sizes.add(len(inputs[0])))
     together = class_scores(model, images)
-    assert sizes == {PIECE, 1}  # One at a time for the question whether it keeps state.
+    assert sizes == {MICROBATCH, 1}  # One at a time for the question whether it keeps state.
     order = torch.tensor([5, 0, 3, 6, 2, 1, 4])
     assert torch.equal(class_scores(model, images[order]), together[order])
     assert torch.equal(class_scores(model, images[3:4]), together[3:4])
-    maps, _ = explain(
-        model, images, order % 4, method=METHODS["gradient"], seeds=range(7), target="logit"
-    )
+    method = METHODS["gradient"]
+    maps = explain(model, images, order % 4, method=method, seeds=range(7)).maps
     for index in order.tolist():
         one = slice(index, index + 1)
-        again, scores = explain_and_answer(
-            model, images[one], order[one] % 4, method=METHODS["gradient"], seeds=[0]
-        )
-        assert torch.equal(again[0], maps[index])
-        torch.testing.assert_close(scores[0], together[index])
+        again = explain(model, images[one], order[one] % 4, method=method, seeds=[0])
+        assert torch.equal(again.maps[0], maps[index])
+        assert again.scores is not None
+        torch.testing.assert_close(again.scores[0], together[index])
 
 
 def test_work_comes_back_in_order_and_from_several_threads() -> None:

@@ -19,9 +19,7 @@ from audit.cmv.painting import NATURAL_COLORS, Palette, color_correlation, natur
 from audit.cmv.places import Pending, Plan
 from audit.cmv.recipes import RECIPES
 from audit.errors import ManifestError, ModelError
-from audit.models import AuditedModel
-from audit.models.folding import folded
-from audit.models.state import keeps_state
+from audit.models.engine import Engine
 from audit.plugins import resolve
 from audit.saliency import class_scores
 from audit.threads import as_they_come
@@ -44,7 +42,7 @@ Progress = Callable[[int, int], None]
 
 
 def visualize_classes(
-    model: AuditedModel,
+    model: Engine,
     classes: Sequence[int],
     *,
     recipe: str = "robust",
@@ -67,7 +65,7 @@ def visualize_classes(
 
     Parameters
     ----------
-    model : AuditedModel
+    model : Engine
         On the device that shall work.
     classes : sequence of int
         Class indices, each once.
@@ -143,7 +141,7 @@ def visualize_classes(
     count = _Counter(steps, len(classes), on_progress)
     places, climbs = _shares(model, len(classes), each, example, batch_size)
     # Pictures of one class that shall differ are compared in the model's own layers.
-    climbed = folded(model, example) if each == 1 else model
+    climbed = model.folded(example) if each == 1 else model
     pending = Pending(classes)
 
     def climb(_index: int) -> Generator[Cmv | int, None, None]:
@@ -169,20 +167,20 @@ def visualize_classes(
 
 
 def _shares(
-    model: AuditedModel, classes: int, each: int, example: Tensor, batch_size: int | None
+    model: Engine, classes: int, each: int, example: Tensor, batch_size: int | None
 ) -> tuple[int, int]:
     """Classes that climb in one batch, and batches that climb side by side."""
     if model.device.type != "cpu":
         return max(1, (batch_size or _GPU_BATCH) // each), 1
     places = max(1, CPU_BATCH // each)
-    if keeps_state(model, example):
+    if model.trials.keeps_state(example):
         return places, 1
     return places, max(1, min(torch.get_num_threads(), -(-classes // places)))
 
 
-def _palette(model: AuditedModel, images: Tensor | None) -> Palette:
+def _palette(model: Engine, images: Tensor | None) -> Palette:
     colors = torch.tensor(NATURAL_COLORS)
-    mean, std = model.mean.cpu(), model.std.cpu()
+    mean, std = model.model.mean.cpu(), model.model.std.cpu()
     if images is None:
         return Palette(colors, mean, std).to(model.device)
     colors, magnitudes, middle = natural_palette(images)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from audit.dataset.batches import Batch, sample_seed, to_float
 from audit.measuring.rows import Measurement
-from audit.models import AuditedModel
+from audit.models.engine import Engine
 from audit.saliency import Against, explain
 from audit.scoring import SCORED
 
@@ -26,13 +26,13 @@ def hardest(own: pd.DataFrame) -> int | None:
 
 
 def contrast_maps(
-    model: AuditedModel, batch: Batch, plan: Measurement, label: int, other: int
+    model: Engine, batch: Batch, plan: Measurement, label: int, other: int
 ) -> tuple[Tensor, Tensor]:
     """Explain the difference of two class scores, in both directions.
 
     Parameters
     ----------
-    model : AuditedModel
+    model : Engine
         On any device.
     batch : Batch
         N images.
@@ -49,14 +49,12 @@ def contrast_maps(
     return _one_way(model, batch, plan, label, other), _one_way(model, batch, plan, other, label)
 
 
-def _one_way(
-    model: AuditedModel, batch: Batch, plan: Measurement, label: int, other: int
-) -> Tensor:
-    maps, _ = explain(
+def _one_way(model: Engine, batch: Batch, plan: Measurement, label: int, other: int) -> Tensor:
+    found = explain(
         Against(model, other),
         to_float(batch.images.to(model.device)),
         torch.full((len(batch),), label, dtype=torch.int64, device=model.device),
         method=plan.method,
         seeds=[sample_seed(plan.seed, sample_id, "saliency") for sample_id in batch.ids],
     )
-    return maps.cpu()
+    return found.maps.cpu()

@@ -13,7 +13,7 @@ from audit.cues.features import FeatureReader, feature_reader
 from audit.dataset.batches import Batch, iterate_batches, to_float
 from audit.dataset.loader import Loader
 from audit.interventions import FILLS, feather, hole_of, object_only
-from audit.models import AuditedModel
+from audit.models.engine import Engine
 
 IMAGES = 20
 """Most images of a class that are looked at."""
@@ -25,7 +25,7 @@ def likeness(
     table: pd.DataFrame,
     rows: Sequence[int],
     pictures: Mapping[int, Tensor],
-    model: AuditedModel,
+    model: Engine,
     loader: Loader,
     *,
     fill: str,
@@ -47,7 +47,7 @@ def likeness(
         Of the images looked at, of all classes alike.
     pictures : mapping of int to float32 (3, S, S)
         The CMVs by class, in 0..1; at least :data:`FEWEST_CLASSES`.
-    model : AuditedModel
+    model : Engine
         Whose features are read.
     loader : Loader
         Decodes.
@@ -99,7 +99,7 @@ def _ways(pictures: Sequence[Tensor], device: torch.device, reader: FeatureReade
     return F.normalize(features - features.mean(0), dim=1)
 
 
-def _features(batch: Batch, model: AuditedModel, reader: FeatureReader, fill: str) -> Tensor:
+def _features(batch: Batch, model: Engine, reader: FeatureReader, fill: str) -> Tensor:
     """Features ``(2, N, D)`` float64: of the objects alone, and of the backgrounds alone."""
     images = to_float(batch.images.to(model.device))
     foreground, ignored = batch.foreground.to(model.device), batch.ignored.to(model.device)

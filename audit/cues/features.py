@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from audit.errors import ModelError
+from audit.models.audited import AuditedModel
+from audit.models.engine import Engine
 from audit.saliency import class_scores, in_pieces
 from audit.saliency.hooks import record_calls
 from audit.saliency.layers import find_layer
@@ -71,7 +73,8 @@ def feature_reader(model: nn.Module, images: Tensor) -> FeatureReader:
 
 def _choose(model: nn.Module, image: Tensor) -> tuple[nn.Module | None, bool, str]:
     """The layer, whether its input is meant (else its output), and its name in words."""
-    modules = dict(model.named_modules())
+    network = model.module if isinstance(model, (Engine, AuditedModel)) else model
+    modules = dict(network.named_modules())
     layers = {
         name: module
         for name, module in modules.items()
@@ -83,8 +86,7 @@ def _choose(model: nn.Module, image: Tensor) -> tuple[nn.Module | None, bool, st
         called = list(recording.calls)
     for name in reversed(called):
         if _decides(modules[name], classes):
-            shown = name.removeprefix("module.")
-            return modules[name], True, f"the input of the model's last layer, {shown}"
+            return modules[name], True, f"the input of the model's last layer, {name}"
     try:
         found = find_layer(model, image, None)
     except ModelError:

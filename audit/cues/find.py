@@ -21,7 +21,7 @@ from audit.dataset.batches import Batch, iterate_batches, sample_seed, to_float
 from audit.dataset.loader import Loader
 from audit.interventions import FILLS
 from audit.measuring.rows import Measurement, maps_of
-from audit.models import AuditedModel
+from audit.models.engine import Engine
 from audit.scoring import BLANK_MAP, SCORED
 
 IMAGES = 40
@@ -129,7 +129,7 @@ def find_cues(
     rows: Sequence[int],
     rows_elsewhere: Sequence[int],
     label: int,
-    model: AuditedModel,
+    model: Engine,
     plan: Measurement,
     loader: Loader,
     *,
@@ -181,7 +181,7 @@ def _gather(
     batch: Batch,
     images: Tensor,
     label: int,
-    model: AuditedModel,
+    model: Engine,
     plan: Measurement,
     reader: FeatureReader,
 ) -> None:

@@ -19,6 +19,7 @@ from audit.interventions import feather, margins, paste
 from audit.measuring.donors import DonorBank
 from audit.measuring.rows import Measurement, maps_of
 from audit.models import AuditedModel
+from audit.models.engine import Engine
 from audit.saliency import class_scores
 from audit.scoring import foreground_area, foreground_mass, mass_lift
 
@@ -76,7 +77,7 @@ def probed(scores: Tensor, label: int, seen: Tensor, worth: float) -> Tensor:
 
 
 def plant_tags(
-    model: AuditedModel,
+    model: Engine,
     table: pd.DataFrame,
     scores: pd.DataFrame,
     bank: DonorBank,
@@ -88,7 +89,7 @@ def plant_tags(
 
     Parameters
     ----------
-    model : AuditedModel
+    model : Engine
         Audited as it is; the probe that reads the tag stands behind it.
     table : DataFrame
         The list of samples.
@@ -140,7 +141,7 @@ def _batches(table: pd.DataFrame, loader: Loader) -> list[Batch]:
 
 
 def _swapped(
-    model: AuditedModel, batch: Batch, bank: DonorBank, label: int, seed: int
+    model: Engine, batch: Batch, bank: DonorBank, label: int, seed: int
 ) -> list[dict[str, tuple[Tensor, Tensor]]]:
     """For each image and kind of donor: class scores ``(n, K)`` and how much tag was seen."""
     if not len(batch):
@@ -208,7 +209,7 @@ def _scramble(own: nn.Parameter) -> None:
 
 
 def untrained_lifts(
-    model: AuditedModel,
+    model: Engine,
     table: pd.DataFrame,
     scores: pd.DataFrame,
     plan: Measurement,
@@ -224,7 +225,7 @@ def untrained_lifts(
     """
     able = scores[scores["mass_lift"].notna()]
     few = table[table["sample_id"].isin(_some(able, UNTRAINED_IMAGES, plan.seed))]
-    blank = untrained(model, plan.seed)
+    blank = Engine(untrained(model.model, plan.seed))
     trained = dict(zip(able["sample_id"], able["mass_lift"], strict=True))
     found: dict[str, list[float]] = {"trained": [], "untrained": []}
     for batch in iterate_batches(few, loader, PIECE) if len(few) else ():

@@ -23,7 +23,7 @@ from audit.interventions import (
 )
 from audit.measuring.donors import DonorBank, donor_seed
 from audit.measuring.readings import Read, Readings
-from audit.models import AuditedModel
+from audit.models.engine import Engine
 from audit.saliency import class_scores
 
 
@@ -49,7 +49,7 @@ class Measurement:
         Of the run.
     """
 
-    method: Callable[..., Tensor]
+    method: Callable[..., Any]
     target: str = "logit"
     donors: int = 4
     fill: str = "inpaint"
@@ -90,7 +90,7 @@ class Subjects:
 
 
 def experiment(
-    model: AuditedModel, subjects: Subjects, plan: Measurement, bank: DonorBank, readings: Readings
+    model: Engine, subjects: Subjects, plan: Measurement, bank: DonorBank, readings: Readings
 ) -> Callable[[], list[dict[str, Any]]]:
     """Run every experiment, each with a forward pass of the whole batch.
 
@@ -193,7 +193,7 @@ _Turn = tuple[list[int], list[int], Read]
 
 
 def _swap(
-    model: AuditedModel,
+    model: Engine,
     subjects: Subjects,
     drawn: Sequence[tuple[int, ...]],
     alpha: Tensor,

@@ -17,7 +17,7 @@ from audit.dataset.loader import Loader
 from audit.interventions import feather, margins, paste
 from audit.measuring.columns import write_table
 from audit.measuring.donors import DonorBank
-from audit.models import AuditedModel
+from audit.models.engine import Engine
 from audit.run_folder import RunFolder
 from audit.saliency import class_scores
 
@@ -43,7 +43,7 @@ def follow_up(
     table: pd.DataFrame,
     scores: pd.DataFrame,
     pairs: pd.DataFrame,
-    model: AuditedModel,
+    model: Engine,
     bank: DonorBank,
     loader: Loader,
     *,
@@ -103,7 +103,7 @@ def _chosen(
 
 
 def _measure(
-    model: AuditedModel,
+    model: Engine,
     batch: Batch,
     wanted: dict[int, list[int]],
     bank: DonorBank,

@@ -5,30 +5,20 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from functools import partial
-from weakref import WeakKeyDictionary
 
 import torch
 
 from audit.dataset.batches import Batch
 from audit.measuring.donors import DonorBank
 from audit.measuring.rows import Measurement, Rows, measure_batch
-from audit.models import AuditedModel
+from audit.models.engine import Engine
 from audit.scoring import UNREADABLE
 
 _log = logging.getLogger(__name__)
 
-# What a model took after it had run out. It is kept for the process only: to find it again costs
-# a few batches, and another job that held the memory for a while must not slow every later night.
-_held: WeakKeyDictionary[AuditedModel, int] = WeakKeyDictionary()
-
-
-def images_at_a_time(model: AuditedModel, wanted: int) -> int:
-    """So many images of those wanted as have not run out of memory with this model before."""
-    return min(wanted, _held.get(model, wanted))
-
 
 def measure_within_memory(
-    model: AuditedModel, batch: Batch, plan: Measurement, bank: DonorBank | None
+    model: Engine, batch: Batch, plan: Measurement, bank: DonorBank | None
 ) -> Callable[[], Rows]:
     """Measure a batch; where memory does not suffice, in halves, and later batches likewise.
 
@@ -47,12 +37,12 @@ def measure_within_memory(
     parts: list[Callable[[], Rows]] = []
     start = 0
     while start < len(batch):
-        count = images_at_a_time(model, len(batch) - start)
+        count = model.images_at_a_time(len(batch) - start)
         part = batch.part(start, start + count)
         measured = _attempt(model, part, plan, bank)
         if measured is None and count > 1:
-            _held[model] = count // 2
-            _log.warning("out of memory with %d images at a time; trying %d", count, count // 2)
+            fewer = model.ran_out_of_memory(count)
+            _log.warning("out of memory with %d images at a time; trying %d", count, fewer)
             continue
         parts.append(partial(_no_memory_row, part) if measured is None else measured)
         start += count
@@ -60,7 +50,7 @@ def measure_within_memory(
 
 
 def _attempt(
-    model: AuditedModel, batch: Batch, plan: Measurement, bank: DonorBank | None
+    model: Engine, batch: Batch, plan: Measurement, bank: DonorBank | None
 ) -> Callable[[], Rows] | None:
     try:
         return measure_batch(model, batch, plan, bank)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from torch import Tensor
@@ -12,8 +12,8 @@ from audit.interventions import dilate, hole_radius, ring_of_doubt
 from audit.measuring.donors import DonorBank
 from audit.measuring.experiments import Measurement, Subjects, add, answers, experiment
 from audit.measuring.readings import Readings
-from audit.models import AuditedModel
-from audit.saliency import explain, explain_and_answer
+from audit.models.engine import Engine
+from audit.saliency import Explanation, class_scores, explain
 from audit.scoring import (
     NOT_FINITE,
     SCORED,
@@ -28,35 +28,36 @@ from audit.scoring import (
 __all__ = ["Measurement", "maps_of", "measure_batch", "unreadable_rows"]
 
 
-def maps_of(model: AuditedModel, batch: Batch, plan: Measurement) -> Tensor:
+def maps_of(model: Engine, batch: Batch, plan: Measurement) -> Tensor:
     """Saliency maps ``(N, H, W)`` of a batch; the same for an image wherever it stands."""
     images = to_float(batch.images.to(model.device))
-    maps, _ = explain(
+    return _explanation(model, images, batch.targets.to(model.device), batch.ids, plan).maps
+
+
+def _explanation(
+    model: Engine, images: Tensor, targets: Tensor, ids: Sequence[str], plan: Measurement
+) -> Explanation:
+    return explain(
         model,
         images,
-        batch.targets.to(model.device),
+        targets,
         method=plan.method,
         target=plan.target,
-        seeds=_seeds(batch, plan),
+        seeds=[sample_seed(plan.seed, sample_id, "saliency") for sample_id in ids],
     )
-    return maps
-
-
-def _seeds(batch: Batch, plan: Measurement) -> list[int]:
-    return [sample_seed(plan.seed, sample_id, "saliency") for sample_id in batch.ids]
 
 
 Rows = list[dict[str, Any]]
 
 
 def measure_batch(
-    model: AuditedModel, batch: Batch, plan: Measurement, bank: DonorBank | None
+    model: Engine, batch: Batch, plan: Measurement, bank: DonorBank | None
 ) -> Callable[[], Rows]:
     """Measure a batch; a GPU may still be at work when this returns.
 
     Parameters
     ----------
-    model : AuditedModel
+    model : Engine
         On any device.
     batch : Batch
         As loaded.
@@ -76,14 +77,9 @@ def measure_batch(
     readings = Readings()
     images = to_float(on_device(batch.images, model.device))
     targets = on_device(batch.targets, model.device)
-    maps, scores = explain_and_answer(
-        model,
-        images,
-        targets,
-        method=plan.method,
-        target=plan.target,
-        seeds=_seeds(batch, plan),
-    )
+    explanation = _explanation(model, images, targets, batch.ids, plan)
+    maps, scores = explanation.maps, explanation.scores
+    scores = class_scores(model, images) if scores is None else scores
     answered = readings.keep(answers(scores, targets) | {"finite": scores.isfinite().all(1)})
     foreground = on_device(batch.foreground, model.device)
     ignored = on_device(batch.ignored, model.device)

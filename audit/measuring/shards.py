@@ -13,7 +13,7 @@ from audit.measuring.columns import table_of, write_table
 from audit.measuring.donors import DonorBank
 from audit.measuring.memory import measure_within_memory
 from audit.measuring.rows import Measurement, Rows, unreadable_rows
-from audit.models import AuditedModel
+from audit.models.engine import Engine
 from audit.run_folder import RunFolder
 
 LOST_IN_A_ROW = 100
@@ -35,7 +35,7 @@ def score_shard(
     run: RunFolder,
     shard: int,
     table: pd.DataFrame,
-    model: AuditedModel,
+    model: Engine,
     plan: Measurement,
     bank: DonorBank | None,
     loader: Loader,

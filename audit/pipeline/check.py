@@ -43,7 +43,7 @@ def _time_one_image(session: Session, batch: Any) -> float:
     """Seconds an image: saliency measured, swaps counted as forward passes of a third of it."""
     few = batch.part(0, min(8, len(batch)))
     plan, began = session.measurement(), time.monotonic()
-    maps_of(session.model, few, plan)
+    maps_of(session.engine, few, plan)
     if session.model.device.type == "cuda":
         torch.cuda.synchronize()
     saliency = (time.monotonic() - began) / len(few)

@@ -87,7 +87,7 @@ def _visualize(
     session = material.session
     wanted = session.manifest.cmv
     return visualize_classes(
-        session.model,
+        session.engine,
         missing,
         recipe=recipe,
         objective=objective,

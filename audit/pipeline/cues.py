@@ -85,7 +85,7 @@ def _look(session: Session, plan: CuePlan, loader: Loader) -> dict[str, Any]:
         plan.rows,
         plan.rows_elsewhere,
         plan.label,
-        session.model,
+        session.engine,
         session.measurement(),
         loader,
         batch_size=session.batch_size(),
@@ -171,7 +171,7 @@ def _between(session: Session, plan: CuePlan, loader: Loader) -> dict[str, Any] 
     if not len(batch):
         return None
     towards, away = contrast_maps(
-        session.model, batch, session.measurement(), plan.label, plan.contrast
+        session.engine, batch, session.measurement(), plan.label, plan.contrast
     )
     image = np.ascontiguousarray(batch.images[0].permute(1, 2, 0).numpy())
     mask = batch.foreground[0].numpy()

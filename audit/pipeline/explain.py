@@ -95,17 +95,17 @@ def explain_one(
         scores = session.model(images)
     probabilities = scores.softmax(1)[0].cpu()
     label = _class(session, target) if target else int(probabilities.argmax())
-    model = session.model
+    model = session.engine
     explained: Any = model if against is None else Against(model, _class(session, against))
     plan = session.measurement()
-    maps, _ = explain(
+    maps = explain(
         explained,
         images,
         torch.tensor([label], device=model.device),
         method=plan.method,
         target="logit" if against else plan.target,
         seeds=[sample_seed(plan.seed, batch.ids[0], "saliency")],
-    )
+    ).maps
     found = _describe(session, batch, maps, probabilities, label, against)
     path = Path(out or f"{file_slug(Path(image).stem)}-overlay.png")
     foreground = batch.foreground[0].numpy()

@@ -86,7 +86,7 @@ def _average(
         nonlocal counted
         for batch in iterate_batches(session.table.loc[rows], loader, session.batch_size()):
             if len(batch):
-                held = maps_of(session.model, batch, session.measurement()).cpu().numpy()
+                held = maps_of(session.engine, batch, session.measurement()).cpu().numpy()
                 counted += len(held)
                 yield from held
 

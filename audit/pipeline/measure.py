@@ -78,7 +78,7 @@ def score(
             session.run,
             shard,
             rows,
-            session.model,
+            session.engine,
             session.measurement(),
             bank,
             loader,
@@ -124,7 +124,7 @@ def look_again(request: AuditRequest, on_progress: Callable[[int], None] = lambd
             session.table,
             scores,
             pairs,
-            session.model,
+            session.engine,
             bank,
             loader,
             seed=session.manifest.run.seed,
@@ -144,7 +144,7 @@ def check_itself(request: AuditRequest) -> bool:
     scores = pd.read_parquet(run.scores)
     with timed(run, "controls"), session.loader() as loader:
         tags = plant_tags(
-            session.model,
+            session.engine,
             session.table,
             scores,
             bank,
@@ -160,7 +160,7 @@ def _untrained_lifts(
     session: Session, scores: pd.DataFrame, loader: Loader
 ) -> Mapping[str, list[float]]:
     try:
-        return untrained_lifts(session.model, session.table, scores, session.measurement(), loader)
+        return untrained_lifts(session.engine, session.table, scores, session.measurement(), loader)
     except Exception:
         # A network that cannot be copied or started anew is no reason to lose the night.
         _log.warning("the untrained network could not be measured", exc_info=True)

@@ -15,13 +15,10 @@ from audit.errors import RunFolderError
 from audit.manifest import Manifest, fingerprint
 from audit.measuring.shards import shard_count
 from audit.models import AuditedModel
-from audit.models.compiling import compiled
-from audit.models.folding import folded
 from audit.pipeline.cmv_material import check_second
 from audit.pipeline.session import AuditRequest, Session, open_session, try_one_batch
 from audit.report.style import keep_style
 from audit.run_folder import RunFolder, write_atomically, write_bytes
-from audit.saliency import PIECE
 
 _VERSIONED = ("torch", "torchvision", "prefect", "pandas", "pillow", "weasyprint", "numpy")
 
@@ -73,13 +70,12 @@ def _try_once(session: Session) -> float:
 
 def _compiled(session: Session, before: dict[str, Any]) -> dict[str, Any]:
     """Compile now what would be compiled at the first picture, and count the time it takes."""
-    model = session.model
-    if not model.compiles:
+    engine = session.engine
+    if not engine.compiles:
         return {}
-    began, side = time.monotonic(), model.geometry.size
-    image = torch.zeros(1, 3, side, side, device=model.device)
-    asked = folded(model, image)
-    taken = compiled(asked, image, PIECE) is not asked
+    began, side = time.monotonic(), engine.geometry.size
+    image = torch.zeros(1, 3, side, side, device=engine.device)
+    taken = engine.for_scores(image)[0] is not engine.folded(image)
     timings = before.get("timings", {})
     spent = round(timings.get("compiling", 0.0) + time.monotonic() - began, 3)
     return {"compiled": taken, "timings": timings | {"compiling": spent}}
@@ -156,7 +152,7 @@ def _settings(manifest: Manifest, model: AuditedModel, source: str) -> dict[str,
         f"crop {geometry.crop}, {geometry.interpolation}",
         "mean": ", ".join(f"{v:.4g}" for v in model.mean.flatten().tolist()),
         "std": ", ".join(f"{v:.4g}" for v in model.std.flatten().tolist()),
-        **({"compile": "asked for"} if model.compiles else {}),
+        **({"compile": "asked for"} if manifest.run.compile else {}),
     }
 
 

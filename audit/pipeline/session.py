@@ -26,15 +26,16 @@ from audit.dataset.readers import read_dataset
 from audit.dataset.samples import Skipped
 from audit.errors import DatasetError, ManifestError
 from audit.manifest import Manifest, fingerprint, load_manifest
-from audit.measuring.memory import images_at_a_time
 from audit.measuring.rows import Measurement
 from audit.models import AuditedModel, load_model
 from audit.models.audited import has_bfloat16
+from audit.models.engine import Engine
 from audit.models.labels import match_labels
+from audit.models.layout import MICROBATCH
 from audit.models.probe import count_outputs, probe
 from audit.plugins import bind, resolve
 from audit.run_folder import RunFolder
-from audit.saliency import METHODS, PIECE
+from audit.saliency import METHODS
 
 PROBE_IMAGES = 64
 
@@ -80,7 +81,7 @@ class Session:
     manifest: Manifest
     table: pd.DataFrame
     skipped: tuple[Skipped, ...]
-    model: AuditedModel
+    engine: Engine
     class_names: tuple[str, ...]
     labels: dict[int, str]
     source: str
@@ -90,6 +91,11 @@ class Session:
     def run(self) -> RunFolder:
         """The run folder."""
         return self.request.run
+
+    @property
+    def model(self) -> AuditedModel:
+        """The model that is audited."""
+        return self.engine.model
 
     @property
     def has_foregrounds(self) -> bool:
@@ -130,10 +136,10 @@ class Session:
         if asked != "auto":
             wanted = asked
         elif self.model.device.type == "cpu":
-            wanted = max(32, 2 * PIECE * torch.get_num_threads())
+            wanted = max(32, 2 * MICROBATCH * torch.get_num_threads())
         else:
             wanted = max(16, min(256, 128 * 224**2 // side**2))
-        return images_at_a_time(self.model, wanted)
+        return self.engine.images_at_a_time(wanted)
 
 
 def choose_device(name: str) -> torch.device:
@@ -197,7 +203,6 @@ def _open(request: AuditRequest) -> Session:
     open_foreground(source, manifest.foreground.options, manifest.folder)
     model = load_model(manifest.model, manifest.folder, device)
     model.in_bfloat16 = manifest.run.precision == "bf16"
-    model.compiles = manifest.run.compile
     indices, names = match_labels(dataset.class_names, model.class_names, count_outputs(model))
     table.insert(2, "label", table["label_name"].map(indices).astype("int64"))
     if request.limit is not None:
@@ -207,7 +212,7 @@ def _open(request: AuditRequest) -> Session:
         manifest=manifest,
         table=table,
         skipped=dataset.skipped,
-        model=model,
+        engine=Engine(model, compiles=manifest.run.compile),
         class_names=names,
         labels={index: label for label, index in indices.items()},
         source=source,

@@ -16,7 +16,7 @@ from audit.dataset.loader import Loader
 from audit.interventions import feather, paste
 from audit.measuring.donors import DonorBank
 from audit.measuring.rows import Measurement, maps_of
-from audit.models import AuditedModel
+from audit.models.engine import Engine
 from audit.report.overlays import outline, overlay, to_png
 from audit.run_folder import RunFolder, file_slug, write_bytes
 
@@ -78,7 +78,7 @@ def draw(
     scores: pd.DataFrame,
     choices: Sequence[Choice],
     class_names: Sequence[str],
-    model: AuditedModel,
+    model: Engine,
     plan: Measurement,
     bank: DonorBank | None,
     loader: Loader,

@@ -1,50 +1,43 @@
 """Methods that turn images into maps, each a pure function.
 
-A method has the shape ``(model, images, targets, *, seeds, **options) -> maps``: images
-``(N, 3, H, W)`` in 0..1, targets ``(N,)`` int64, one seed per image; maps ``(N, H, W)`` float32,
->= 0, of any scale. A map may be blank. Values that are not finite are left as they are, so that
-scoring can name them.
+A method has the shape ``(model, images, targets, *, seeds, **options) -> (maps, scores | None)``:
+images ``(N, 3, H, W)`` in 0..1, targets ``(N,)`` int64, one seed per image; maps ``(N, H, W)``
+float32, >= 0, of any scale; scores ``(N, K)`` of the images themselves, where the pass that made
+the maps gave them anyway. A map may be blank. Values that are not finite are left as they are, so
+that scoring can name them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from torch import Tensor, nn
 
 from audit.errors import ManifestError
+from audit.models.layout import MICROBATCH
 from audit.plugins import resolve
-from audit.saliency.cams import (
-    gradcam,
-    gradcam_and_scores,
-    layercam,
-    layercam_and_scores,
-)
-from audit.saliency.gradients import (
-    gradient,
-    gradient_and_scores,
-    integrated_gradients,
-    smoothgrad,
-)
+from audit.saliency.cams import gradcam, layercam
+from audit.saliency.gradients import gradient, integrated_gradients, smoothgrad
 from audit.saliency.occlusion import occlusion
-from audit.saliency.pieces import PIECE, class_scores, in_pieces
+from audit.saliency.pieces import class_scores, in_pieces
 from audit.saliency.targets import TARGETS, Against, Contrast
 
 __all__ = [
     "METHODS",
-    "ONE_PASS",
-    "PIECE",
+    "MICROBATCH",
     "TARGETS",
     "Against",
     "Contrast",
+    "Explanation",
     "class_scores",
     "explain",
-    "explain_and_answer",
     "in_pieces",
 ]
 
-METHODS: Mapping[str, Callable[..., Tensor]] = {
+METHODS: Mapping[str, Callable[..., tuple[Tensor, Tensor | None]]] = {
     "gradient": gradient,
     "smoothgrad": smoothgrad,
     "integrated_gradients": integrated_gradients,
@@ -52,12 +45,25 @@ METHODS: Mapping[str, Callable[..., Tensor]] = {
     "layercam": layercam,
     "occlusion": occlusion,
 }
-ONE_PASS: Mapping[Callable[..., Tensor], Callable[..., tuple[Tensor, Tensor]]] = {
-    gradient: gradient_and_scores,
-    gradcam: gradcam_and_scores,
-    layercam: layercam_and_scores,
-}
-"""Methods that send the image itself through the model once: its class scores come with the map."""
+
+
+@dataclass(frozen=True, eq=False)
+class Explanation:
+    """The maps of a batch, and what was found on the way.
+
+    Parameters
+    ----------
+    maps : float32 (N, H, W)
+        >= 0, or not finite where the network's derivatives are not.
+    targets : int64 (N,)
+        The class that each map explains.
+    scores : float32 (N, K) or None
+        The model's class scores, where a pass for the maps gave them: see :func:`class_scores`.
+    """
+
+    maps: Tensor
+    targets: Tensor
+    scores: Tensor | None
 
 
 def explain(
@@ -65,22 +71,24 @@ def explain(
     images: Tensor,
     targets: Tensor,
     *,
-    method: Callable[..., Tensor],
+    method: Callable[..., Any],
     seeds: Sequence[int],
     target: str = "logit",
-) -> tuple[Tensor, Tensor]:
+) -> Explanation:
     """Make the maps of a batch.
 
     Parameters
     ----------
     model : nn.Module
-        From images in 0..1 to class scores, in eval mode.
+        From images in 0..1 to class scores, in eval mode; best an
+        :class:`~audit.models.engine.Engine`, which is not tried anew each time.
     images : float (N, 3, H, W)
         In 0..1.
     targets : int64 (N,)
         The labels.
     method : callable
-        A value of :data:`METHODS` or a function of the user's, its options already bound.
+        A value of :data:`METHODS` or a function of the user's, its options already bound. It may
+        return maps alone.
     seeds : sequence of N int
         One per image, from the run's seed and the sample's id.
     target : str
@@ -89,10 +97,8 @@ def explain(
 
     Returns
     -------
-    maps : float32 (N, H, W)
-        >= 0, or not finite where the network's derivatives are not.
-    explained : int64 (N,)
-        The class that each map explains.
+    Explanation
+        Maps, explained classes, and class scores where they cost nothing more.
 
     Raises
     ------
@@ -104,9 +110,30 @@ def explain(
     if len(seeds) != len(images):
         raise ValueError(f"expected a seed per image, found {len(seeds)} for {len(images)}")
     prepare = resolve(target, TARGETS, key="saliency.target")
-    explained_model, explained = prepare(model, images, targets)
-    maps = method(explained_model, images, explained, seeds=seeds)
-    expected = (len(images), *images.shape[2:])
+    explained, classes, known = prepare(model, images, targets)
+    returned = method(explained, images, classes, seeds=seeds)
+    maps, scores = returned if _is_pair(returned) else (returned, None)
+    if _is_foreign(method):
+        _check_maps(maps, (len(images), *images.shape[2:]))
+        _check_scores(scores, len(images))
+    # What was asked about margins are no class scores.
+    scores = scores if known is None and explained is model else known
+    return Explanation(
+        maps.detach().float(), classes, None if scores is None else scores.detach().float()
+    )
+
+
+def _is_pair(returned: Any) -> bool:
+    return isinstance(returned, tuple) and len(returned) == 2
+
+
+def _is_foreign(method: Callable[..., Any]) -> bool:
+    """Whether what a method returns must be looked at, for which a GPU has to be waited for."""
+    function = method.func if isinstance(method, partial) else method
+    return function not in METHODS.values()
+
+
+def _check_maps(maps: Any, expected: tuple[int, ...]) -> None:
     if not isinstance(maps, Tensor) or tuple(maps.shape) != expected:
         found = tuple(maps.shape) if isinstance(maps, Tensor) else type(maps).__name__
         raise ManifestError(f"saliency.method: expected maps of shape {expected}, found {found}")
@@ -115,40 +142,14 @@ def explain(
             "saliency.method: expected maps >= 0, found negative values. Return the positive "
             "part or the absolute value: which one is for the method to say."
         )
-    return maps.detach().float(), explained
 
 
-def explain_and_answer(
-    model: nn.Module,
-    images: Tensor,
-    targets: Tensor,
-    *,
-    method: Callable[..., Tensor],
-    seeds: Sequence[int],
-    target: str = "logit",
-) -> tuple[Tensor, Tensor]:
-    """Make the maps of a batch and the model's answers, in one pass where the method makes one.
-
-    Parameters
-    ----------
-    model, images, targets, method, seeds, target
-        As for :func:`explain`.
-
-    Returns
-    -------
-    maps : float32 (N, H, W)
-        As of :func:`explain`.
-    scores : float32 (N, K)
-        As of :func:`class_scores`.
-
-    Raises
-    ------
-    ManifestError, ModelError
-        As :func:`explain`.
-    """
-    bound = method if isinstance(method, partial) else partial(method)
-    if target == "logit" and not bound.args and bound.func in ONE_PASS:
-        return ONE_PASS[bound.func](model, images, targets, seeds=seeds, **bound.keywords)
-    scores = class_scores(model, images)
-    maps, _ = explain(model, images, targets, method=method, seeds=seeds, target=target)
-    return maps, scores
+def _check_scores(scores: Any, count: int) -> None:
+    if scores is None:
+        return
+    if not isinstance(scores, Tensor) or scores.ndim != 2 or len(scores) != count:
+        found = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
+        raise ManifestError(
+            f"saliency.method: expected class scores ({count}, K) or None beside the maps, "
+            f"found {found}"
+        )

@@ -11,8 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from audit.errors import ModelError
+from audit.models.layout import MICROBATCH
 from audit.saliency.layers import Layer, find_layer
-from audit.saliency.pieces import PIECE, apart, in_pieces, with_scores
+from audit.saliency.pieces import apart, in_pieces, with_scores
 from audit.saliency.targets import derivative
 
 _Combine = Callable[[Tensor, Tensor], Tensor]
@@ -25,7 +26,7 @@ def gradcam(
     *,
     seeds: Sequence[int],
     layer: str | None = None,
-) -> Tensor:
+) -> tuple[Tensor, Tensor]:
     """Channels weighted by their mean derivative, positive part.
 
     Selvaraju et al. 2017, "Grad-CAM: visual explanations from deep networks".
@@ -46,26 +47,16 @@ def gradcam(
 
     Returns
     -------
-    float32 (N, H, W)
+    maps : float32 (N, H, W)
         Layer resolution, enlarged bilinearly; >= 0.
+    scores : float32 (N, K)
+        Class scores of the same pass.
 
     Raises
     ------
     ModelError
         No such layer, or none with a grid of places.
     """
-    return gradcam_and_scores(model, images, targets, seeds=seeds, layer=layer)[0]
-
-
-def gradcam_and_scores(
-    model: nn.Module,
-    images: Tensor,
-    targets: Tensor,
-    *,
-    seeds: Sequence[int],
-    layer: str | None = None,
-) -> tuple[Tensor, Tensor]:
-    """What :func:`gradcam` gives, and the class scores ``(N, K)`` of the same pass."""
 
     def combine(features: Tensor, slopes: Tensor) -> Tensor:
         return (slopes.mean((2, 3), keepdim=True) * features).sum(1)
@@ -80,7 +71,7 @@ def layercam(
     *,
     seeds: Sequence[int],
     layer: str | None = None,
-) -> Tensor:
+) -> tuple[Tensor, Tensor]:
     """Features weighted by their own positive derivative, place by place.
 
     Jiang et al. 2021, "LayerCAM: exploring hierarchical class activation maps".
@@ -92,26 +83,16 @@ def layercam(
 
     Returns
     -------
-    float32 (N, H, W)
+    maps : float32 (N, H, W)
         Layer resolution, enlarged bilinearly; >= 0.
+    scores : float32 (N, K)
+        Class scores of the same pass.
 
     Raises
     ------
     ModelError
         No such layer, or none with a grid of places.
     """
-    return layercam_and_scores(model, images, targets, seeds=seeds, layer=layer)[0]
-
-
-def layercam_and_scores(
-    model: nn.Module,
-    images: Tensor,
-    targets: Tensor,
-    *,
-    seeds: Sequence[int],
-    layer: str | None = None,
-) -> tuple[Tensor, Tensor]:
-    """What :func:`layercam` gives, and the class scores ``(N, K)`` of the same pass."""
 
     def combine(features: Tensor, slopes: Tensor) -> Tensor:
         return (slopes.clamp_min(0) * features).sum(1)
@@ -139,7 +120,7 @@ def _cam(
             large = F.interpolate(cam, size=x.shape[2:], mode="bilinear", align_corners=False)
             return with_scores(large[:, 0], scores)
 
-        rows = in_pieces(piece, images, targets, seeds, model=model, piece=PIECE)
+        rows = in_pieces(piece, images, targets, seeds, model=model, piece=MICROBATCH)
         return apart(rows, images)
 
 

@@ -9,14 +9,17 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from audit.errors import ManifestError
-from audit.saliency.pieces import PIECE, apart, in_pieces, with_scores
+from audit.models.layout import MICROBATCH
+from audit.saliency.pieces import apart, in_pieces, with_scores
 from audit.saliency.targets import derivative
 
 # Variants of one image that share a pass. A big batch fills the machine without them.
 _TOGETHER = 8
 
 
-def gradient(model: nn.Module, images: Tensor, targets: Tensor, *, seeds: Sequence[int]) -> Tensor:
+def gradient(
+    model: nn.Module, images: Tensor, targets: Tensor, *, seeds: Sequence[int]
+) -> tuple[Tensor, Tensor]:
     """Largest absolute derivative of the class score over the colour channels.
 
     Simonyan, Vedaldi and Zisserman 2013, "Deep inside convolutional networks".
@@ -34,22 +37,17 @@ def gradient(model: nn.Module, images: Tensor, targets: Tensor, *, seeds: Sequen
 
     Returns
     -------
-    float32 (N, H, W)
+    maps : float32 (N, H, W)
         Class score per unit of pixel value, >= 0.
+    scores : float32 (N, K)
+        Class scores of the same pass.
     """
-    return gradient_and_scores(model, images, targets, seeds=seeds)[0]
-
-
-def gradient_and_scores(
-    model: nn.Module, images: Tensor, targets: Tensor, *, seeds: Sequence[int]
-) -> tuple[Tensor, Tensor]:
-    """What :func:`gradient` gives, and the class scores ``(N, K)`` of the same pass."""
 
     def piece(x: Tensor, t: Tensor, _seeds: Sequence[int]) -> Tensor:
         slopes, scores = _pixel_gradient(model, x, t)
         return with_scores(_strongest(slopes), scores)
 
-    found = in_pieces(piece, images, targets, seeds, model=model, piece=PIECE)
+    found = in_pieces(piece, images, targets, seeds, model=model, piece=MICROBATCH)
     return apart(found, images)
 
 
@@ -61,7 +59,7 @@ def smoothgrad(
     seeds: Sequence[int],
     samples: int = 16,
     noise: float = 0.15,
-) -> Tensor:
+) -> tuple[Tensor, None]:
     """Gradient averaged over noisy copies of the image.
 
     Smilkov et al. 2017, "SmoothGrad: removing noise by adding noise". The signed derivatives are
@@ -84,8 +82,10 @@ def smoothgrad(
 
     Returns
     -------
-    float32 (N, H, W)
+    maps : float32 (N, H, W)
         Class score per unit of pixel value, >= 0.
+    scores : None
+        The image itself is not asked about.
 
     Raises
     ------
@@ -111,7 +111,7 @@ def smoothgrad(
 
         return _strongest(_mean_gradient(model, noisy, samples, t))
 
-    return in_pieces(piece, images, targets, seeds, model=model)
+    return in_pieces(piece, images, targets, seeds, model=model), None
 
 
 def integrated_gradients(
@@ -122,7 +122,7 @@ def integrated_gradients(
     seeds: Sequence[int],
     steps: int = 32,
     baseline: str = "mean",
-) -> Tensor:
+) -> tuple[Tensor, None]:
     """Absolute share of each pixel in what the image adds to the class score of a baseline.
 
     Sundararajan, Taly and Yan 2017, "Axiomatic attribution for deep networks".
@@ -146,8 +146,10 @@ def integrated_gradients(
 
     Returns
     -------
-    float32 (N, H, W)
+    maps : float32 (N, H, W)
         Class score, >= 0: the channels' contributions are summed, then the sign is dropped.
+    scores : None
+        The image itself is not asked about.
 
     Raises
     ------
@@ -158,7 +160,7 @@ def integrated_gradients(
     def piece(x: Tensor, t: Tensor, _seeds: Sequence[int]) -> Tensor:
         return contributions(model, x, t, steps=steps, baseline=baseline).sum(1).abs()
 
-    return in_pieces(piece, images, targets, seeds, model=model)
+    return in_pieces(piece, images, targets, seeds, model=model), None
 
 
 def contributions(

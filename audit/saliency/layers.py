@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from audit.errors import ModelError
 from audit.models.audited import AuditedModel
+from audit.models.engine import Engine
 from audit.saliency.grids import Grid
 from audit.saliency.targets import Against, Contrast
 from audit.saliency.traces import FIXED_SIZE, Call, Trace, trace_calls
@@ -58,7 +59,7 @@ def find_layer(
     Parameters
     ----------
     model : nn.Module
-        An ``AuditedModel``, a ``Contrast`` or ``Against`` around one, or any network.
+        An ``Engine`` or ``AuditedModel``, a ``Contrast`` or ``Against`` around one, or any network.
     images : float (N, 3, H, W)
         The first of them is sent through.
     name : str or None
@@ -97,7 +98,7 @@ def find_layer(
 def _network(model: nn.Module) -> tuple[nn.Module, str | None]:
     """Unwrap the network as its author knows it, and the layer that is declared for it."""
     declared: str | None = None
-    while isinstance(model, (Contrast, Against, AuditedModel)):
+    while isinstance(model, (Contrast, Against, Engine, AuditedModel)):
         if isinstance(model, AuditedModel):
             declared = model.target_layer
             model = model.module

@@ -26,7 +26,7 @@ def occlusion(
     seeds: Sequence[int],
     window: float = 0.25,
     stride: float = 0.125,
-) -> Tensor:
+) -> tuple[Tensor, None]:
     """Mean drop of the class score over the windows that cover a pixel; its positive part.
 
     Zeiler and Fergus 2014, "Visualizing and understanding convolutional networks". The cover has
@@ -50,8 +50,10 @@ def occlusion(
 
     Returns
     -------
-    float32 (N, H, W)
+    maps : float32 (N, H, W)
         Class score, >= 0.
+    scores : None
+        None: the covered copies are asked about one by one.
 
     Raises
     ------
@@ -68,7 +70,7 @@ def occlusion(
         return _drops(model, x, t, windows(x.shape[2], x.shape[3], window, stride))
 
     with torch.no_grad():
-        return in_pieces(piece, images, targets, seeds, model=model)
+        return in_pieces(piece, images, targets, seeds, model=model), None
 
 
 def windows(height: int, width: int, window: float, stride: float) -> list[_Window]:

@@ -14,16 +14,12 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from audit.models.compiling import compiled
-from audit.models.folding import folded
-from audit.models.state import keeps_state, shared_layout
+from audit.models.audited import AuditedModel
+from audit.models.engine import Engine
+from audit.models.layout import MICROBATCH, Trials
 from audit.threads import on_threads
 
 PieceFunction = Callable[[Tensor, Tensor, Sequence[int]], Tensor]
-
-PIECE = 4
-"""Images that go through a network in one call on a CPU: most of what larger calls gain, with
-little memory."""
 
 
 def in_pieces(
@@ -65,9 +61,22 @@ def in_pieces(
     >>> in_pieces(lambda x, t, s: x.flatten(1) + t, pixels, torch.tensor([1, 2]), [0, 0]).tolist()
     [[1.0], [3.0]]
     """
+    return _in_pieces(
+        function, images, targets, seeds, None if model is None else _trials(model), piece
+    )
+
+
+def _in_pieces(
+    function: PieceFunction,
+    images: Tensor,
+    targets: Tensor,
+    seeds: Sequence[int],
+    trials: Trials | None,
+    piece: int,
+) -> Tensor:
     if images.device.type != "cpu" or len(images) == 0:
         return function(images, targets, seeds)
-    layout = shared_layout(model, images[:1], piece) if model is not None and piece > 1 else None
+    layout = trials.layout(images[:1], piece) if trials is not None and piece > 1 else None
     if layout is None:
         piece, layout = 1, torch.contiguous_format
 
@@ -80,7 +89,7 @@ def in_pieces(
         return found[: len(images) - first]
 
     count = -(-len(images) // piece)
-    together = count > 1 and model is not None and not keeps_state(model, images[:1])
+    together = count > 1 and trials is not None and not trials.keeps_state(images[:1])
     return torch.cat(on_threads(rows, count, together=together))
 
 
@@ -101,13 +110,22 @@ def _settled(images: Tensor, layout: torch.memory_format) -> Tensor:
     return images.clone(memory_format=layout)
 
 
+def _trials(model: nn.Module) -> Trials:
+    """What the engine in `model` knows; without one it is found out for this call alone."""
+    for part in model.modules():
+        if isinstance(part, Engine):
+            return part.trials
+    return Trials(next((m for m in model.modules() if isinstance(m, AuditedModel)), model))
+
+
 def class_scores(model: nn.Module, images: Tensor) -> Tensor:
     """Class scores without gradients, on a CPU the same at any batch size to the last bit.
 
     Parameters
     ----------
     model : nn.Module
-        From images in 0..1 to class scores.
+        From images in 0..1 to class scores. An :class:`~audit.models.engine.Engine` is asked
+        through its cheapest copy, and knows from before what its network bears.
     images : float (N, 3, H, W)
         In 0..1.
 
@@ -119,13 +137,16 @@ def class_scores(model: nn.Module, images: Tensor) -> Tensor:
     if not len(images):
         none: Tensor = model(images)
         return none
-    asked = folded(model, images[:1])
-    quick = compiled(asked, images[:1], PIECE)
+    asked, trials = model, None
+    if isinstance(model, Engine):
+        asked, trials = model.for_scores(images[:1])
     nobody = torch.zeros(len(images), dtype=torch.int64, device=images.device)
 
     def scores(piece: Tensor, _targets: Tensor, _seeds: Sequence[int]) -> Tensor:
-        result: Tensor = quick(piece)
+        result: Tensor = asked(piece)
         return result
 
     with torch.no_grad():
-        return in_pieces(scores, images, nobody, [0] * len(images), model=asked, piece=PIECE)
+        return _in_pieces(
+            scores, images, nobody, [0] * len(images), trials or _trials(model), MICROBATCH
+        )

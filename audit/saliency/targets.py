@@ -10,7 +10,9 @@ from torch import Tensor, nn
 from audit.errors import ModelError
 from audit.saliency.pieces import class_scores
 
-TargetFunction = Callable[[nn.Module, Tensor, Tensor], tuple[nn.Module, Tensor]]
+TargetFunction = Callable[[nn.Module, Tensor, Tensor], tuple[nn.Module, Tensor, Tensor | None]]
+"""Of model, images and labels to the model that is explained, the class of each image that is, and
+the model's class scores where they had to be known."""
 
 
 class Contrast(nn.Module):
@@ -64,16 +66,23 @@ class Against(nn.Module):
         return scores - scores[:, self.other : self.other + 1]
 
 
-def _logit(model: nn.Module, images: Tensor, targets: Tensor) -> tuple[nn.Module, Tensor]:
-    return model, targets
+def _logit(
+    model: nn.Module, images: Tensor, targets: Tensor
+) -> tuple[nn.Module, Tensor, Tensor | None]:
+    return model, targets, None
 
 
-def _predicted(model: nn.Module, images: Tensor, targets: Tensor) -> tuple[nn.Module, Tensor]:
-    return model, class_scores(model, images).argmax(1)
+def _predicted(
+    model: nn.Module, images: Tensor, targets: Tensor
+) -> tuple[nn.Module, Tensor, Tensor | None]:
+    scores = class_scores(model, images)
+    return model, scores.argmax(1), scores
 
 
-def _contrast(model: nn.Module, images: Tensor, targets: Tensor) -> tuple[nn.Module, Tensor]:
-    return Contrast(model), targets
+def _contrast(
+    model: nn.Module, images: Tensor, targets: Tensor
+) -> tuple[nn.Module, Tensor, Tensor | None]:
+    return Contrast(model), targets, None
 
 
 TARGETS: Mapping[str, TargetFunction] = {

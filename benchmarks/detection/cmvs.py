@@ -27,14 +27,14 @@ def measure_cmvs(manifest: Path, run: Path) -> pd.DataFrame:
     session = open_session(AuditRequest(str(manifest), str(run), device="cpu"))
     seed = session.manifest.run.seed
     made: dict[int, Cmv] = {
-        c.label: c for c in visualize_classes(session.model, sorted(session.labels), seed=seed)
+        c.label: c for c in visualize_classes(session.engine, sorted(session.labels), seed=seed)
     }
     with session.loader() as loader:
         found = likeness(
             session.table,
             list(session.table.index),
             {label: c.image for label, c in made.items()},
-            session.model,
+            session.engine,
             loader,
             fill=session.manifest.interventions.fill,
             batch_size=32,

@@ -35,14 +35,14 @@ def measure_methods(manifest: Path, run: Path) -> pd.DataFrame:
             columns: dict[str, torch.Tensor] = {"label": batch.targets}
             for name, method in METHODS.items():
                 for target in TARGETED:
-                    maps, _ = explain(
-                        session.model,
+                    maps = explain(
+                        session.engine,
                         images,
                         batch.targets,
                         method=method,
                         target=target,
                         seeds=[sample_seed(0, one, "saliency") for one in batch.ids],
-                    )
+                    ).maps
                     mass = foreground_mass(maps, foreground)
                     columns[f"mass {name} {target}"] = mass
                     columns[f"lift {name} {target}"] = mass_lift(mass, area)
