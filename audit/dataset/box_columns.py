@@ -90,6 +90,6 @@ def _box(values: Any) -> Box:
 
 
 def _number(value: Any) -> float:
-    if isinstance(value, str) and _DECIMAL_COMMA.fullmatch(value):
+    if isinstance(value, str) and "," in value and _DECIMAL_COMMA.fullmatch(value):
         value = value.replace(",", ".")
     return float(value)

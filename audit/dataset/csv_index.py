@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +23,7 @@ _PATHS = (
 _LABELS = ("label", "label_name", "class", "class_name", "category", "category_name")
 _MASKS = ("mask", "mask_path")
 _KNOWN = frozenset(itertools.chain(_PATHS, _LABELS, _MASKS, *BOX_COLUMNS))
+_UNTIDY = re.compile(r"^\./|/\./|//|/$")
 
 
 def csv_index(
@@ -158,7 +160,7 @@ def _gather(table: Rows, columns: _Columns, places: Places) -> dict[str, _Entry]
     for row in table.rows:
         text, label = _text(row[columns.path]), _text(row[columns.label])
         # `./a.png` and `a.png` are one image.
-        sample_id = Path(text).as_posix() if text else ""
+        sample_id = Path(text).as_posix() if _UNTIDY.search(text) else text
         if (entry := entries.get(sample_id)) is None:
             entry = entries[sample_id] = _first(text, label, row, columns, places)
         elif label != entry.label and entry.skipped is None:

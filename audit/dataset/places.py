@@ -22,8 +22,10 @@ class Places:
     def __init__(self, root: Path, follow_links: bool = False) -> None:
         self.root = root
         self._follow_links = follow_links
-        self._real = Path(os.path.realpath(root))
-        self._inside: dict[Path, bool] = {}
+        # Text, not Path: there may be millions.
+        self._start = str(root)
+        self._real = os.path.realpath(root)
+        self._inside: dict[str, bool] = {}
 
     def find(self, text: str, what: str = "image") -> Path:
         """The path that `text` means.
@@ -40,26 +42,29 @@ class Places:
         SampleError
             No path, or one that leads out of the folder.
         """
-        if not text.strip() or "\0" in text or Path(text).name in ("", ".."):
+        if not text.strip() or "\0" in text or os.path.basename(text) in ("", "..", "."):
             raise SampleError("BAD_PATH", f"not a path of an {what}: {text[:100]!r}")
-        path = self.root / text
+        path = os.path.join(self._start, text)
         try:
-            if "\\" in text and not path.exists():
+            if "\\" in text and not os.path.exists(path):
                 # Written on Windows.
-                path = self.root / text.replace("\\", "/")
+                path = os.path.join(self._start, text.replace("\\", "/"))
             if self._follow_links or self._is_inside(path):
-                return path
+                return Path(path)
         except OSError as error:
             detail = f"not a path of an {what} ({error.strerror}): {text[:100]!r}"
             raise SampleError("BAD_PATH", detail) from error
         detail = f"the {what} leads out of dataset.root; allow it with follow_links: true"
         raise SampleError("OUTSIDE_ROOT", detail)
 
-    def _is_inside(self, path: Path) -> bool:
-        if path.is_symlink():
-            return Path(os.path.realpath(path)).is_relative_to(self._real)
+    def _is_inside(self, path: str) -> bool:
+        if os.path.islink(path):
+            return self._is_below(os.path.realpath(path))
         # Folders are few where images are many.
-        if path.parent not in self._inside:
-            real = Path(os.path.realpath(path.parent))
-            self._inside[path.parent] = real.is_relative_to(self._real)
-        return self._inside[path.parent]
+        folder = os.path.dirname(path)
+        if folder not in self._inside:
+            self._inside[folder] = self._is_below(os.path.realpath(folder))
+        return self._inside[folder]
+
+    def _is_below(self, real: str) -> bool:
+        return real == self._real or real.startswith(self._real.rstrip(os.sep) + os.sep)
