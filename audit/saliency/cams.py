@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -12,6 +10,7 @@ from torch import Tensor, nn
 
 from audit.errors import ModelError
 from audit.models.layout import MICROBATCH
+from audit.saliency.hooks import Recording, record_calls
 from audit.saliency.layers import Layer, find_layer
 from audit.saliency.pieces import apart, in_pieces, with_scores
 from audit.saliency.targets import derivative
@@ -112,10 +111,20 @@ def _cam(
         return images.new_zeros((0, *images.shape[2:]), dtype=torch.float32), images.new_zeros(0, 0)
     found = find_layer(model, images, layer)
 
-    with _capture(found) as captured:
+    def keep(_name: str, _inputs: object, output: object) -> Tensor:
+        if not isinstance(output, Tensor) or not found.grid.fits(output):
+            form = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
+            raise ModelError(
+                f"saliency.options.layer: {found.name!r} puts out {form}, expected {found.grid}"
+            )
+        # Nothing below the layer is wanted, so the graph begins here.
+        return output.detach().requires_grad_(True)
+
+    # A copy goes on: an in-place ReLU behind the layer would spoil what was kept.
+    with record_calls({found.name: found.module}, keep, Tensor.clone) as recording:
 
         def piece(x: Tensor, t: Tensor, _seeds: Sequence[int]) -> Tensor:
-            features, slopes, scores = _features_and_slopes(model, found, captured, x, t)
+            features, slopes, scores = _features_and_slopes(model, found, recording, x, t)
             cam = combine(features.float(), slopes.float()).clamp_min(0)[:, None]
             large = F.interpolate(cam, size=x.shape[2:], mode="bilinear", align_corners=False)
             return with_scores(large[:, 0], scores)
@@ -124,47 +133,16 @@ def _cam(
         return apart(rows, images)
 
 
-class _Captured(threading.local):
-    """What the layer put out in this thread, the last at the end; images pass side by side."""
-
-    def __init__(self) -> None:
-        self.features: list[Tensor] = []
-
-
 def _features_and_slopes(
-    model: nn.Module, layer: Layer, captured: _Captured, images: Tensor, targets: Tensor
+    model: nn.Module, layer: Layer, recording: Recording[Tensor], images: Tensor, targets: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
+    """Maps of the layer, their derivatives, and the class scores of the pass."""
     with torch.inference_mode(False), torch.enable_grad():
-        captured.features.clear()
+        recording.calls.clear()
         scores = model(images.detach().clone())
-        if not captured.features:
+        features = recording.take_last()
+        if features is None:
             raise ModelError(f"saliency.options.layer: the network never calls {layer.name!r}")
-        features = captured.features[-1]
-        captured.features.clear()
         slopes = derivative(scores, targets, features)
         maps = layer.grid.maps
         return maps(features.detach()), maps(slopes), scores.detach()
-
-
-@contextmanager
-def _capture(layer: Layer) -> Iterator[_Captured]:
-    """Collect what `layer` puts out, as the place where differentiation begins."""
-    captured = _Captured()
-
-    def hook(_module: nn.Module, _inputs: object, output: object) -> Tensor:
-        if not isinstance(output, Tensor) or not layer.grid.fits(output):
-            found = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
-            raise ModelError(
-                f"saliency.options.layer: {layer.name!r} puts out {found}, expected {layer.grid}"
-            )
-        # Nothing below the layer is wanted, so the graph begins here.
-        features = output.detach().requires_grad_(True)
-        captured.features.append(features)
-        # A copy goes on: an in-place ReLU behind the layer would spoil what was captured.
-        return features.clone()
-
-    handle = layer.module.register_forward_hook(hook)
-    try:
-        yield captured
-    finally:
-        handle.remove()

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from audit.saliency.grids import Grid, find_grid
+from audit.saliency.hooks import record_calls
 
 # Modules that are mere lists of others; what lies in them is no part of one block.
 _CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
@@ -41,13 +42,15 @@ class Trace:
     resized: set[tuple[int, int]] = field(default_factory=set)
     score: Tensor | None = None
 
-    def record(self, name: str, module: nn.Module, inputs: object, output: object) -> None:
-        """Take down a call, as a forward hook is told of it."""
+    def record(
+        self, name: str, module: nn.Module, inputs: tuple[object, ...], output: object
+    ) -> None:
+        """Take down a call, the latest of its module."""
         # Removed first: a module that is called twice counts where it was called last.
         self.calls.pop(name, None)
         if not isinstance(output, Tensor):
             return
-        entered = self._grid(inputs[0]) if isinstance(inputs, tuple) and inputs else None
+        entered = self._grid(inputs[0]) if inputs else None
         left = self._grid(output)
         if left and left.axes == "NCHW" and isinstance(module, FIXED_SIZE) and left != entered:
             # Pooled to a size of its own: the resolution is no longer the network's.
@@ -85,7 +88,7 @@ class Trace:
 
 
 def trace_calls(model: nn.Module, network: nn.Module, images: Tensor) -> Trace:
-    """Send one image through and take down what was called; no hook outlives the call.
+    """Send one image through and take down what was called.
 
     Parameters
     ----------
@@ -97,22 +100,12 @@ def trace_calls(model: nn.Module, network: nn.Module, images: Tensor) -> Trace:
         In 0..1.
     """
     trace = Trace((images.shape[2], images.shape[3]))
-    handles = []
+    modules = {name: module for name, module in network.named_modules() if name}
 
-    def watch(name: str, module: nn.Module) -> None:
-        def hook(_module: nn.Module, inputs: object, output: object) -> None:
-            trace.record(name, module, inputs, output)
+    def keep(name: str, inputs: tuple[object, ...], output: object) -> None:
+        trace.record(name, modules[name], inputs, output)
 
-        handles.append(module.register_forward_hook(hook))
-
-    try:
-        for name, module in network.named_modules():
-            if name:
-                watch(name, module)
-        with torch.inference_mode(False), torch.enable_grad():
-            scores = model(images.detach().clone().requires_grad_(True))
-            trace.score = scores.amax(1).sum()
-    finally:
-        for handle in handles:
-            handle.remove()
+    with record_calls(modules, keep), torch.inference_mode(False), torch.enable_grad():
+        scores = model(images.detach().clone().requires_grad_(True))
+    trace.score = scores.amax(1).sum()
     return trace
