@@ -6,21 +6,27 @@ import torch.nn.functional as F
 from drawing import foreground
 from torch import Tensor
 
-from audit.filling import RIM, STRANGE, best_moves, exemplar_fill, fitting
 from audit.interventions import (
     FILLS,
+    boundary_band,
     dilate,
     feather,
-    hole_of,
-    hole_radius,
-    inpaint,
-    margins,
     object_only,
     paste,
-    ring_of_doubt,
+    removal_mask,
+    removal_radius,
     shuffle_patches,
+    smooth_fill,
     with_noise,
 )
+from audit.interventions.inpainting import (
+    RIM,
+    STRANGE,
+    best_offsets,
+    exemplar_fill,
+    source_mask,
+)
+from audit.measuring.answers import margins
 
 
 def test_dilation_by_hand() -> None:
@@ -49,7 +55,7 @@ def test_dilation_by_hand() -> None:
 
 @pytest.mark.parametrize(("side", "radius"), [(16, 2), (64, 4), (224, 14)])
 def test_radius_of_the_hole(side: int, radius: int) -> None:
-    assert hole_radius(side) == radius
+    assert removal_radius(side) == radius
 
 
 @pytest.mark.parametrize("fill", FILLS)
@@ -77,7 +83,7 @@ def test_inpainting_a_plain_picture_restores_it() -> None:
     hole = torch.zeros((1, 50, 50), dtype=torch.bool)
     hole[:, 12:40, 8:33] = True
     damaged = torch.where(hole[:, None], 1.0, colour)
-    assert torch.allclose(inpaint(damaged, hole), colour, atol=1e-4)
+    assert torch.allclose(smooth_fill(damaged, hole), colour, atol=1e-4)
 
 
 def test_inpainting_shows_nothing_of_what_was_there() -> None:
@@ -85,12 +91,12 @@ def test_inpainting_shows_nothing_of_what_was_there() -> None:
     hole[:, 10:30, 10:30] = True
     around = torch.rand((1, 3, 48, 48), generator=torch.Generator().manual_seed(0))
     black, white = (torch.where(hole[:, None], value, around) for value in (0.0, 1.0))
-    assert torch.equal(inpaint(black, hole), inpaint(white, hole))
+    assert torch.equal(smooth_fill(black, hole), smooth_fill(white, hole))
 
 
 def test_inpainting_an_image_that_is_all_hole_is_grey() -> None:
     hole = torch.ones((1, 20, 20), dtype=torch.bool)
-    assert torch.allclose(inpaint(torch.rand(1, 3, 20, 20), hole), torch.tensor(0.5))
+    assert torch.allclose(smooth_fill(torch.rand(1, 3, 20, 20), hole), torch.tensor(0.5))
 
 
 def test_paste_keeps_the_object_and_takes_the_background() -> None:
@@ -123,7 +129,7 @@ def test_the_hole_covers_pixels_of_neither_side() -> None:
     mask = torch.zeros((1, 32, 32), dtype=torch.bool)
     neither = mask.clone()
     neither[:, 16, 16] = True
-    assert bool(hole_of(mask, neither)[0, 14:19, 14:19].all())
+    assert bool(removal_mask(mask, neither)[0, 14:19, 14:19].all())
 
 
 def test_margins_by_hand() -> None:
@@ -176,15 +182,15 @@ def test_what_fills_no_whole_patch_stays_in_place() -> None:
     assert torch.equal(shuffled[..., 16:], images[..., 16:])
 
 
-def test_the_ring_of_doubt_is_the_rim_inside_the_outline() -> None:
+def test_the_boundary_band_lies_inside_the_outline() -> None:
     mask = torch.zeros(1, 16, 16, dtype=torch.bool)
     mask[:, 4:12, 4:12] = True
-    ring = ring_of_doubt(mask, 1 / 16)
+    ring = boundary_band(mask, 1 / 16)
     core = torch.zeros_like(mask)
     core[:, 5:11, 5:11] = True
     assert torch.equal(ring, mask & ~core)
-    assert not ring_of_doubt(mask, 0.0).any()
-    assert torch.equal(ring_of_doubt(mask, 0.25), mask)
+    assert not boundary_band(mask, 0.0).any()
+    assert torch.equal(boundary_band(mask, 0.25), mask)
 
 
 def test_texture_is_continued_where_a_smooth_guess_loses_it() -> None:
@@ -220,18 +226,18 @@ def test_a_fill_depends_on_no_neighbour_and_shows_nothing_of_the_object() -> Non
     assert torch.equal(FILLS["inpaint"](other, hole), together)
 
 
-def test_moves_by_hand() -> None:
+def test_offsets_by_hand() -> None:
     # Left half dark, right half bright; the hole in the left takes from the left.
     image = torch.zeros(1, 3, 32, 32)
     image[..., 16:] = 1.0
     hole = torch.zeros(1, 32, 32, dtype=torch.bool)
     hole[:, 14:18, 4:8] = True
-    ((_, right), *_), *others = best_moves(image, hole, fitting(image, hole), image)
+    ((_, right), *_), *others = best_offsets(image, hole, source_mask(image, hole), image)
     assert -4 <= right < 16 - 7 - RIM
     assert not others
     full, none = torch.ones_like(hole), torch.zeros_like(hole)
-    assert best_moves(image, full, none, image) == [[]]
-    assert best_moves(image, none, full, image) == [[]]
+    assert best_offsets(image, full, none, image) == [[]]
+    assert best_offsets(image, none, full, image) == [[]]
 
 
 def test_many_holes_are_filled_at_once_as_each_by_itself() -> None:
@@ -243,7 +249,7 @@ def test_many_holes_are_filled_at_once_as_each_by_itself() -> None:
         top, left = index % 7 * 5, index % 5 * 6
         hole[index, top : top + 6 + index // 2, left : left + 4 + index // 3] = True
     hole[39] = True
-    guess = inpaint(images, hole)
+    guess = smooth_fill(images, hole)
     together = exemplar_fill(images, hole, guess)
     alone = [exemplar_fill(images[i : i + 1], hole[i : i + 1], guess[i : i + 1]) for i in range(40)]
     assert torch.equal(together, torch.cat(alone))
@@ -265,12 +271,12 @@ def test_a_thing_beside_the_hole_is_not_copied_into_it() -> None:
     assert float(inside.std()) > 3 * float(smooth.std())
 
 
-def test_fitting_by_hand() -> None:
+def test_the_source_mask_by_hand() -> None:
     image = torch.full((1, 3, 32, 32), 0.5)
     image[..., 20:24, 20:24] = 0.5 + 3 * STRANGE
     hole = torch.zeros(1, 32, 32, dtype=torch.bool)
     hole[:, 4:8, 4:8] = True
-    fits = fitting(image, hole)
+    fits = source_mask(image, hole)
     # Not the thing, nor two cells around it; not the hole; all else.
     wanted = ~hole
     wanted[:, 20 - RIM : 24 + RIM, 20 - RIM : 24 + RIM] = False

@@ -12,7 +12,7 @@ from torch import Tensor
 from audit.cues.features import FeatureReader, feature_reader
 from audit.dataset.batches import Batch, iterate_batches, to_float
 from audit.dataset.loader import Loader
-from audit.interventions import FILLS, feather, hole_of, object_only
+from audit.interventions import FILLS, feather, object_only, removal_mask
 from audit.models.engine import Engine
 
 IMAGES = 20
@@ -104,5 +104,5 @@ def _features(batch: Batch, model: Engine, reader: FeatureReader, fill: str) -> 
     images = to_float(batch.images.to(model.device))
     foreground, ignored = batch.foreground.to(model.device), batch.ignored.to(model.device)
     alone = object_only(images, feather(foreground))
-    without = FILLS[fill](images, hole_of(foreground, ignored))
+    without = FILLS[fill](images, removal_mask(foreground, ignored))
     return torch.stack([reader.read(alone), reader.read(without)]).double()

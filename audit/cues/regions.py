@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from audit.interventions import dilate, hole_radius
+from audit.interventions import dilate, removal_radius
 
 FOUND = "found"
 BLANK_MAP = "blank_map"
@@ -59,7 +59,7 @@ def background_of(foreground: Tensor, ignored: Tensor, radius: int | None = None
     -------
     bool (N, H, W)
     """
-    widened = dilate(foreground, hole_radius(foreground.shape[-1]) if radius is None else radius)
+    widened = dilate(foreground, removal_radius(foreground.shape[-1]) if radius is None else radius)
     return ~(widened | ignored)
 
 

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from audit.dataset.batches import Batch, iterate_batches, sample_seed, to_float
 from audit.dataset.loader import Loader
-from audit.interventions import feather, margins, paste
+from audit.interventions import feather, paste
+from audit.measuring.answers import margins
 from audit.measuring.donors import DonorBank
 from audit.measuring.rows import Measurement, maps_of
 from audit.models import AuditedModel

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from audit.dataset.batches import Batch, iterate_batches, on_device, sample_seed, to_float
 from audit.dataset.loader import Loader
-from audit.interventions import FILLS, hole_of
+from audit.interventions import FILLS, removal_mask
 from audit.run_folder import write_atomically
 
 MAX_HOLE = 0.9
@@ -209,7 +209,7 @@ def _backgrounds(
 ) -> tuple[NDArray[np.uint8], list[int]]:
     if not len(batch):
         return np.zeros((0, 3, 1, 1), np.uint8), []
-    hole = hole_of(batch.foreground.to(device), batch.ignored.to(device))
+    hole = removal_mask(batch.foreground.to(device), batch.ignored.to(device))
     share = hole.float().mean((1, 2)).cpu()
     usable = batch.foreground.flatten(1).any(1) & (share <= MAX_HOLE)
     kept = [int(i) for i in usable.nonzero().flatten()]

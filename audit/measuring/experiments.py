@@ -14,13 +14,13 @@ from audit.dataset.batches import on_device, sample_seed
 from audit.interventions import (
     FILLS,
     feather,
-    hole_of,
-    margins,
     object_only,
     paste,
+    removal_mask,
     shuffle_patches,
     with_noise,
 )
+from audit.measuring.answers import margins
 from audit.measuring.donors import DonorBank, donor_seed
 from audit.measuring.readings import Read, Readings
 from audit.models.engine import Engine
@@ -44,7 +44,7 @@ class Measurement:
     also : tuple of str
         Keys of :data:`FURTHER`.
     doubt : float
-        Width of :func:`audit.interventions.ring_of_doubt`; 0: none.
+        Width of :func:`audit.interventions.boundary_band`; 0: none.
     seed : int
         Of the run.
     """
@@ -105,7 +105,7 @@ def experiment(
         scores = class_scores(model, images)
         asked.append((prefix, readings.keep(answers(scores, subjects.targets))))
 
-    alone = FILLS[plan.fill](subjects.images, hole_of(subjects.foreground, subjects.ignored))
+    alone = FILLS[plan.fill](subjects.images, removal_mask(subjects.foreground, subjects.ignored))
     ask(alone, "background_only_")
     alpha = feather(subjects.foreground)
     ask(object_only(subjects.images, alpha), "object_only_")

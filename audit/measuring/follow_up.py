@@ -14,7 +14,8 @@ import pyarrow as pa
 
 from audit.dataset.batches import Batch, iterate_batches, on_device, sample_seed, to_float
 from audit.dataset.loader import Loader
-from audit.interventions import feather, margins, paste
+from audit.interventions import feather, paste
+from audit.measuring.answers import margins
 from audit.measuring.columns import write_table
 from audit.measuring.donors import DonorBank
 from audit.models.engine import Engine

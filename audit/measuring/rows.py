@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from audit.dataset.batches import Batch, on_device, sample_seed, to_float
-from audit.interventions import dilate, hole_radius, ring_of_doubt
+from audit.interventions import boundary_band, dilate, removal_radius
 from audit.measuring.donors import DonorBank
 from audit.measuring.experiments import Measurement, Subjects, add, answers, experiment
 from audit.measuring.readings import Readings
@@ -86,7 +86,7 @@ def measure_batch(
     # The ring counts for neither side of the map; a swap keeps it, since it may be the object.
     left_out = None
     if plan.doubt or bool(batch.ignored.any()):
-        left_out = ignored | ring_of_doubt(foreground, plan.doubt)
+        left_out = ignored | boundary_band(foreground, plan.doubt)
     localised = readings.keep(
         score_maps(maps, foreground, left_out) | _other_masks(maps, foreground, left_out)
     )
@@ -125,7 +125,7 @@ def measure_batch(
 
 def _other_masks(maps: Tensor, foreground: Tensor, ignored: Tensor | None) -> dict[str, Tensor]:
     """The lift as a narrower and as a wider hand would have drawn the foreground."""
-    radius = hole_radius(foreground.shape[-1])
+    radius = removal_radius(foreground.shape[-1])
     found: dict[str, Tensor] = {}
     for name, mask in (
         ("eroded", ~dilate(~foreground, radius)),

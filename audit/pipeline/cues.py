@@ -16,7 +16,7 @@ from audit.cues.class_contrast import contrast_maps
 from audit.cues.find import Crop, Search, find_cues
 from audit.dataset.batches import iterate_batches, to_float
 from audit.dataset.loader import Loader
-from audit.interventions import FILLS, hole_of
+from audit.interventions import FILLS, removal_mask
 from audit.pipeline.cue_plans import CuePlan
 from audit.pipeline.session import Session
 from audit.report.overlays import overlay, to_png
@@ -139,7 +139,7 @@ def _donors(session: Session, plan: CuePlan, loader: Loader) -> dict[str, Any]:
     for batch in iterate_batches(table, loader, session.batch_size()):
         if not len(batch):
             continue
-        hole = hole_of(batch.foreground, batch.ignored)
+        hole = removal_mask(batch.foreground, batch.ignored)
         fill = FILLS[session.manifest.interventions.fill]
         filled = fill(to_float(batch.images), hole)
         for row, picture in zip(batch.rows, filled, strict=True):

@@ -1,10 +1,10 @@
-"""What stands where an object was cut out: a smooth guess, or texture from beside the hole.
+"""Exemplar-based inpainting: a hole is filled with texture from beside it.
 
 A smooth guess takes the grain out of a surface; a network that reads the grain then misses its
 cue, and a dependence looks smaller than it is. So a hole is filled with parts of the same image,
-moved as a whole, and only what no move reaches is guessed. What does not stand at the rim is not
-moved: a companion beside the object, copied into the hole, would be there twice, and classes that
-one companion does not harm would be accused.
+shifted as a whole, and only what no offset reaches is guessed. What does not stand at the rim is
+not copied: a companion beside the object, brought into the hole, would be there twice, and classes
+that one companion does not harm would be accused.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ import torch.nn.functional as F
 from torch import Tensor
 
 GRID = 32
-"""Side, in cells, of the small copy on which a move is chosen."""
+"""Side, in cells, of the small copy on which an offset is chosen."""
 STEP = 2
-"""Cells between the moves that are compared."""
-MOVES = 6
+"""Cells between the offsets that are compared."""
+OFFSETS = 6
 """Moves, at most, that fill one hole."""
 RIM = 2
-"""Cells around the hole that a moved part has to agree with."""
+"""Cells around the hole that a shifted part has to agree with."""
 STRANGE = 0.12
 """Mean difference of the channels (0..1) from the nearest colour of the rim, from which a cell is
 not copied: a thing beside the hole, brought into it, would stand there twice."""
 UNCOVERED = 2.0
-"""Cost of a move that covers nothing of the hole, in units of colour (0..1 a channel)."""
+"""Cost of an offset that covers nothing of the hole, in units of colour (0..1 a channel)."""
 LEAST_RIM = 4
-"""Cells of the rim that must be known after a move, or it is not considered."""
+"""Cells of the rim that must be known after an offset, or it is not considered."""
 TOGETHER = 32
-"""Images whose moves are compared at once; each takes a few MB for that."""
+"""Images whose offsets are compared at once; each takes a few MB for that."""
 
 
 def rim_of(hole: Tensor) -> Tensor:
@@ -38,7 +38,7 @@ def rim_of(hole: Tensor) -> Tensor:
     return wide & ~hole
 
 
-def fitting(images: Tensor, hole: Tensor) -> Tensor:
+def source_mask(images: Tensor, hole: Tensor) -> Tensor:
     """Find what may be copied into a hole: known cells of a colour that stands at its rim.
 
     Parameters
@@ -61,15 +61,14 @@ def fitting(images: Tensor, hole: Tensor) -> Tensor:
     return (F.max_pool2d(strange, 2 * RIM + 1, 1, RIM)[:, 0] == 0) & ~hole
 
 
-def best_moves(
-    images: Tensor, hole: Tensor, fits: Tensor, guess: Tensor
+def best_offsets(
+    images: Tensor, hole: Tensor, sources: Tensor, guess: Tensor
 ) -> list[list[tuple[int, int]]]:
-    """Choose the moves that fill a hole, the best first.
+    """Choose the offsets that fill a hole, the best first.
 
-    A move is good when what it brings agrees with the hole's rim and with a smooth guess, and when
-    it covers much of the hole (He and Sun 2012, "Statistics of patch offsets for image
-    completion", choose among offsets likewise). Moves by every second cell, up to half the side,
-    are compared.
+    An offset is good when what it brings agrees with the hole's rim and with a smooth guess, and
+    when it covers much of the hole (He and Sun 2012, "Statistics of patch offsets for image
+    completion", choose likewise). Offsets by every second cell, up to half the side, are compared.
 
     Parameters
     ----------
@@ -77,24 +76,24 @@ def best_moves(
         Small copies, in 0..1.
     hole : bool (N, S, S)
         True where the picture shall be replaced.
-    fits : bool (N, S, S)
-        From :func:`fitting`: what may be copied.
+    sources : bool (N, S, S)
+        From :func:`source_mask`: what may be copied.
     guess : float (N, 3, S, S)
         A smooth fill, from which what is brought shall not stray far: sky above, grass below.
 
     Returns
     -------
     list of N lists of (down, right)
-        At most :data:`MOVES` moves in cells: a cell of the hole at ``(y, x)`` takes what is at
+        At most :data:`OFFSETS` offsets in cells: a cell of the hole at ``(y, x)`` takes what is at
         ``(y + down, x + right)``.
     """
     reach = hole.shape[-1] // 2
     (rim, at_rim), (inside, in_hole) = _cells(rim_of(hole)), _cells(hole)
     steps = torch.arange(-reach, reach + 1, STEP, device=images.device)
-    moves = torch.cartesian_prod(steps, steps)
+    offsets = torch.cartesian_prod(steps, steps)
     known = (~hole)[:, None].to(images)
-    there = torch.cat([images * known, known, fits[:, None].to(images)], 1)
-    to_rim, to_hole = (_moved(there, cells, moves) for cells in (rim, inside))
+    there = torch.cat([images * known, known, sources[:, None].to(images)], 1)
+    to_rim, to_hole = (_shifted(there, cells, offsets) for cells in (rim, inside))
     known_rim = to_rim[:, :, 3] * at_rim[:, None]
     brought = to_hole[:, :, 4] * in_hole[:, None]
     off = _mean_apart(to_rim[:, :, :3], _at(images, rim), known_rim)
@@ -102,11 +101,11 @@ def best_moves(
     covered = brought.sum(2) / in_hole.sum(1, keepdim=True).clamp_min(1)
     cost = off + strays + UNCOVERED * (1 - covered)
     cost = torch.where((known_rim.sum(2) >= LEAST_RIM) & (covered > 0), cost, torch.inf)
-    order = torch.argsort(cost, dim=1, stable=True)[:, :MOVES]
+    order = torch.argsort(cost, dim=1, stable=True)[:, :OFFSETS]
     possible = (cost.gather(1, order) < torch.inf).tolist()
     return [
         [(down, right) for (down, right), able in zip(chosen, ables, strict=True) if able]
-        for chosen, ables in zip(moves[order].tolist(), possible, strict=True)
+        for chosen, ables in zip(offsets[order].tolist(), possible, strict=True)
     ]
 
 
@@ -126,22 +125,22 @@ def _at(pictures: Tensor, cells: Tensor) -> Tensor:
     return pictures.flatten(2).gather(2, cells[:, None].expand(-1, pictures.shape[1], -1))
 
 
-def _moved(pictures: Tensor, cells: Tensor, moves: Tensor) -> Tensor:
-    """What each move brings to the cells, (N, moves, C, cells); zero from beyond the border."""
+def _shifted(pictures: Tensor, cells: Tensor, offsets: Tensor) -> Tensor:
+    """What each offset brings to the cells, (N, offsets, C, cells); zero from beyond the border."""
     count, channels, side = pictures.shape[:3]
     around = F.pad(pictures, (side // 2,) * 4)
     wide = around.shape[-1]
-    down = (cells // side)[:, None] + moves[:, :1] + side // 2
-    right = (cells % side)[:, None] + moves[:, 1:] + side // 2
+    down = (cells // side)[:, None] + offsets[:, :1] + side // 2
+    right = (cells % side)[:, None] + offsets[:, 1:] + side // 2
     each = torch.arange(count, device=cells.device)[:, None, None] * wide**2
     # One index into flat rows is found many times as fast as several.
     places = (each + down * wide + right).flatten()
     found = around.transpose(0, 1).flatten(1).index_select(1, places)
-    return found.view(channels, count, len(moves), cells.shape[1]).permute(1, 2, 0, 3)
+    return found.view(channels, count, len(offsets), cells.shape[1]).permute(1, 2, 0, 3)
 
 
 def _mean_apart(colours: Tensor, wanted: Tensor, counted: Tensor) -> Tensor:
-    """Mean difference of each move's colours (N, moves, 3, cells) from those wanted."""
+    """Mean difference of each offset's colours (N, offsets, 3, cells) from those wanted."""
     apart = (colours - wanted[:, None]).abs().mean(2) * counted
     return apart.sum(2) / counted.sum(2).clamp_min(1)
 
@@ -156,13 +155,13 @@ def exemplar_fill(images: Tensor, hole: Tensor, guess: Tensor) -> Tensor:
     hole : bool (N, H, W)
         True where the picture shall be replaced.
     guess : float (N, 3, H, W)
-        What stands where no move reaches, such as a smooth fill.
+        What stands where no offset reaches, such as a smooth fill.
 
     Returns
     -------
     float (N, 3, H, W)
         Unchanged outside the holes. Each image by itself: neighbours in the batch change nothing
-        but, where two moves are equally good, the last bit that decides.
+        but, where two offsets are equally good, the last bit that decides.
     """
     # A class of which no image has a usable foreground brings a batch of none.
     if not len(images):
@@ -179,13 +178,13 @@ def _fill_some(images: Tensor, hole: Tensor, guess: Tensor) -> Tensor:
     share = F.adaptive_avg_pool2d(known, side)
     small = F.adaptive_avg_pool2d(images * known, side) / share.clamp_min(1e-6)
     small_hole = share[:, 0] < 0.5
-    fits = fitting(small, small_hole)
-    moves = best_moves(small, small_hole, fits, F.adaptive_avg_pool2d(guess, side))
-    usable = (F.interpolate(fits[:, None].float(), (height, width))[:, 0] > 0) & ~hole
+    sources = source_mask(small, small_hole)
+    offsets = best_offsets(small, small_hole, sources, F.adaptive_avg_pool2d(guess, side))
+    usable = (F.interpolate(sources[:, None].float(), (height, width))[:, 0] > 0) & ~hole
     filled, left = guess.clone(), hole.clone()
-    for index, chosen in enumerate(moves):
-        for move in chosen:
-            down, right = round(move[0] * height / side), round(move[1] * width / side)
+    for index, chosen in enumerate(offsets):
+        for offset in chosen:
+            down, right = round(offset[0] * height / side), round(offset[1] * width / side)
             here = (index, ..., _within(height, -down), _within(width, -right))
             there = (index, ..., _within(height, down), _within(width, right))
             taken = left[here] & usable[there]
