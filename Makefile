@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.setup-done
 
-.PHONY: audit test setup check format lock demo clean bench bench-cmv bench-detection bench-report
+.PHONY: audit test setup check format docs lock demo clean bench bench-cmv bench-detection bench-report
 
 ## Install everything and audit the embedded demo.
 audit: setup demo
@@ -31,6 +31,10 @@ bench: setup
 ## Time, peak memory and bytes of the report for 10, 100 and 1,000 classes.
 bench-report: setup
 	$(BIN)/python benchmarks/report.py
+
+## The site of docs/, with what the code says of itself, into build/docs.
+docs: setup
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 format: setup
 	$(BIN)/ruff format .

@@ -3,6 +3,8 @@ from __future__ import annotations
 import os
 import tempfile
 
+from hypothesis import settings
+
 # Before Prefect is imported by any test, and for the processes that tests start: a home of its
 # own, so that a test neither sees nor leaves anything in the user's.
 # Threads that spin while they wait slow each other down where several processes share few cores.
@@ -12,3 +14,7 @@ os.environ["PREFECT_HOME"] = tempfile.mkdtemp(prefix="prefect-home-")
 os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
 os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
 os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "180")
+
+# How long an example takes says nothing of whether it holds.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")

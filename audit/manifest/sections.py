@@ -16,13 +16,17 @@ from audit.colours import READABLE, contrast
 class _Closed(BaseModel):
     """A section whose keys are all known."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True
+    )
 
 
 class _Open(BaseModel):
     """A section whose further keys are the options of the function that it names."""
 
-    model_config = ConfigDict(frozen=True, extra="allow", allow_inf_nan=False)
+    model_config = ConfigDict(
+        frozen=True, extra="allow", allow_inf_nan=False, use_attribute_docstrings=True
+    )
 
     @property
     def options(self) -> dict[str, Any]:
@@ -34,13 +38,17 @@ class DatasetSection(_Open):
     """Which reader, and where it begins to read."""
 
     reader: str = "image_folder"
+    """Key of `READERS`, or `"package.module:function"`."""
     root: str = "."
+    """The folder in which the reader begins, relative to the manifest."""
 
 
 class ForegroundSection(_Open):
     """Where foregrounds come from; `source` None: from the reader's own masks or boxes, if any."""
 
     source: str | None = None
+    """Key of `FOREGROUNDS`, `none`, or `"package.module:function"`; without it the masks or boxes
+    that the reader itself finds."""
     doubt: float = Field(default=0.0, ge=0, le=0.25)
     """Width, in sides of the input, of the ring inside the outline that counts for neither side."""
 
@@ -49,75 +57,113 @@ class InputSection(_Closed):
     """Geometry and normalisation of the model's input; None: as the weights prescribe."""
 
     size: int | None = Field(default=None, ge=8, le=4096)
+    """Side of the model's square input, in pixels."""
     resize: int | None = Field(default=None, ge=8, le=8192)
+    """Length of the shorter side before the crop, in pixels; unused with `crop: none`."""
     crop: Literal["center", "none"] | None = None
+    """`center`: the middle of the resized image; `none`: the whole image, squeezed."""
     interpolation: Literal["bilinear", "bicubic", "nearest"] | None = None
+    """How images are resized; masks are always resampled to the nearest pixel."""
     mean: tuple[float, float, float] | None = None
+    """Subtracted from red, green and blue in 0..1."""
     std: tuple[float, float, float] | None = None
+    """Divides red, green and blue after that."""
 
 
 class ModelSection(_Open):
     """Which loader, and what the input must look like."""
 
     loader: str = "torchvision"
+    """Key of `MODELS`, or `"package.module:function"`."""
     classes: str | None = None
+    """A file with one class name a line, in the order of the model's outputs; without it the names
+    that the weights bring."""
     input: InputSection = InputSection()
+    """What the model was trained with."""
 
 
 class SaliencySection(_Closed):
     """Which method, what it explains, and the method's own options."""
 
     method: str = "gradcam"
+    """Key of `METHODS`, or `"package.module:function"`."""
     target: Literal["logit", "predicted", "contrast"] = "logit"
+    """What a map explains: the label's class score; that of the class with the highest score; the
+    label's less the best other one."""
     options: dict[str, Any] = {}
+    """The method's own options."""
 
 
 class InterventionsSection(_Closed):
     """How many donors each image meets, and what fills the place of an object."""
 
     donors: int = Field(default=4, ge=1, le=32)
+    """Images of its own class, and as many of other classes, whose backgrounds each image meets."""
     fill: Literal["inpaint", "smooth", "mean", "blur"] = "inpaint"
+    """What fills the place of a donor's object: texture from around it; a smooth guess; the mean
+    colour; a blur."""
     bank: int = Field(default=32, ge=2, le=512)
+    """Images a class that lend their backgrounds, at most."""
     also: tuple[Literal["noise", "shuffle"], ...] = ("noise", "shuffle")
+    """Further experiments, as witnesses: noise on either side, a shuffled background."""
 
 
 class CmvSection(_Closed):
     """For which classes a class model visualization is made, and how."""
 
     classes: Literal["none", "suspect", "all"] | tuple[str, ...] = "all"
+    """For which classes: `none`, `suspect`, `all`, or a list of names."""
     objectives: tuple[Literal["logit", "softmax", "contrast", "diversity"], ...] = (
         "logit",
         "softmax",
     )
+    """What is climbed: the class score; its posterior; the class score less that of the class it is
+    most confused with; the class score of four pictures that differ."""
     recipes: tuple[Literal["robust", "maco", "simonyan"], ...] = ("robust", "simonyan")
+    """How it is climbed, and what keeps the picture natural."""
     steps: int = Field(default=128, ge=1, le=4096)
+    """Steps of the optimiser, at most."""
     early: bool = True
     """Whether a class that is reached and stable ends before all steps are taken."""
     size: int | None = Field(default=None, ge=16, le=1024)
+    """Side of the pictures in pixels; without it that of the model's input."""
     transfer: ModelSection | None = None
-    """A second model, which is asked what it sees in the pictures."""
+    """A second model, written like `model`, which is asked what it sees in the pictures."""
 
 
 class VerdictSection(_Closed):
     """The thresholds of the decision; changing them recomputes no score."""
 
     minimum_images: int = Field(default=20, ge=2)
+    """Images that must have met donors of both kinds; a class with fewer is `inconclusive`."""
     effect: float = Field(default=0.10, ge=0, le=1)
+    """The floor: probability of the right class that must be lost for the word `suspect`."""
     strong_effect: float = Field(default=0.15, ge=0, le=1)
+    """From here on a loss counts although no decision changes with it."""
     fdr: float = Field(default=0.05, gt=0, lt=1)
+    """Share of false discoveries among the suspect that is put up with (Benjamini-Hochberg)."""
     test: Literal["t", "sign_flip"] = "t"
+    """Student's paired test, or Fisher's randomisation test."""
 
 
 class RunSection(_Closed):
     """How the work is done; of these only seed, precision and compile touch a score."""
 
     batch_size: Literal["auto"] | int = "auto"
+    """Images at a time, 1 or more; halved where memory does not suffice."""
     precision: Literal["auto", "float32", "bf16"] = "auto"
+    """`auto` is float32; with `bf16` the model works in bfloat16 where the hardware does."""
     compile: bool = False
+    """Send passes without derivatives through `torch.compile`."""
     seed: int = Field(default=0, ge=0, lt=2**63)
+    """Of every draw: donors, noise, resampling."""
     shard_size: int = Field(default=1024, ge=1)
+    """Images between two savings; a finished shard is never computed again."""
     min_coverage: float = Field(default=0.95, ge=0, le=1)
+    """Share of each class's images that must be measured; else the run is incomplete and calls
+    nothing clear."""
     workers: int | None = Field(default=None, ge=1, le=256)
+    """Child processes that decode; without it one a core, at most 8 (for a GPU: 16)."""
 
     @field_validator("batch_size")
     @classmethod
@@ -128,21 +174,28 @@ class RunSection(_Closed):
 
 
 class ReportSection(_Closed):
-    """For whom the report is, in which formats it is rendered, and how it looks.
-
-    The audience ``executive`` gets a shorter report; any other text is printed as it stands.
-    """
+    """For whom the report is, in which formats it is rendered, and how it looks."""
 
     title: str | None = None
+    """Title of the report; without it the audit's name."""
     owner: str | None = None
+    """Who answers for the model; printed on page one."""
     audience: str | None = None
+    """`executive` gets a shorter report; any other text is printed as it stands."""
     formats: tuple[Literal["html", "pdf"], ...] = ("html", "pdf")
+    """What is rendered; an empty list renders nothing."""
     language: Literal["en", "de"] = "en"
+    """Of texts and numbers."""
     paper: Literal["A4", "Letter"] = "A4"
+    """Of the PDF."""
     logo: str | None = None
+    """A PNG, JPEG or WebP beside the manifest."""
     accent: str | None = None
+    """A colour as `#rrggbb`; refused where it could not be read on white."""
     templates: str | None = None
+    """A folder of your own partials, named as those in `report_templates`."""
     max_html_mb: float = Field(default=3.0, ge=1, le=1000)
+    """Size of the page, in megabytes; pictures beyond it lie in a folder beside the page."""
 
     @field_validator("accent")
     @classmethod
@@ -168,17 +221,29 @@ class Manifest(_Closed):
     """
 
     version: Literal[1] = 1
+    """Of this format."""
     name: str = Field(min_length=1, max_length=200)
+    """Of the audit; without `--out` its runs lie below `runs/<name>/`."""
     dataset: DatasetSection
+    """Where the images are."""
     foreground: ForegroundSection = ForegroundSection()
+    """Where the objects in them are."""
     model: ModelSection
+    """What is audited."""
     saliency: SaliencySection = SaliencySection()
+    """How maps are made."""
     interventions: InterventionsSection = InterventionsSection()
+    """How backgrounds are exchanged."""
     cmv: CmvSection = CmvSection()
+    """Class model visualizations."""
     verdict: VerdictSection = VerdictSection()
+    """When a class is suspect."""
     run: RunSection = RunSection()
+    """How the work is done."""
     report: ReportSection = ReportSection()
+    """What the report looks like."""
     gate: Literal["never", "suspect", "new"] = "never"
+    """When `run` ends with exit code 3: never, or where a class is suspect (`new`: likewise)."""
 
     folder: Path = Field(default=Path(), exclude=True)
     """Where the file lies; set by :func:`load_manifest`, never written in it."""

@@ -1,0 +1,277 @@
+"""Pages from the code itself: the manifest's keys, the tables' columns, the commands.
+
+MkDocs calls :func:`on_page_markdown`; a line ``<!-- generate: NAME -->`` of a page becomes what
+the function of that name in :data:`GENERATED` says, ``<!-- include: FILE -->`` a file of the
+repository's root, or the part of it that ``FILE#part`` marks.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import functools
+import inspect
+import re
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import griffe
+import yaml
+from pydantic import BaseModel
+
+ROOT = Path(__file__).parent.parent
+INTERNAL = {"device", "folder", "seeds", "size"}
+"""Arguments that the audit gives to a function; they are no options of the manifest."""
+WORDS = {"string": "text", "integer": "whole number", "number": "number", "object": "mapping"}
+WRITTEN_AS = {
+    "README.md": "index.md",
+    "BENCHMARKS.md": "benchmarks.md",
+    "CONTRIBUTING.md": "contributing.md",
+    "SECURITY.md": "security.md",
+}
+"""Where the site has a file of the root."""
+
+
+def kind(schema: Mapping[str, Any]) -> str:
+    """What may stand there, in words; null is left to the default.
+
+    Examples
+    --------
+    >>> kind({"anyOf": [{"const": "auto"}, {"type": "integer"}, {"type": "null"}]})
+    '`auto` or whole number'
+    """
+    if "anyOf" in schema:
+        branches = [kind(branch) for branch in schema["anyOf"] if branch.get("type") != "null"]
+        return " or ".join(branches)
+    if "$ref" in schema or "allOf" in schema:
+        return "section"
+    if values := schema.get("enum", [schema["const"]] if "const" in schema else None):
+        return ", ".join(f"`{value}`" for value in values)
+    if schema.get("type") == "array":
+        if "prefixItems" in schema:
+            return f"list of {len(schema['prefixItems'])} {kind(schema['prefixItems'][0])}s"
+        return f"list of {kind(schema['items'])}"
+    if schema.get("type") == "boolean":
+        return "`true`, `false`"
+    return WORDS[schema["type"]]
+
+
+def bounds(schema: Mapping[str, Any]) -> str:
+    """Its range, in words; empty where there is none.
+
+    Examples
+    --------
+    >>> bounds({"minimum": 1, "maximum": 32}), bounds({"exclusiveMinimum": 0})
+    ('1 to 32', 'above 0')
+    """
+    for branch in schema.get("anyOf", ()):
+        if found := bounds(branch):
+            return found
+    below, above = schema.get("exclusiveMaximum"), schema.get("exclusiveMinimum")
+    least = schema.get("minimum", schema.get("minLength"))
+    most = schema.get("maximum", schema.get("maxLength"))
+    unit = " characters" if "maxLength" in schema else ""
+    if least is not None and most is not None:
+        return f"{least} to {most}{unit}"
+    parts = [
+        f"{word} {_power(value)}"
+        for word, value in (("from", least), ("above", above), ("to", most), ("below", below))
+        if value is not None
+    ]
+    return ", ".join(parts)
+
+
+def _power(value: float) -> str:
+    exponent = value.bit_length() - 1 if isinstance(value, int) and value > 2**31 else 0
+    return f"2^{exponent}" if exponent and value == 2**exponent else f"{value:g}"
+
+
+def manifest_keys() -> str:
+    """Every key of the manifest, section by section, and the options of what it can name."""
+    from audit.manifest import Manifest
+
+    return "\n".join([*_section(Manifest, ()), *_options_of_tables()])
+
+
+def _section(model: type[BaseModel], path: tuple[str, ...]) -> Iterator[str]:
+    schema = model.model_json_schema()
+    fields = {name: held for name, held in model.model_fields.items() if not held.exclude}
+    yield f"\n## {'.'.join(path) or 'Top level'}\n\n{inspect.getdoc(model)}\n"
+    yield "| key | what may stand there | range | default | meaning |\n|---|---|---|---|---|"
+    for name, held in fields.items():
+        said = schema["properties"][name]
+        default = "must be written" if held.is_required() else _default(said.get("default"), said)
+        meaning = " ".join((held.description or "").split())
+        yield _row(f"`{'.'.join((*path, name))}`", kind(said), bounds(said), default, meaning)
+    for name, held in fields.items():
+        inner = held.annotation
+        if inspect.isclass(inner) and issubclass(inner, BaseModel):
+            yield from _section(inner, (*path, name))
+
+
+def _default(value: Any, schema: Mapping[str, Any]) -> str:
+    if "$ref" in schema or "allOf" in schema:
+        return ""
+    if value is None:
+        return "none"
+    return f"`{yaml.safe_dump(value, default_flow_style=True).replace('...', '').strip()}`"
+
+
+def _row(*cells: str) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def tables() -> dict[str, Mapping[str, Callable[..., Any]]]:
+    """The functions that a manifest can name, by the key that names them."""
+    from audit.dataset.foregrounds import FOREGROUNDS
+    from audit.dataset.readers import READERS
+    from audit.models import MODELS
+    from audit.saliency import METHODS
+
+    return {
+        "dataset.reader": READERS,
+        "foreground.source": FOREGROUNDS,
+        "model.loader": MODELS,
+        "saliency.method": METHODS,
+    }
+
+
+def options(function: Callable[..., Any]) -> dict[str, tuple[str, str]]:
+    """The options of a function: default and meaning by name."""
+    signature = inspect.signature(function)
+    while isinstance(function, functools.partial):
+        function = function.func
+    said: dict[str, str] = {}
+    for section in griffe.Docstring(inspect.getdoc(function) or "").parse("numpy", warnings=False):
+        if section.kind is griffe.DocstringSectionKind.parameters:
+            said |= {one.name: " ".join(one.description.split()) for one in section.value}
+    return {
+        name: (
+            "must be written" if one.default is one.empty else _default(one.default, {}),
+            said.get(name, ""),
+        )
+        for name, one in signature.parameters.items()
+        if one.kind is one.KEYWORD_ONLY and name not in INTERNAL
+    }
+
+
+def _options_of_tables() -> Iterator[str]:
+    for key, table in tables().items():
+        section, word = key.split(".")
+        yield f"\n## What `{key}` can name\n"
+        where = "`saliency.options`" if section == "saliency" else f"`{section}`, beside `{word}`"
+        yield f"Options are written in {where}.\n"
+        for name, function in table.items():
+            first = (inspect.getdoc(function) or "").splitlines()[0]
+            yield f"\n### {name}\n\n{plain(first)}\n"
+            if found := options(function):
+                yield "| option | default | meaning |\n|---|---|---|"
+                yield from (
+                    _row(f"`{option}`", default, plain(meaning))
+                    for option, (default, meaning) in found.items()
+                )
+
+
+def plain(text: str) -> str:
+    """A docstring's text without the marks of roles.
+
+    Examples
+    --------
+    >>> plain("See :func:`~audit.scoring.mass_lift`.")
+    'See `audit.scoring.mass_lift`.'
+    """
+    return re.sub(r":[a-z]+:`~?([^`]+)`", r"`\1`", text)
+
+
+def meanings(table: str) -> dict[str, str]:
+    """What the columns of a table mean, by name or pattern."""
+    read: dict[str, dict[str, str]] = tomllib.loads(
+        (ROOT / "docs" / "columns.toml").read_text(encoding="utf-8")
+    )
+    return read[table]
+
+
+def meaning(column: str, said: Mapping[str, str]) -> str:
+    """What a column means; that of an interval follows from its value's."""
+    if column in said:
+        return said[column]
+    value, _, end = column.rpartition("_")
+    if end in ("low", "high") and value in said:
+        return f"{end}er end of the 95 % interval of `{value}`"
+    return said[next(pattern for pattern in said if fnmatch.fnmatch(column, pattern))]
+
+
+def score_columns() -> str:
+    """The columns of scores.parquet."""
+    from audit.measuring.columns import SCORE_COLUMNS
+
+    said = meanings("scores")
+    rows = [_row(f"`{one.name}`", str(one.type), meaning(one.name, said)) for one in SCORE_COLUMNS]
+    return "\n".join(["| column | type | meaning |\n|---|---|---|", *rows])
+
+
+def class_columns() -> str:
+    """The columns of classes.parquet."""
+    from audit.findings import ClassRow
+
+    said = meanings("classes")
+    rows = [_row(f"`{name}`", meaning(name, said)) for name in ClassRow.model_fields]
+    return "\n".join(["| column | meaning |\n|---|---|", *rows])
+
+
+def commands() -> str:
+    """Every command of the command line, with its arguments and options."""
+    import typer
+
+    from flows.cli import app
+
+    root = typer.main.get_command(app)
+    return "\n".join(line for command in root.commands.values() for line in _command(command))
+
+
+def _command(command: Any) -> Iterator[str]:
+    yield f"\n## {command.name}\n\n{inspect.cleandoc(command.help or '')}\n"
+    yield "| | default | meaning |\n|---|---|---|"
+    for one in command.params:
+        if one.param_type_name == "argument":
+            written, said = one.name.upper(), one.help
+        else:
+            written, said = "/".join([*one.opts, *one.secondary_opts]), one.help
+        nothing = one.default is None or one.default in ((), [])
+        default = "must be given" if one.required else "" if nothing else f"`{one.default}`"
+        yield _row(f"`{written}`", default, said or "")
+
+
+GENERATED: Mapping[str, Callable[[], str]] = {
+    "manifest": manifest_keys,
+    "scores": score_columns,
+    "classes": class_columns,
+    "commands": commands,
+}
+
+
+def include(name: str) -> str:
+    """A file of the root, or the part between ``<!-- part: NAME -->`` and ``<!-- end -->``."""
+    file, _, part = name.partition("#")
+    text = (ROOT / file).read_text(encoding="utf-8")
+    if part:
+        text = text.split(f"<!-- part: {part} -->\n", 1)[1].split("<!-- end -->", 1)[0]
+    for path, page in WRITTEN_AS.items():
+        text = text.replace(f"]({path}", f"]({page}")
+    return text.replace("](docs/", "](")
+
+
+def on_page_markdown(markdown: str, **_: Any) -> str:
+    """Put generated and included text in its place."""
+
+    def generate(found: re.Match[str]) -> str:
+        return GENERATED[found[1]]()
+
+    markdown = re.sub(r"<!-- generate: (\w+) -->", generate, markdown)
+    return re.sub(r"<!-- include: (\S+) -->", lambda found: include(found[1]), markdown)
+
+
+def on_page_content(html: str, **_: Any) -> str:
+    """Take the marks of roles out of docstrings."""
+    return re.sub(r":(?:func|data|class|mod|meth|attr):(<code>)~?", r"\1", html)
