@@ -7,6 +7,7 @@
     │   ├── ManifestError   the manifest says something that cannot be
     │   ├── DatasetError    the dataset cannot be read as declared
     │   ├── ModelError      the model cannot be loaded, or does not answer as a classifier should
+    │   │   └── NoGridError no layer of it puts out a grid of places
     │   └── RunFolderError  the run folder is taken, foreign, or cannot be written
     ├── SampleError         one sample cannot be used: a row in problems.csv, never the end of a run
     └── ReportError         the report could not be rendered; the scores are kept
@@ -35,6 +36,10 @@ class DatasetError(InputError):
 
 class ModelError(InputError):
     """The model cannot be loaded, or does not answer as a classifier should."""
+
+
+class NoGridError(ModelError):
+    """No layer of the network puts out maps, or tokens that lie in a grid."""
 
 
 class RunFolderError(InputError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator
 from functools import partial
 
@@ -19,6 +20,7 @@ from audit.errors import ModelError
 from audit.geometry import Geometry
 from audit.models import AuditedModel
 from audit.saliency import METHODS, Against, Contrast
+from audit.saliency.choosing import MethodChoice, Unserved, choose_method
 from audit.saliency.grids import Grid, find_grid
 from audit.saliency.layers import find_layer
 
@@ -395,3 +397,60 @@ def test_tokens_in_no_grid_are_not_taken_for_the_patches_before_them() -> None:
 
     with pytest.raises(ModelError, match="none was seen"):
         find_layer(Routed(), some_images(1, 32), None)
+
+
+# The method that serves a model
+
+
+def choice(name: str, network: nn.Module, side: int = 32, **options: object) -> MethodChoice:
+    return choose_method(
+        METHODS[name], name, options, model=audited(network), image=some_images(1, side)
+    )
+
+
+def test_a_method_that_serves_is_taken_with_its_layer_found_once() -> None:
+    network = staged(3)
+    found = choice("layercam", network)
+    assert (found.name, found.instead_of, found.reason) == ("layercam", None, None)
+    assert found.layer is not None
+    assert found.layer.name == "1"
+    call = (some_images(2, 32), torch.tensor([0, 1]))
+    expected, _ = METHODS["layercam"](audited(network), *call, seeds=[0, 0])
+    # Found in one network, it is looked up in the copy that is asked.
+    maps, _ = found.method(audited(copy.deepcopy(network)), *call, seeds=[0, 0])
+    assert torch.equal(maps, expected)
+    with_steps = choice("integrated_gradients", network, steps=3)
+    assert with_steps.method.keywords == {"steps": 3}
+    assert with_steps.layer is None
+
+
+def test_a_network_without_a_grid_is_served_by_the_gradient() -> None:
+    found = choice("gradcam", nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, 2)))
+    assert (found.name, found.instead_of) == ("gradient", "gradcam")
+    assert found.reason is Unserved.NO_GRID
+
+
+@pytest.mark.parametrize("name", ["gradcam", "layercam", "gradient", "smoothgrad"])
+def test_a_network_without_derivatives_is_served_by_occlusion(name: str) -> None:
+    class Cut(nn.Module):
+        def forward(self, scores: Tensor) -> Tensor:
+            return scores.detach()
+
+    network = nn.Sequential(*staged(3), Cut())
+    found = choice(name, network)
+    assert (found.name, found.instead_of) == ("occlusion", name)
+    assert found.reason is Unserved.NO_DERIVATIVE
+    maps, _ = found.method(audited(network), some_images(1, 32), torch.tensor([0]), seeds=[0])
+    assert maps.any()
+
+
+def test_what_somebody_orders_is_no_guess() -> None:
+    with pytest.raises(ModelError, match="no layer 'convv'"):
+        choice("gradcam", staged(3), layer="convv")
+    with pytest.raises(ModelError, match="puts out"):
+        choice("gradcam", staged(3), layer="3")
+    foreign = choose_method(
+        hooks_of, "mine:hooks_of", {}, model=staged(3), image=some_images(1, 32)
+    )
+    assert foreign.name == "mine:hooks_of"
+    assert foreign.method.func is hooks_of

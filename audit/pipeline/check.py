@@ -12,6 +12,7 @@ from rich.table import Table
 
 from audit.measuring.rows import maps_of
 from audit.pipeline.cmv_material import check_second
+from audit.pipeline.methods import described
 from audit.pipeline.session import AuditRequest, Session, open_session, try_one_batch
 from audit.report.style import check_style
 
@@ -63,6 +64,8 @@ def _describe(session: Session, tried: dict[str, Any], seconds: float) -> dict[s
         for name, count in sorted(per_class.items())
         if count < minimum
     ]
+    if session.saliency.reason is not None:
+        warnings.append(f"saliency.method: {described(session.saliency)}")
     if not session.has_foregrounds:
         warnings.append("no foregrounds: no background can be exchanged and nothing called clear")
     elif tried["with_foreground"] < tried["images"]:
@@ -84,6 +87,7 @@ def _describe(session: Session, tried: dict[str, Any], seconds: float) -> dict[s
         "foreground": session.source,
         "model": session.model.name,
         "device": str(session.model.device),
+        "saliency_method": session.saliency.name,
         "accuracy_tried": tried["accuracy"],
         "expected_seconds": round(seconds * len(table), 1),
         "donor_bank_bytes": stored if session.has_foregrounds else 0,

@@ -12,10 +12,10 @@ from typing import Any
 import torch
 
 from audit.errors import RunFolderError
-from audit.manifest import Manifest, fingerprint
+from audit.manifest import fingerprint
 from audit.measuring.shards import shard_count
-from audit.models import AuditedModel
 from audit.pipeline.cmv_material import check_second
+from audit.pipeline.methods import described
 from audit.pipeline.session import AuditRequest, Session, open_session, try_one_batch
 from audit.report.style import keep_style
 from audit.run_folder import RunFolder, write_atomically, write_bytes
@@ -136,16 +136,18 @@ def _facts(session: Session, before: dict[str, Any], accuracy: float) -> dict[st
         "model_name": model.name,
         "limit": session.request.limit,
         "probe_accuracy": accuracy,
-        "settings": _settings(manifest, model, session.source),
+        "settings": _settings(session),
     }
 
 
-def _settings(manifest: Manifest, model: AuditedModel, source: str) -> dict[str, Any]:
-    geometry = model.geometry
+def _settings(session: Session) -> dict[str, Any]:
+    manifest, model, geometry = session.manifest, session.model, session.model.geometry
+    layer = session.saliency.layer
     return {
-        "saliency method": manifest.saliency.method,
+        "saliency method": described(session.saliency),
+        **({"saliency layer": f"{layer.name}, {layer.grid.size}"} if layer else {}),
         "saliency target": manifest.saliency.target,
-        "foreground source": source,
+        "foreground source": session.source,
         "donors per image": manifest.interventions.donors,
         "fill": manifest.interventions.fill,
         "input": f"{geometry.size} x {geometry.size} pixels, resize {geometry.resize}, "

@@ -33,9 +33,9 @@ from audit.models.engine import Engine
 from audit.models.labels import match_labels
 from audit.models.layout import MICROBATCH
 from audit.models.probe import count_outputs, probe
-from audit.plugins import bind, resolve
+from audit.pipeline.methods import method_that_serves
 from audit.run_folder import RunFolder
-from audit.saliency import METHODS
+from audit.saliency.choosing import MethodChoice
 
 PROBE_IMAGES = 64
 
@@ -82,6 +82,7 @@ class Session:
     table: pd.DataFrame
     skipped: tuple[Skipped, ...]
     engine: Engine
+    saliency: MethodChoice
     class_names: tuple[str, ...]
     labels: dict[int, str]
     source: str
@@ -113,15 +114,9 @@ class Session:
 
     def measurement(self) -> Measurement:
         """What is done to every image."""
-        saliency = self.manifest.saliency
-        method = bind(
-            resolve(saliency.method, METHODS, key="saliency.method"),
-            saliency.options,
-            key="saliency.options",
-        )
         return Measurement(
-            method=method,
-            target=saliency.target,
+            method=self.saliency.method,
+            target=self.manifest.saliency.target,
             donors=self.manifest.interventions.donors,
             fill=self.manifest.interventions.fill,
             also=self.manifest.interventions.also,
@@ -207,18 +202,19 @@ def _open(request: AuditRequest) -> Session:
     table.insert(2, "label", table["label_name"].map(indices).astype("int64"))
     if request.limit is not None:
         table = spread_over_classes(table, request.limit, manifest.run.seed)
+    engine = Engine(model, compiles=manifest.run.compile)
     session = Session(
         request=request,
         manifest=manifest,
         table=table,
         skipped=dataset.skipped,
-        engine=Engine(model, compiles=manifest.run.compile),
+        engine=engine,
+        saliency=method_that_serves(manifest, engine),
         class_names=names,
         labels={index: label for label, index in indices.items()},
         source=source,
         key=_key(manifest, table, model, source, device),
     )
-    session.measurement()
     _check_cmv_classes(session)
     return session
 

@@ -24,7 +24,7 @@ def gradcam(
     targets: Tensor,
     *,
     seeds: Sequence[int],
-    layer: str | None = None,
+    layer: str | Layer | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Channels weighted by their mean derivative, positive part.
 
@@ -40,9 +40,10 @@ def gradcam(
         The classes that are explained.
     seeds : sequence of N int
         Unused: nothing is drawn.
-    layer : str, optional
-        Dotted name within the network; else the model's own ``target_layer``; else the last
-        layer that still has places (see :func:`audit.saliency.layers.find_layer`).
+    layer : str or Layer, optional
+        Dotted name within the network, or what was found before; else the model's own
+        ``target_layer``; else the last layer that still has places (see
+        :func:`audit.saliency.layers.find_layer`).
 
     Returns
     -------
@@ -69,7 +70,7 @@ def layercam(
     targets: Tensor,
     *,
     seeds: Sequence[int],
-    layer: str | None = None,
+    layer: str | Layer | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Features weighted by their own positive derivative, place by place.
 
@@ -104,7 +105,7 @@ def _cam(
     images: Tensor,
     targets: Tensor,
     seeds: Sequence[int],
-    layer: str | None,
+    layer: str | Layer | None,
     combine: _Combine,
 ) -> tuple[Tensor, Tensor]:
     if len(images) == 0:

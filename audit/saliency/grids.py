@@ -40,6 +40,11 @@ class Grid:
         """The shorter side, in places."""
         return min(self.rows, self.columns)
 
+    @property
+    def size(self) -> str:
+        """Such as ``7 x 7``."""
+        return f"{self.rows} x {self.columns}"
+
     def fits(self, output: Tensor) -> bool:
         """Whether an output has this form; the number of images is free."""
         if output.ndim != len(self.axes):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor, nn
 
-from audit.errors import ModelError
+from audit.errors import ModelError, NoGridError
 from audit.models.audited import AuditedModel
 from audit.models.engine import Engine
 from audit.saliency.grids import Grid
@@ -41,7 +41,7 @@ class Layer:
 
 
 def find_layer(
-    model: nn.Module, images: Tensor, name: str | None, *, smallest: int = SMALLEST
+    model: nn.Module, images: Tensor, name: str | Layer | None, *, smallest: int = SMALLEST
 ) -> Layer:
     """Find the layer for class activation maps.
 
@@ -62,8 +62,9 @@ def find_layer(
         An ``Engine`` or ``AuditedModel``, a ``Contrast`` or ``Against`` around one, or any network.
     images : float (N, 3, H, W)
         The first of them is sent through.
-    name : str or None
-        Dotted name within the user's network; None: the model's ``target_layer``, else found.
+    name : str, Layer or None
+        Dotted name within the user's network; a layer that was found before, in this network or
+        in one of its form; None: the model's ``target_layer``, else found.
     smallest : int
         See above.
 
@@ -75,9 +76,13 @@ def find_layer(
     Raises
     ------
     ModelError
-        No such layer, one without a grid, or no layer with one.
+        No such layer, or one without a grid.
+    NoGridError
+        No layer has one.
     """
     network, declared = _network(model)
+    if isinstance(name, Layer):
+        return replace(name, module=network.get_submodule(name.name))
     name = name or declared
     if name is not None:
         _check_name(network, name)
@@ -86,7 +91,7 @@ def find_layer(
         return _named(trace, name)
     chosen = _choose(trace, smallest)
     if chosen is None or chosen.left is None:
-        raise ModelError(
+        raise NoGridError(
             "saliency.method: gradcam and layercam need a layer with a grid of places (feature "
             "maps or image tokens), and none was seen inside this network (a scripted or exported "
             "graph, say); use saliency.method: gradient, or name a layer in "
