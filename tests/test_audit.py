@@ -19,7 +19,7 @@ from audit.errors import InputError
 from audit.manifest import load_manifest
 from audit.measuring.columns import SCORE_COLUMNS
 from audit.pipeline import decide, measure, prepare
-from audit.pipeline.session import AuditRequest
+from audit.pipeline.session import AuditRequest, open_session
 from audit.verdicts.evidence import CLASS_COLUMNS
 
 
@@ -150,6 +150,24 @@ def test_a_folder_of_another_audit_is_refused(
         prepare.prepare(other)
     changed = AuditRequest(str(manifest), first.out, ("verdict.effect=0.5",), device="cpu")
     assert prepare.prepare(changed) == 3
+
+
+def test_masks_replaced_between_a_crash_and_its_resume_make_another_audit(tmp_path: Path) -> None:
+    manifest = write_dataset(tmp_path, [], per_class=2)
+
+    def key(effect: float) -> str:
+        # The threshold is no part of the key, but no session is taken from the last call.
+        overrides = (f"verdict.effect={effect}",)
+        return open_session(AuditRequest(str(manifest), "", overrides, device="cpu")).key
+
+    before = key(0.1)
+    assert key(0.2) == before
+    mask = tmp_path / "masks" / "ant" / "000.png"
+    Image.new("L", (32, 32), 255).save(mask)
+    replaced = key(0.3)
+    assert replaced != before
+    mask.unlink()
+    assert key(0.4) not in (before, replaced)
 
 
 def test_bad_files_are_rows_and_end_the_word_clear(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +84,8 @@ def csv_index(
     yield from _settle_boxes(entries, columns)
     for path_text, entry in entries.items():
         yield entry.skipped or _sample(path_text, entry)
+        # There may be millions, and the list of samples grows meanwhile.
+        entries[path_text] = _GONE
 
 
 @dataclass
@@ -103,11 +105,14 @@ class _Entry:
     """The rows of one image path."""
 
     label: str
-    path: Path
-    mask: Path | None
-    metadata: dict[str, Any]
-    boxes: list[Box] = field(default_factory=list)
+    path: str
+    mask: str
+    metadata: dict[str, Any] | None
+    boxes: tuple[Box, ...] = ()
     skipped: Skipped | None = None
+
+
+_GONE = _Entry("", "", "", None)
 
 
 def _locate(root: Path, index: str | None) -> tuple[Path, Path]:
@@ -168,18 +173,20 @@ def _gather(table: Rows, columns: _Columns, places: Places) -> dict[str, _Entry]
             detail = f"listed under several labels: {several}"
             entry.skipped = Skipped(text, "LABEL_CONFLICT", detail, min(label, entry.label))
         try:
-            entry.boxes += read_boxes([row[i] for i in columns.boxes])
+            if columns.boxes:
+                found = read_boxes([row[i] for i in columns.boxes])
+                entry.boxes = (*entry.boxes, *found)
         except (ValueError, RecursionError) as error:
             entry.skipped = entry.skipped or Skipped(text, "BAD_BOX", str(error)[:200], label)
     return entries
 
 
 def _first(text: str, label: str, row: Sequence[Any], columns: _Columns, places: Places) -> _Entry:
-    entry = _Entry(label, Path(), None, {name: _plain(row[i]) for i, name in columns.extra})
+    entry = _Entry(label, "", "", {name: _plain(row[i]) for i, name in columns.extra} or None)
     try:
-        entry.path = places.find(text)
+        entry.path = places.locate(text)
         if columns.mask is not None and (mask := _text(row[columns.mask])):
-            entry.mask = places.find(mask, "mask")
+            entry.mask = places.locate(mask, "mask")
         if not label:
             raise SampleError("NO_LABEL", "the row has no label")
     except SampleError as error:
@@ -209,14 +216,15 @@ def _settle_boxes(entries: dict[str, _Entry], columns: _Columns) -> Iterator[Rem
     if shares:
         yield Remark("all boxes lie within 0..1: taken as shares of the sides, not as pixels")
     for text, entry in entries.items():
-        entry.boxes = [corners(box, chosen) for box in entry.boxes]
+        entry.boxes = tuple(corners(box, chosen) for box in entry.boxes)
         if shares:
-            entry.boxes = [within_unit(box) for box in entry.boxes]
+            entry.boxes = tuple(within_unit(box) for box in entry.boxes)
         elif any(min(box) >= 0 and max(box) <= 1 for box in entry.boxes):
             detail = "a box within 0..1 in a table of boxes in pixels"
             entry.skipped = entry.skipped or Skipped(text, "BAD_BOX", detail, entry.label)
 
 
 def _sample(path_text: str, entry: _Entry) -> Sample:
-    boxes = tuple(entry.boxes)
-    return Sample(path_text, entry.path, entry.label, entry.mask, boxes, entry.metadata)
+    mask = Path(entry.mask) if entry.mask else None
+    path, metadata = Path(entry.path), entry.metadata or {}
+    return Sample(path_text, path, entry.label, mask, entry.boxes, metadata)

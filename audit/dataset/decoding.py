@@ -50,8 +50,8 @@ _TURNS = {
 }
 
 
-def read_bytes(path: Path, unchanged_since: tuple[int, int] | None = None) -> bytes:
-    """Read a regular file, once, within :data:`MAX_BYTES`.
+def check_file(path: Path, unchanged_since: tuple[int, int] | None = None) -> int:
+    """Look at a file without opening it; returns its size in bytes.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ def read_bytes(path: Path, unchanged_since: tuple[int, int] | None = None) -> by
     Raises
     ------
     SampleError
-        Missing, not a regular file, too large, unreadable, or changed.
+        Missing, not a regular file, or changed.
     """
     try:
         found = os.stat(path)
@@ -74,9 +74,21 @@ def read_bytes(path: Path, unchanged_since: tuple[int, int] | None = None) -> by
         raise SampleError("NOT_A_FILE", "not a regular file; it was not opened")
     if unchanged_since and (found.st_size, found.st_mtime_ns) != tuple(unchanged_since):
         raise SampleError("CHANGED_DURING_RUN", "the file is not the one that the run listed")
-    if found.st_size > MAX_BYTES:
-        raise SampleError("TOO_MANY_BYTES", f"{found.st_size} bytes; the limit is {MAX_BYTES}")
-    if found.st_size == 0:
+    return found.st_size
+
+
+def read_bytes(path: Path, unchanged_since: tuple[int, int] | None = None) -> bytes:
+    """Read a regular file, once, within :data:`MAX_BYTES`; see :func:`check_file`.
+
+    Raises
+    ------
+    SampleError
+        Missing, not a regular file, too large, unreadable, or changed.
+    """
+    size = check_file(path, unchanged_since)
+    if size > MAX_BYTES:
+        raise SampleError("TOO_MANY_BYTES", f"{size} bytes; the limit is {MAX_BYTES}")
+    if size == 0:
         raise SampleError("NOT_AN_ALLOWED_IMAGE", "the file is empty")
     try:
         return path.read_bytes()
@@ -227,7 +239,7 @@ def decode(content: bytes, path: Path) -> Picture:
         warnings.simplefilter("ignore")
         image = open_image(content)
         notes: list[str] = []
-        if path.suffix.lower() not in _SUFFIXES[image.format or ""]:
+        if path.suffix and path.suffix.lower() not in _SUFFIXES[image.format or ""]:
             notes.append("WRONG_EXTENSION")
         _first_frame(image, notes)
         stored_size = image.size

@@ -20,7 +20,7 @@ from PIL import Image
 
 from audit.dataset.foregrounds import FOREGROUNDS, open_foreground
 from audit.dataset.loading import load_sample
-from audit.dataset.samples import Sample
+from audit.dataset.samples import Annotation, Sample
 from audit.errors import AuditError, SampleError
 from audit.geometry import Geometry
 
@@ -46,6 +46,9 @@ def _sample(request: dict[str, Any]) -> Sample:
         mask=Path(os.fsdecode(bytes.fromhex(request["mask"]))) if request["mask"] else None,
         boxes=tuple(tuple(box) for box in request["boxes"]),
         metadata=request["metadata"],
+        annotation=Annotation.from_json(request["annotation"]) if request["annotation"] else None,
+        member=tuple(request["member"]),
+        foreground_stamp=request["foreground_stamp"],
     )
 
 

@@ -8,24 +8,35 @@ upright picture. A size that differs from the image is an error, never a silent 
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from audit.dataset.boxes import bounding_box, box_notes
-from audit.dataset.masks import check_mask_options, mask_file
-from audit.dataset.outlines import DRAWN_ON, Foreground
+from audit.dataset.boxes import bounding_box, box_notes, no_files
+from audit.dataset.masks import check_mask_options, mask_file, mask_files
+from audit.dataset.outlines import DRAWN_ON, Foreground, own_files
+from audit.dataset.samples import Sample
+from audit.dataset.segments import coco_segments, voc_segments, yolo_polygons
 from audit.errors import ManifestError
 from audit.plugins import bind, resolve
 
 FOREGROUNDS: Mapping[str, Callable[..., Any]] = {
     "mask_file": mask_file,
     "bounding_box": bounding_box,
+    "coco_segments": coco_segments,
+    "voc_segments": voc_segments,
+    "yolo_polygons": yolo_polygons,
 }
 
 
-def chosen_source(source: str | None, *, masks: bool, boxes: bool) -> str:
+_NEEDS = {"coco_segments": "coco", "voc_segments": "voc", "yolo_polygons": "yolo"}
+
+
+def chosen_source(
+    source: str | None, *, masks: bool, boxes: bool, outlines: str | None = None
+) -> str:
     """Which source is meant: the declared one, or what the samples themselves carry.
 
     Parameters
@@ -34,20 +45,29 @@ def chosen_source(source: str | None, *, masks: bool, boxes: bool) -> str:
         As declared.
     masks, boxes : bool
         Whether any sample has one.
+    outlines : str, optional
+        The source of the samples' annotations, where any has one.
 
     Raises
     ------
     ManifestError
-        Boxes are asked for and no sample has one.
+        Boxes or outlines are asked for and no sample has one.
     """
     if source is None:
         if masks:
             return "mask_file"
+        if outlines:
+            return outlines
         return "bounding_box" if boxes else "none"
     if source == "bounding_box" and not boxes:
         raise ManifestError(
             "foreground.source: bounding_box needs boxes from the reader, and no sample has one. "
             "Use dataset.reader: csv_index with box columns, or foreground.source: mask_file."
+        )
+    if source in _NEEDS and outlines != source:
+        raise ManifestError(
+            f"foreground.source: {source} needs outlines from dataset.reader: {_NEEDS[source]}, "
+            "and no sample has one"
         )
     return source
 
@@ -88,9 +108,16 @@ def open_foreground(source: str, options: Mapping[str, Any], folder: Path) -> Fo
         if not chosen["root"].is_dir():
             raise ManifestError(f"foreground.root: no such folder: {options['root']}")
     bound = bind(function, chosen, key="foreground")
+    files: Callable[[Sample], list[Path]] = own_files
     if source == "mask_file":
         check_mask_options(chosen)
+        files = functools.partial(mask_files, options=chosen)
+    elif source == "bounding_box":
+        files = no_files
     notes = box_notes if source == "bounding_box" else None
-    if "size" in inspect.signature(function).parameters:
-        return Foreground(lambda sample, size: bound(sample, size=size), drawn_on, True, notes)
-    return Foreground(lambda sample, size: bound(sample), drawn_on)
+    is_told = "size" in inspect.signature(function).parameters
+
+    def ask(sample: Sample, size: tuple[int, int]) -> Any:
+        return bound(sample, size=size) if is_told else bound(sample)
+
+    return Foreground(ask, drawn_on, is_told, notes, files)

@@ -238,5 +238,8 @@ def _request(sample: Sample, since: tuple[int, int] | None) -> dict[str, Any]:
         "mask": os.fsencode(sample.mask).hex() if sample.mask else "",
         "boxes": sample.boxes,
         "metadata": sample.metadata,
+        "annotation": sample.annotation.to_json() if sample.annotation else None,
+        "member": sample.member,
+        "foreground_stamp": sample.foreground_stamp,
         "unchanged_since": since,
     }

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from audit.dataset.decoding import Picture, decode, orient, read_bytes
+from audit.dataset.decoding import Picture, decode, orient
+from audit.dataset.members import read_member
 from audit.dataset.outlines import Foreground, Outline
 from audit.dataset.samples import Sample
 from audit.errors import SampleError
@@ -69,9 +71,10 @@ def load_sample(
         The image cannot be used. A foreground that cannot be used is no error: the sample keeps
         its image, and `foreground_problem` says why.
     """
-    content = read_bytes(sample.path, unchanged_since)
+    content = read_member(sample, unchanged_since)
     digest = hashlib.sha256(content).hexdigest()
-    picture = decode(content, sample.path)
+    # A container's ending tells nothing of the images in it.
+    picture = decode(content, Path(sample.sample_id) if sample.member else sample.path)
     mask: NDArray[np.uint8] | None = None
     notes: tuple[str, ...] = ()
     problem = ""

@@ -49,6 +49,8 @@ class MaskPixels:
         The palette is that of PASCAL VOC, in which 255 is the border around objects.
     lossy : bool
         Saved as a JPEG, which keeps no value exactly.
+    colours : uint8 (H0, W0, 3) or None
+        As shown; None of a file in 16 bit or more.
     """
 
     seen: NDArray[Any]
@@ -57,6 +59,7 @@ class MaskPixels:
     entries: int
     has_border: bool = False
     lossy: bool = False
+    colours: NDArray[np.uint8] | None = None
 
     def are(self, numbers: int | Sequence[int]) -> NDArray[np.bool_]:
         """Tell where the pixels have one of these numbers."""
@@ -93,13 +96,13 @@ def _pixels(image: Image.Image) -> MaskPixels:
     colours, alpha = _colours(image)
     seen = colours.max(axis=-1)
     if image.mode == "1":
-        return MaskPixels(seen, np.asarray(image).astype(np.uint8), alpha, 2)
+        return MaskPixels(seen, np.asarray(image).astype(np.uint8), alpha, 2, colours=colours)
     if image.mode not in ("P", "PA"):
-        return MaskPixels(seen, seen, alpha, 256, lossy=lossy)
+        return MaskPixels(seen, seen, alpha, 256, lossy=lossy, colours=colours)
     stored = np.asarray(image if image.mode == "P" else image.getchannel(0))
     palette = image.getpalette() or []
     border = all(tuple(palette[3 * i : 3 * i + 3]) == c for i, c in _VOC_COLOURS.items())
-    return MaskPixels(seen, stored, alpha, len(palette) // 3, border)
+    return MaskPixels(seen, stored, alpha, len(palette) // 3, border, colours=colours)
 
 
 def _colours(image: Image.Image) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
@@ -39,6 +41,12 @@ class Outline:
     problem: SampleError | None = None
 
 
+def own_files(sample: Sample) -> list[Path]:
+    """The files that a sample itself names for its foreground."""
+    named = sample.mask, sample.annotation.path if sample.annotation else None
+    return [path for path in named if path is not None]
+
+
 @dataclass(frozen=True)
 class Foreground:
     """A function of :data:`audit.dataset.foregrounds.FOREGROUNDS`, its options fixed.
@@ -55,17 +63,36 @@ class Foreground:
         The function draws in the size that it is told, so that its size tells nothing.
     notes : callable, optional
         Takes the same and gives codes of what has to be known.
+    files : callable, optional
+        Takes a sample and gives the files that its foreground is read from.
     """
 
     function: Callable[[Sample, tuple[int, int]], Any]
     drawn_on: str | None = None
     is_told_size: bool = False
     notes: Callable[[Sample, tuple[int, int]], tuple[str, ...]] | None = None
+    files: Callable[[Sample], Sequence[Path]] = own_files
 
     def outline(self, sample: Sample, size: tuple[int, int]) -> Outline | None:
         """Ask for the foreground of one sample, whose image has `size` ``(H0, W0)``."""
+        since = sample.foreground_stamp
+        if since is not None and self.stamp(sample) != tuple(since):
+            detail = "the foreground's file is not the one that the run listed"
+            raise SampleError("MASK_CHANGED_DURING_RUN", detail)
         found = self.function(sample, size)
         if found is None or isinstance(found, Outline):
             return found
         notes = self.notes(sample, size) if self.notes else ()
         return Outline(found, notes, has_own_size=not self.is_told_size)
+
+    def stamp(self, sample: Sample) -> tuple[int, int]:
+        """Sum of the sizes in bytes and latest mtime_ns of a sample's files; -1 where none is."""
+        found = []
+        for path in self.files(sample):
+            try:
+                found.append(os.stat(path))
+            except OSError:
+                continue
+        if not found:
+            return -1, -1
+        return sum(f.st_size for f in found), max(f.st_mtime_ns for f in found)

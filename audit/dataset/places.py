@@ -28,7 +28,11 @@ class Places:
         self._inside: dict[str, bool] = {}
 
     def find(self, text: str, what: str = "image") -> Path:
-        """The path that `text` means.
+        """The path that `text` means; see :meth:`locate`."""
+        return Path(self.locate(text, what))
+
+    def locate(self, text: str, what: str = "image") -> str:
+        """The path that `text` means, as text.
 
         Parameters
         ----------
@@ -50,7 +54,7 @@ class Places:
                 # Written on Windows.
                 path = os.path.join(self._start, text.replace("\\", "/"))
             if self._follow_links or self._is_inside(path):
-                return Path(path)
+                return path
         except OSError as error:
             detail = f"not a path of an {what} ({error.strerror}): {text[:100]!r}"
             raise SampleError("BAD_PATH", detail) from error

@@ -13,9 +13,11 @@ from typing import Any
 
 import pandas as pd
 
+from audit.dataset.coco import coco
 from audit.dataset.csv_index import csv_index
 from audit.dataset.image_folder import image_folder
-from audit.dataset.samples import Remark, Sample, Skipped
+from audit.dataset.outlines import Foreground
+from audit.dataset.samples import Annotation, Remark, Sample, Skipped
 from audit.errors import DatasetError
 from audit.plugins import bind, importable, resolve
 
@@ -24,6 +26,7 @@ _log = logging.getLogger(__name__)
 READERS: Mapping[str, Callable[..., Any]] = {
     "image_folder": image_folder,
     "csv_index": csv_index,
+    "coco": coco,
 }
 
 
@@ -49,6 +52,13 @@ class Dataset:
     def samples(self) -> Iterator[Sample]:
         """The samples one by one; all at once would take many times the table's memory."""
         return map(sample_of, self.table.itertuples())
+
+    @property
+    def outlines(self) -> str | None:
+        """The source of foregrounds that the samples' annotations are for, where any has one."""
+        written = self.table["annotation"]
+        some = written[written != ""]
+        return json.loads(some.iloc[0])["source"] if len(some) else None
 
     @property
     def class_names(self) -> list[str]:
@@ -135,7 +145,8 @@ def samples_table(samples: Iterable[Sample], labels: Iterable[int] = ()) -> pd.D
     """The frozen list of samples, one row each, in the order in which shards cut it.
 
     Columns are those of :class:`Sample`, plus the file's `size` and `mtime_ns` as the run began
-    (-1: it could not be looked at), and `label` where `labels` are given.
+    (-1: it could not be looked at), those of its foreground's files once
+    :func:`stamp_foregrounds` has looked at them, and `label` where `labels` are given.
     """
     # No sample is kept, and few rows at a time are Python's objects: datasets have millions.
     rows = map(_row, samples)
@@ -148,8 +159,29 @@ def samples_table(samples: Iterable[Sample], labels: Iterable[int] = ()) -> pd.D
     return table
 
 
+def stamp_foregrounds(table: pd.DataFrame, foreground: Foreground | None) -> None:
+    """Write into a list of samples what the files of their foregrounds are now.
+
+    The columns ``mask_size`` and ``mask_mtime_ns`` hold bytes and times; -1 where no file is read.
+
+    Parameters
+    ----------
+    table : DataFrame
+        From :func:`samples_table`; changed in place.
+    foreground : Foreground or None
+        Of the audit.
+    """
+    if foreground is None or table.empty:
+        return
+    stamps = [foreground.stamp(sample_of(row)) for row in table.itertuples()]
+    table["mask_size"], table["mask_mtime_ns"] = map(list, zip(*stamps, strict=True))
+
+
 _AT_ONCE = 8192
-_COLUMNS = ("sample_id", "path", "label_name", "mask", "boxes", "metadata", "size", "mtime_ns")
+_COLUMNS = (
+    *("sample_id", "path", "label_name", "mask", "boxes", "metadata", "size", "mtime_ns"),
+    *("annotation", "member", "mask_size", "mask_mtime_ns"),
+)
 
 
 def _frame(rows: Sequence[tuple[Any, ...]]) -> pd.DataFrame:
@@ -174,6 +206,10 @@ def _row(sample: Sample) -> tuple[Any, ...]:
         json.dumps(sample.metadata),
         size,
         mtime,
+        # ASCII, in which JSON keeps names that are no UTF-8.
+        json.dumps(sample.annotation.to_json()) if sample.annotation else "",
+        json.dumps(sample.member) if sample.member else "",
+        *(sample.foreground_stamp or (-1, -1)),
     )
 
 
@@ -186,4 +222,7 @@ def sample_of(row: Any) -> Sample:
         mask=Path(os.fsdecode(row.mask)) if isinstance(row.mask, bytes) else None,
         boxes=tuple(tuple(box) for box in json.loads(row.boxes)),
         metadata=json.loads(row.metadata),
+        annotation=Annotation.from_json(json.loads(row.annotation)) if row.annotation else None,
+        member=tuple(json.loads(row.member)) if row.member else (),
+        foreground_stamp=None if row.mask_size < 0 else (row.mask_size, row.mask_mtime_ns),
     )

@@ -10,6 +10,52 @@ Box = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True, slots=True)
+class Annotation:
+    """Where a sample's outlines are written; by reference, since a dataset's are many times larger.
+
+    Parameters
+    ----------
+    source : str
+        The key of :data:`audit.dataset.foregrounds.FOREGROUNDS` that reads it.
+    path : Path
+        The file.
+    spans : tuple of (start, length)
+        The bytes of it that are this sample's; none: the whole file.
+    values : tuple of int
+        The pixel value of the sample's class, or its colour, where the file is an image.
+    size : (width, height) or None
+        Of the picture that the outlines were drawn on, where the annotation says it.
+    """
+
+    source: str
+    path: Path
+    spans: tuple[tuple[int, int], ...] = ()
+    values: tuple[int, ...] = ()
+    size: tuple[int, int] | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON values."""
+        return {
+            "source": self.source,
+            "path": str(self.path),
+            "spans": self.spans,
+            "values": self.values,
+            "size": self.size,
+        }
+
+    @classmethod
+    def from_json(cls, found: dict[str, Any]) -> Annotation:
+        """As :meth:`to_json` gave it."""
+        return cls(
+            found["source"],
+            Path(found["path"]),
+            tuple((start, length) for start, length in found["spans"]),
+            tuple(found["values"]),
+            tuple(found["size"]) if found["size"] else None,
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Sample:
     """One labelled image; nothing of it is decoded yet.
 
@@ -28,6 +74,12 @@ class Sample:
         sides; where the reader knows of some.
     metadata : dict
         Further columns of the dataset (group, camera, ...), JSON values only.
+    annotation : Annotation, optional
+        Where its outlines are written, where the reader knows of some.
+    member : tuple of str and int
+        Which part of `path` the image is, where that holds many; see :mod:`audit.dataset.members`.
+    foreground_stamp : (size, mtime_ns) or None
+        What the files of its foreground were when the run began.
     """
 
     sample_id: str
@@ -36,6 +88,9 @@ class Sample:
     mask: Path | None = None
     boxes: tuple[Box, ...] = ()
     metadata: dict[str, Any] = field(default_factory=dict)
+    annotation: Annotation | None = None
+    member: tuple[str | int, ...] = ()
+    foreground_stamp: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)

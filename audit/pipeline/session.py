@@ -22,7 +22,7 @@ import audit
 from audit.dataset.batches import iterate_batches, sample_seed, to_float
 from audit.dataset.foregrounds import chosen_source, open_foreground
 from audit.dataset.loader import Loader, LoadingPlan
-from audit.dataset.readers import read_dataset
+from audit.dataset.readers import read_dataset, stamp_foregrounds
 from audit.dataset.samples import Skipped
 from audit.errors import DatasetError, ManifestError
 from audit.manifest import Manifest, fingerprint, load_manifest
@@ -194,8 +194,9 @@ def _open(request: AuditRequest) -> Session:
         manifest.foreground.source,
         masks=bool(table["mask"].notna().any()),
         boxes=bool((table["boxes"] != "[]").any()),
+        outlines=dataset.outlines,
     )
-    open_foreground(source, manifest.foreground.options, manifest.folder)
+    foreground = open_foreground(source, manifest.foreground.options, manifest.folder)
     model = load_model(manifest.model, manifest.folder, device)
     model.in_bfloat16 = manifest.run.precision == "bf16"
     indices, names = match_labels(dataset.class_names, model.class_names, count_outputs(model))
@@ -203,6 +204,7 @@ def _open(request: AuditRequest) -> Session:
     if request.limit is not None:
         table = spread_over_classes(table, request.limit, manifest.run.seed)
     engine = Engine(model, compiles=manifest.run.compile)
+    stamp_foregrounds(table, foreground)
     session = Session(
         request=request,
         manifest=manifest,
@@ -253,7 +255,8 @@ def _key(
     manifest: Manifest, table: pd.DataFrame, model: AuditedModel, source: str, device: torch.device
 ) -> str:
     """Fingerprint of everything that a score depends on."""
-    columns = ["sample_id", "label", "size", "mtime_ns", "boxes"]
+    columns = ["sample_id", "label", "size", "mtime_ns", "member", "boxes"]
+    columns += ["mask_size", "mask_mtime_ns"]
     listed = pd.util.hash_pandas_object(table[columns], index=False)
     return fingerprint(
         manifest.scores_key(),

@@ -1,0 +1,211 @@
+"""Reader of COCO's instances: one JSON file with images, annotations and categories."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from audit.dataset.json_spans import spans
+from audit.dataset.label_rules import check_rule, choose_label
+from audit.dataset.places import Places
+from audit.dataset.samples import Annotation, Box, Remark, Sample, Skipped
+from audit.dataset.segments import area_of, number
+from audit.errors import DatasetError, SampleError
+
+_USUAL = (
+    *("annotations/instances*.json", "*_annotations.coco.json", "*/_annotations.coco.json"),
+    *("annotations/*.json", "*.json"),
+)
+
+
+def coco(
+    root: Path,
+    *,
+    annotations: str | None = None,
+    images: str | None = None,
+    label: str = "largest",
+    classes: Sequence[str] | None = None,
+    follow_links: bool = False,
+) -> Iterator[Sample | Skipped | Remark]:
+    """Read images and instances of a COCO file.
+
+    Categories are matched by their names. The outlines of the objects of an image's label are its
+    foreground: the source ``coco_segments``, or their boxes with ``bounding_box``.
+
+    Parameters
+    ----------
+    root : Path
+        Folder of the dataset.
+    annotations : str, optional
+        The JSON file below `root`; None: the only one of the usual names.
+    images : str, optional
+        Folder of the images below `root`; None: the usual one in which the first image is found.
+    label : str
+        ``largest``: an image has the class of its largest object; ``only``: images with objects of
+        one class; ``listed``: the first of `classes` that it has.
+    classes : list of str, optional
+        Categories that count; None: all.
+    follow_links : bool
+        Allow image paths that lead out of the folder of the images.
+
+    Raises
+    ------
+    DatasetError
+        The file or its images are missing, or it is no COCO file; the message names line and
+        column where it is no JSON.
+    """
+    check_rule(label, classes)
+    path = _find(root, annotations)
+    found = _read(path)
+    if not found.images:
+        raise DatasetError(
+            f"dataset.annotations: {path.name} lists no images; expected COCO's keys images, "
+            f"annotations and categories, found {', '.join(sorted(found.keys)) or 'none'}"
+        )
+    places = Places(_image_folder(root, path, images, found), follow_links)
+    seen: set[str] = set()
+    for image_id, image in found.images.items():
+        yield _one(image, found.objects.pop(image_id, []), found, places, (label, classes), seen)
+    for image_id, objects in found.objects.items():
+        detail = f"{len(objects)} annotations of an image that is not listed"
+        yield Skipped(f"image_id {image_id}", "UNKNOWN_IMAGE", detail)
+    yield from found.skipped
+
+
+@dataclass(slots=True)
+class _Object:
+    """One annotation, without its outline."""
+
+    category: Any
+    area: float
+    is_crowd: bool
+    box: Box | None
+    span: tuple[int, int]
+
+
+@dataclass
+class _Found:
+    """What a file holds."""
+
+    path: Path
+    keys: set[str] = field(default_factory=set)
+    images: dict[Any, dict[str, Any]] = field(default_factory=dict)
+    categories: dict[Any, str] = field(default_factory=dict)
+    objects: dict[Any, list[_Object]] = field(default_factory=dict)
+    skipped: list[Skipped] = field(default_factory=list)
+
+
+def _find(root: Path, annotations: str | None) -> Path:
+    if annotations is not None:
+        if not (root / annotations).is_file():
+            raise DatasetError(f"dataset.annotations: no file {annotations} in {root}")
+        return root / annotations
+    if root.is_file():
+        return root
+    for pattern in _USUAL:
+        found = sorted(root.glob(pattern))
+        if len(found) == 1:
+            return found[0]
+        if found:
+            names = ", ".join(str(path.relative_to(root)) for path in found[:6])
+            raise DatasetError(f"dataset.annotations: expected one of {names}; name it")
+    raise DatasetError(
+        f"dataset.annotations: no {_USUAL[0]} and no other .json in {root}; name the file"
+    )
+
+
+def _read(path: Path) -> _Found:
+    found = _Found(path)
+    for key, value, start, length in spans(path):
+        found.keys.add(key)
+        if key not in ("images", "annotations", "categories"):
+            continue
+        try:
+            if key == "images":
+                _add_image(found, value)
+            elif key == "categories":
+                found.categories[value["id"]] = str(value["name"])
+            else:
+                found.objects.setdefault(value["image_id"], []).append(
+                    _object(value, (start, length))
+                )
+        except (KeyError, TypeError) as error:
+            detail = f"no {key} of COCO: {type(error).__name__} {error}; found {value!r:.80}"
+            found.skipped.append(Skipped(f"{path.name}, byte {start}", "BAD_ENTRY", detail))
+    return found
+
+
+def _add_image(found: _Found, value: dict[str, Any]) -> None:
+    name = value["file_name"]
+    if not isinstance(name, str):
+        raise TypeError("file_name is no text")
+    if value["id"] in found.images:
+        found.skipped.append(Skipped(name, "DUPLICATE_ID", f"the id {value['id']!r:.40} again"))
+        return
+    size = (value.get("width"), value.get("height"))
+    known = all(isinstance(v, int) and not isinstance(v, bool) and v > 0 for v in size)
+    found.images[value["id"]] = {"name": name, "size": size if known else None}
+
+
+def _object(value: dict[str, Any], span: tuple[int, int]) -> _Object:
+    box = value.get("bbox")
+    numbers = [number(v) for v in box] if isinstance(box, list) else []
+    corners = None
+    if len(numbers) == 4 and None not in numbers:
+        x, y, width, height = (v or 0.0 for v in numbers)
+        corners = (x, y, x + width, y + height)
+    hash(value["category_id"])
+    return _Object(value["category_id"], area_of(value), bool(value.get("iscrowd")), corners, span)
+
+
+def _image_folder(root: Path, path: Path, images: str | None, found: _Found) -> Path:
+    if images is not None:
+        if not (root / images).is_dir():
+            raise DatasetError(f"dataset.images: no folder {images} in {root}")
+        return root / images
+    start = path.parent if root.is_file() else root
+    split = path.stem.removeprefix("instances_")
+    names = [image["name"] for image in list(found.images.values())[:20]]
+    tried = [start / part for part in ("", "images", split, f"images/{split}", "data")]
+    tried += [path.parent, path.parent / "images", path.parent / split, path.parent / "data"]
+    for folder in tried:
+        if any((folder / name).is_file() for name in names if "\0" not in name):
+            return folder
+    raise DatasetError(
+        f"dataset.images: {names[0]!r:.100} and other images of {path.name} are in none of the "
+        "usual folders; name theirs"
+    )
+
+
+def _one(
+    image: dict[str, Any],
+    objects: list[_Object],
+    found: _Found,
+    places: Places,
+    rule: tuple[str, Sequence[str] | None],
+    seen: set[str],
+) -> Sample | Skipped:
+    """One image and its objects, as a sample."""
+    name = image["name"]
+    known = [(found.categories.get(one.category), one) for one in objects]
+    single = [(name, one.area) for name, one in known if name is not None and not one.is_crowd]
+    crowds = [(name, one.area) for name, one in known if name is not None]
+    try:
+        path = places.find(name)
+        if not objects:
+            raise SampleError("NO_ANNOTATION", "no annotation names this image")
+        label = choose_label(single or crowds, *rule)
+    except SampleError as error:
+        return Skipped(name.replace("\0", "?"), error.reason, error.detail)
+    sample_id = Path(name).as_posix()
+    if sample_id in seen:
+        return Skipped(name, "DUPLICATE_IMAGE", "listed before under another id", label)
+    seen.add(sample_id)
+    own = [one for category, one in known if category == label]
+    boxes = tuple(one.box for one in own if one.box is not None and not one.is_crowd)
+    outlines = Annotation(
+        "coco_segments", found.path, tuple(one.span for one in own), (), image["size"]
+    )
+    return Sample(sample_id, path, label, None, boxes, {}, outlines)
