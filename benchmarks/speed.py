@@ -35,7 +35,7 @@ from audit.dataset.readers import samples_table  # noqa: E402
 from audit.dataset.samples import Sample  # noqa: E402
 from audit.geometry import Geometry  # noqa: E402
 from audit.measuring.donors import DonorBank, build_bank  # noqa: E402
-from audit.measuring.rows import Measurement  # noqa: E402
+from audit.measuring.plan import MeasurementPlan  # noqa: E402
 from audit.measuring.shards import score_shard, shard_count  # noqa: E402
 from audit.models import AuditedModel  # noqa: E402
 from audit.models.audited import has_bfloat16  # noqa: E402
@@ -107,7 +107,7 @@ def pictures(folder: Path, count: int) -> list[str]:
 def ours(model: Engine, paths: list[str], method: str, folder: Path) -> Iterator[None]:
     """The audit's own path without swaps: files in, parts of ``scores.parquet`` out."""
     table, run = _samples(paths), RunFolder(folder)
-    plan = Measurement(METHODS[method])
+    plan = MeasurementPlan(METHODS[method])
     with _loader(model) as loader:
         score_shard(run, 0, table.iloc[:4], model, plan, None, loader, batch_size=4)
         yield
@@ -117,7 +117,7 @@ def ours(model: Engine, paths: list[str], method: str, folder: Path) -> Iterator
 def ours_with_swaps(model: Engine, paths: list[str], folder: Path) -> Iterator[None]:
     """The same with every experiment that is on by default, and the backgrounds they need."""
     table, run = _samples(paths), RunFolder(folder)
-    plan = Measurement(METHODS["gradient"], also=("noise", "shuffle"))
+    plan = MeasurementPlan(METHODS["gradient"], also=("noise", "shuffle"))
     with _loader(model) as loader:
         score_shard(run, 0, table.iloc[:4], model, plan, None, loader, batch_size=4)
         yield
@@ -144,7 +144,7 @@ def _score(
     run: RunFolder,
     table: pd.DataFrame,
     model: Engine,
-    plan: Measurement,
+    plan: MeasurementPlan,
     bank: DonorBank | None,
     loader: Loader,
 ) -> None:

@@ -24,7 +24,7 @@ from audit.cues.swap_matrix import busiest, foreign_swaps, turning_donors, whose
 from audit.dataset.batches import Batch
 from audit.geometry import Geometry
 from audit.manifest import load_manifest
-from audit.measuring.rows import Measurement
+from audit.measuring.plan import MeasurementPlan
 from audit.models import AuditedModel
 from audit.models.engine import Engine
 from audit.pipeline import decide, exhibits, measure, prepare
@@ -325,7 +325,7 @@ def test_the_contrast_of_two_classes_lies_where_each_has_its_own_colour() -> Non
             found[..., left : left + 16] = (before - model(black)[0, targets[0]]).clamp_min(0)
         return found
 
-    towards, away = contrast_maps(model, batch, Measurement(method=falling), label=1, other=0)
+    towards, away = contrast_maps(model, batch, MeasurementPlan(method=falling), label=1, other=0)
     assert bool((towards[0] > 0).equal(half))
     assert bool((away[0] > 0).equal(~half))
 

@@ -14,7 +14,7 @@ from test_audit import audit
 
 from audit.manifest import VerdictSection, load_manifest
 from audit.measuring.follow_up import DONORS, FOLLOW_UP_COLUMNS
-from audit.measuring.swaps import each_swap
+from audit.measuring.swap_table import each_swap
 from audit.pipeline import measure
 from audit.pipeline.decide import decide_classes
 from audit.pipeline.session import AuditRequest

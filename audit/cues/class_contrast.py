@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from audit.dataset.batches import Batch, sample_seed, to_float
-from audit.measuring.rows import Measurement
+from audit.measuring.plan import MeasurementPlan
 from audit.models.engine import Engine
 from audit.saliency import Against, explain
 from audit.scoring import SCORED
@@ -26,7 +26,7 @@ def hardest(own: pd.DataFrame) -> int | None:
 
 
 def contrast_maps(
-    model: Engine, batch: Batch, plan: Measurement, label: int, other: int
+    model: Engine, batch: Batch, plan: MeasurementPlan, label: int, other: int
 ) -> tuple[Tensor, Tensor]:
     """Explain the difference of two class scores, in both directions.
 
@@ -36,7 +36,7 @@ def contrast_maps(
         On any device.
     batch : Batch
         N images.
-    plan : Measurement
+    plan : MeasurementPlan
         The run's method and seed.
     label, other : int
         The two classes.
@@ -49,7 +49,7 @@ def contrast_maps(
     return _one_way(model, batch, plan, label, other), _one_way(model, batch, plan, other, label)
 
 
-def _one_way(model: Engine, batch: Batch, plan: Measurement, label: int, other: int) -> Tensor:
+def _one_way(model: Engine, batch: Batch, plan: MeasurementPlan, label: int, other: int) -> Tensor:
     found = explain(
         Against(model, other),
         to_float(batch.images.to(model.device)),

@@ -20,7 +20,8 @@ from audit.cues.features import FeatureReader, feature_reader
 from audit.dataset.batches import Batch, iterate_batches, sample_seed, to_float
 from audit.dataset.loader import Loader
 from audit.interventions import FILLS
-from audit.measuring.rows import Measurement, maps_of
+from audit.measuring.plan import MeasurementPlan
+from audit.measuring.rows import maps_of
 from audit.models.engine import Engine
 from audit.scoring import BLANK_MAP, SCORED
 
@@ -130,7 +131,7 @@ def find_cues(
     rows_elsewhere: Sequence[int],
     label: int,
     model: Engine,
-    plan: Measurement,
+    plan: MeasurementPlan,
     loader: Loader,
     *,
     batch_size: int,
@@ -182,7 +183,7 @@ def _gather(
     images: Tensor,
     label: int,
     model: Engine,
-    plan: Measurement,
+    plan: MeasurementPlan,
     reader: FeatureReader,
 ) -> None:
     """Add the windows of a batch, with their features."""

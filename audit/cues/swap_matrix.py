@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from audit.measuring.swaps import each_swap
+from audit.measuring.swap_table import each_swap
 
 LEAST_SWAPS = 3
 """Swaps on one background below which its rate is not listed."""

@@ -29,3 +29,19 @@ def margins(scores: Tensor, targets: Tensor, excluded: Tensor | None = None) -> 
         rivals = rivals.scatter(1, excluded[:, None], -torch.inf)
     best = rivals.amax(1)
     return torch.where(best == -torch.inf, torch.nan, own - best)
+
+
+def answers(scores: Tensor, targets: Tensor, excluded: Tensor | None = None) -> dict[str, Tensor]:
+    """What a batch of class scores says of the targets, each (N,) on their device."""
+    probabilities = scores.double().softmax(1)
+    confidence, prediction = probabilities.max(1)
+    found = {
+        "prediction": prediction,
+        "confidence": confidence,
+        "probability": probabilities.gather(1, targets[:, None]).squeeze(1),
+        "margin": margins(scores.double(), targets),
+    }
+    if excluded is not None:
+        found["own_margin"] = margins(scores.double(), targets, excluded)
+        found["donor_probability"] = probabilities.gather(1, excluded[:, None]).squeeze(1)
+    return found

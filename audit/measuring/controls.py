@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -15,10 +16,11 @@ from torch import Tensor, nn
 
 from audit.dataset.batches import Batch, iterate_batches, sample_seed, to_float
 from audit.dataset.loader import Loader
-from audit.interventions import feather, paste
 from audit.measuring.answers import margins
 from audit.measuring.donors import DonorBank
-from audit.measuring.rows import Measurement, maps_of
+from audit.measuring.plan import MeasurementPlan
+from audit.measuring.rows import maps_of
+from audit.measuring.swaps import Objects, swapped
 from audit.models import AuditedModel
 from audit.models.engine import Engine
 from audit.saliency import class_scores
@@ -149,7 +151,7 @@ def _swapped(
         return []
     tag = tag_of(batch.images.shape[-1])
     images = with_tag(to_float(batch.images.to(model.device)), tag)
-    alpha = feather(batch.foreground.to(model.device))
+    objects = Objects.of(images, batch.foreground.to(model.device))
     found = []
     for index in range(len(batch)):
         draw = bank.draw(
@@ -162,11 +164,9 @@ def _swapped(
         for kind, positions in zip(_KINDS, (draw.same, draw.other), strict=True):
             if not positions:
                 break
-            grounds = bank.fetch(list(positions), model.device)
-            grounds = with_tag(grounds, tag) if kind == "same" else grounds
-            held = [index] * len(positions)
-            swapped = paste(images[held], alpha[held], grounds)
-            answered[kind] = (class_scores(model, swapped).double(), presence(swapped, tag))
+            change = partial(with_tag, tag=tag) if kind == "same" else None
+            pictures = swapped(objects, [index] * len(positions), bank, positions, change)
+            answered[kind] = (class_scores(model, pictures).double(), presence(pictures, tag))
         if len(answered) == len(_KINDS):
             found.append(answered)
     return found
@@ -213,7 +213,7 @@ def untrained_lifts(
     model: Engine,
     table: pd.DataFrame,
     scores: pd.DataFrame,
-    plan: Measurement,
+    plan: MeasurementPlan,
     loader: Loader,
 ) -> Mapping[str, list[float]]:
     """Mass lifts of some images under the model and under an untrained one of the same form.

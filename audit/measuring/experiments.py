@@ -13,49 +13,19 @@ from torch import Tensor
 from audit.dataset.batches import on_device, sample_seed
 from audit.interventions import (
     FILLS,
-    feather,
     object_only,
     paste,
     removal_mask,
     shuffle_patches,
     with_noise,
 )
-from audit.measuring.answers import margins
+from audit.measuring.answers import answers
+from audit.measuring.device_results import DeviceResults, ReadResults
 from audit.measuring.donors import DonorBank, donor_seed
-from audit.measuring.readings import Read, Readings
+from audit.measuring.plan import MeasurementPlan
+from audit.measuring.swaps import Objects, swapped_scores
 from audit.models.engine import Engine
 from audit.saliency import class_scores
-
-
-@dataclass(frozen=True)
-class Measurement:
-    """What is done to every image of a run.
-
-    Parameters
-    ----------
-    method : callable
-        A function of :data:`audit.saliency.METHODS`, options bound.
-    target : str
-        Key of :data:`audit.saliency.TARGETS`.
-    donors : int
-        Swaps of each kind an image.
-    fill : str
-        Key of :data:`audit.interventions.FILLS`.
-    also : tuple of str
-        Keys of :data:`FURTHER`.
-    doubt : float
-        Width of :func:`audit.interventions.boundary_band`; 0: none.
-    seed : int
-        Of the run.
-    """
-
-    method: Callable[..., Any]
-    target: str = "logit"
-    donors: int = 4
-    fill: str = "inpaint"
-    also: tuple[str, ...] = ()
-    doubt: float = 0.0
-    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -84,33 +54,37 @@ class Subjects:
     ignored: Tensor
     targets: Tensor
 
-    def seeds(self, plan: Measurement, purpose: str) -> list[int]:
+    def seeds(self, plan: MeasurementPlan, purpose: str) -> list[int]:
         """One seed a sample, of the run, the sample and the purpose alone."""
         return [sample_seed(plan.seed, sample_id, purpose) for sample_id in self.ids]
 
 
 def experiment(
-    model: Engine, subjects: Subjects, plan: Measurement, bank: DonorBank, readings: Readings
+    model: Engine,
+    subjects: Subjects,
+    plan: MeasurementPlan,
+    bank: DonorBank,
+    results: DeviceResults,
 ) -> Callable[[], list[dict[str, Any]]]:
     """Run every experiment, each with a forward pass of the whole batch.
 
     Returns
     -------
     callable
-        Gives a dict of columns for each subject, once `readings` were sent.
+        Gives a dict of columns for each subject, once `results` were sent.
     """
-    asked: list[tuple[str, Read]] = []
+    asked: list[tuple[str, ReadResults]] = []
 
     def ask(images: Tensor, prefix: str) -> None:
         scores = class_scores(model, images)
-        asked.append((prefix, readings.keep(answers(scores, subjects.targets))))
+        asked.append((prefix, results.keep(answers(scores, subjects.targets))))
 
     alone = FILLS[plan.fill](subjects.images, removal_mask(subjects.foreground, subjects.ignored))
     ask(alone, "background_only_")
-    alpha = feather(subjects.foreground)
-    ask(object_only(subjects.images, alpha), "object_only_")
+    objects = Objects.of(subjects.images, subjects.foreground)
+    ask(object_only(objects.images, objects.alpha), "object_only_")
     for name in plan.also:
-        for column, images in FURTHER[name](subjects, alone, alpha, plan):
+        for column, images in FURTHER[name](subjects, alone, objects.alpha, plan):
             ask(images, column)
     draws = [
         bank.draw(label, sha256, donor_seed(plan.seed, sample_id), plan.donors)
@@ -119,7 +93,7 @@ def experiment(
         )
     ]
     swaps = {
-        kind: _swap(model, subjects, [getattr(draw, kind) for draw in draws], alpha, bank, readings)
+        kind: _swap(model, subjects, objects, [getattr(d, kind) for d in draws], bank, results)
         for kind in ("same", "other")
     }
 
@@ -138,7 +112,7 @@ def experiment(
 
 
 def _noise(
-    subjects: Subjects, alone: Tensor, alpha: Tensor, plan: Measurement
+    subjects: Subjects, alone: Tensor, alpha: Tensor, plan: MeasurementPlan
 ) -> list[tuple[str, Tensor]]:
     """Noise on the object, and the same noise on everything else (Moayeri et al. 2022)."""
     seeds = subjects.seeds(plan, "noise")
@@ -149,7 +123,7 @@ def _noise(
 
 
 def _shuffle(
-    subjects: Subjects, alone: Tensor, alpha: Tensor, plan: Measurement
+    subjects: Subjects, alone: Tensor, alpha: Tensor, plan: MeasurementPlan
 ) -> list[tuple[str, Tensor]]:
     """The object before its own background in pieces: the surroundings' form is gone."""
     pieces = shuffle_patches(alone, subjects.seeds(plan, "shuffle"))
@@ -163,22 +137,6 @@ FURTHER: Mapping[str, Callable[..., list[tuple[str, Tensor]]]] = {
 """Experiments that no verdict needs: the manifest's ``interventions.also``."""
 
 
-def answers(scores: Tensor, targets: Tensor, excluded: Tensor | None = None) -> dict[str, Tensor]:
-    """What a batch of class scores says of the targets, each (N,) on their device."""
-    probabilities = scores.double().softmax(1)
-    confidence, prediction = probabilities.max(1)
-    found = {
-        "prediction": prediction,
-        "confidence": confidence,
-        "probability": probabilities.gather(1, targets[:, None]).squeeze(1),
-        "margin": margins(scores.double(), targets),
-    }
-    if excluded is not None:
-        found["own_margin"] = margins(scores.double(), targets, excluded)
-        found["donor_probability"] = probabilities.gather(1, excluded[:, None]).squeeze(1)
-    return found
-
-
 def add(rows: Sequence[dict[str, Any]], found: Mapping[str, list[float]], prefix: str) -> None:
     """Write the answers that were read into the rows, each name behind `prefix`."""
     for name, values in found.items():
@@ -188,26 +146,26 @@ def add(rows: Sequence[dict[str, Any]], found: Mapping[str, list[float]], prefix
             row[prefix + name] = int(value) if name == "prediction" else value
 
 
-_Turn = tuple[list[int], list[int], Read]
+_Turn = tuple[list[int], list[int], ReadResults]
 """Which subjects met a donor of their own, its position in the bank, and the answers."""
 
 
 def _swap(
     model: Engine,
     subjects: Subjects,
+    objects: Objects,
     drawn: Sequence[tuple[int, ...]],
-    alpha: Tensor,
     bank: DonorBank,
-    readings: Readings,
+    results: DeviceResults,
 ) -> list[_Turn]:
     turns: list[_Turn] = []
     for k in range(max(map(len, drawn))):
         has = [i for i, positions in enumerate(drawn) if len(positions) > k]
         positions = [drawn[i][k] for i in has]
         donor_labels = on_device(torch.from_numpy(bank.labels[positions]), model.device)
-        swapped = paste(subjects.images[has], alpha[has], bank.fetch(positions, model.device))
-        found = answers(class_scores(model, swapped), subjects.targets[has], donor_labels)
-        turns.append((has, positions, readings.keep(found)))
+        scores = swapped_scores(model, objects, has, bank, positions)
+        found = answers(scores, subjects.targets[has], donor_labels)
+        turns.append((has, positions, results.keep(found)))
     return turns
 
 

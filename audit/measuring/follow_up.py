@@ -14,13 +14,12 @@ import pyarrow as pa
 
 from audit.dataset.batches import Batch, iterate_batches, on_device, sample_seed, to_float
 from audit.dataset.loader import Loader
-from audit.interventions import feather, paste
-from audit.measuring.answers import margins
+from audit.measuring.answers import answers
 from audit.measuring.columns import write_table
 from audit.measuring.donors import DonorBank
+from audit.measuring.swaps import Objects, swapped_scores
 from audit.models.engine import Engine
 from audit.run_folder import RunFolder
-from audit.saliency import class_scores
 
 FOLLOW_UP_COLUMNS = pa.schema(
     [
@@ -114,7 +113,7 @@ def _measure(
     if not len(batch):
         return
     images = to_float(on_device(batch.images, model.device))
-    alpha = feather(on_device(batch.foreground, model.device))
+    objects = Objects.of(images, on_device(batch.foreground, model.device))
     targets = on_device(batch.targets, model.device)
     turns = [
         (index, position)
@@ -131,25 +130,17 @@ def _measure(
     # As many at once as the batch is large, so that memory stays what it was.
     for start in range(0, len(turns), len(batch)):
         part = turns[start : start + len(batch)]
-        held, positions = [i for i, _ in part], [p for _, p in part]
-        pasted = paste(images[held], alpha[held], bank.fetch(positions, model.device))
-        scores = class_scores(model, pasted).double()
-        probabilities = scores.softmax(1).gather(1, targets[held][:, None]).squeeze(1)
-        answers = zip(
-            held,
-            positions,
-            scores.argmax(1).tolist(),
-            probabilities.tolist(),
-            margins(scores, targets[held]).tolist(),
-            strict=True,
-        )
-        for index, position, prediction, probability, margin in answers:
+        which, positions = [i for i, _ in part], [p for _, p in part]
+        scores = swapped_scores(model, objects, which, bank, positions)
+        found = {name: held.tolist() for name, held in answers(scores, targets[which]).items()}
+        for number, (index, position) in enumerate(part):
+            margin = found["margin"][number]
             yield {
                 "sample_id": batch.ids[index],
                 "label": int(batch.targets[index]),
                 "donor_label": int(bank.labels[position]),
                 "donor_row": int(bank.rows[position]),
-                "prediction": prediction,
-                "probability": probability,
+                "prediction": found["prediction"][number],
+                "probability": found["probability"][number],
                 "margin": None if margin != margin else margin,
             }

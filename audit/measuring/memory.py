@@ -10,7 +10,8 @@ import torch
 
 from audit.dataset.batches import Batch
 from audit.measuring.donors import DonorBank
-from audit.measuring.rows import Measurement, Rows, measure_batch
+from audit.measuring.plan import MeasurementPlan
+from audit.measuring.rows import Rows, measure_batch
 from audit.models.engine import Engine
 from audit.scoring import UNREADABLE
 
@@ -18,7 +19,7 @@ _log = logging.getLogger(__name__)
 
 
 def measure_within_memory(
-    model: Engine, batch: Batch, plan: Measurement, bank: DonorBank | None
+    model: Engine, batch: Batch, plan: MeasurementPlan, bank: DonorBank | None
 ) -> Callable[[], Rows]:
     """Measure a batch; where memory does not suffice, in halves, and later batches likewise.
 
@@ -50,7 +51,7 @@ def measure_within_memory(
 
 
 def _attempt(
-    model: Engine, batch: Batch, plan: Measurement, bank: DonorBank | None
+    model: Engine, batch: Batch, plan: MeasurementPlan, bank: DonorBank | None
 ) -> Callable[[], Rows] | None:
     try:
         return measure_batch(model, batch, plan, bank)

@@ -9,9 +9,11 @@ from torch import Tensor
 
 from audit.dataset.batches import Batch, on_device, sample_seed, to_float
 from audit.interventions import boundary_band, dilate, removal_radius
+from audit.measuring.answers import answers
+from audit.measuring.device_results import DeviceResults
 from audit.measuring.donors import DonorBank
-from audit.measuring.experiments import Measurement, Subjects, add, answers, experiment
-from audit.measuring.readings import Readings
+from audit.measuring.experiments import Subjects, add, experiment
+from audit.measuring.plan import MeasurementPlan
 from audit.models.engine import Engine
 from audit.saliency import Explanation, class_scores, explain
 from audit.scoring import (
@@ -25,17 +27,15 @@ from audit.scoring import (
     score_maps,
 )
 
-__all__ = ["Measurement", "maps_of", "measure_batch", "unreadable_rows"]
 
-
-def maps_of(model: Engine, batch: Batch, plan: Measurement) -> Tensor:
+def maps_of(model: Engine, batch: Batch, plan: MeasurementPlan) -> Tensor:
     """Saliency maps ``(N, H, W)`` of a batch; the same for an image wherever it stands."""
     images = to_float(batch.images.to(model.device))
     return _explanation(model, images, batch.targets.to(model.device), batch.ids, plan).maps
 
 
 def _explanation(
-    model: Engine, images: Tensor, targets: Tensor, ids: Sequence[str], plan: Measurement
+    model: Engine, images: Tensor, targets: Tensor, ids: Sequence[str], plan: MeasurementPlan
 ) -> Explanation:
     return explain(
         model,
@@ -51,7 +51,7 @@ Rows = list[dict[str, Any]]
 
 
 def measure_batch(
-    model: Engine, batch: Batch, plan: Measurement, bank: DonorBank | None
+    model: Engine, batch: Batch, plan: MeasurementPlan, bank: DonorBank | None
 ) -> Callable[[], Rows]:
     """Measure a batch; a GPU may still be at work when this returns.
 
@@ -61,7 +61,7 @@ def measure_batch(
         On any device.
     batch : Batch
         As loaded.
-    plan : Measurement
+    plan : MeasurementPlan
         What to do.
     bank : DonorBank or None
         None: no swaps, since there are no foregrounds.
@@ -74,20 +74,20 @@ def measure_batch(
     """
     if not len(batch):
         return list
-    readings = Readings()
+    results = DeviceResults()
     images = to_float(on_device(batch.images, model.device))
     targets = on_device(batch.targets, model.device)
     explanation = _explanation(model, images, targets, batch.ids, plan)
     maps, scores = explanation.maps, explanation.scores
     scores = class_scores(model, images) if scores is None else scores
-    answered = readings.keep(answers(scores, targets) | {"finite": scores.isfinite().all(1)})
+    answered = results.keep(answers(scores, targets) | {"finite": scores.isfinite().all(1)})
     foreground = on_device(batch.foreground, model.device)
     ignored = on_device(batch.ignored, model.device)
     # The ring counts for neither side of the map; a swap keeps it, since it may be the object.
     left_out = None
     if plan.doubt or bool(batch.ignored.any()):
         left_out = ignored | boundary_band(foreground, plan.doubt)
-    localised = readings.keep(
+    localised = results.keep(
         score_maps(maps, foreground, left_out) | _other_masks(maps, foreground, left_out)
     )
     chosen = [int(i) for i in batch.foreground.flatten(1).any(1).nonzero().flatten()]
@@ -102,8 +102,8 @@ def measure_batch(
             ignored[chosen],
             targets[chosen],
         )
-        tried = experiment(model, subjects, plan, bank, readings)
-    readings.send()
+        tried = experiment(model, subjects, plan, bank, results)
+    results.send()
 
     def rows() -> Rows:
         found, numbers, columns = answered(), localised(), tried()

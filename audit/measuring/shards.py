@@ -12,7 +12,8 @@ from audit.errors import AuditError
 from audit.measuring.columns import table_of, write_table
 from audit.measuring.donors import DonorBank
 from audit.measuring.memory import measure_within_memory
-from audit.measuring.rows import Measurement, Rows, unreadable_rows
+from audit.measuring.plan import MeasurementPlan
+from audit.measuring.rows import Rows, unreadable_rows
 from audit.models.engine import Engine
 from audit.run_folder import RunFolder
 
@@ -36,7 +37,7 @@ def score_shard(
     shard: int,
     table: pd.DataFrame,
     model: Engine,
-    plan: Measurement,
+    plan: MeasurementPlan,
     bank: DonorBank | None,
     loader: Loader,
     *,

@@ -1,52 +1,84 @@
-"""The swaps one by one: the list columns of the scores, unfolded to a row a swap."""
+"""Swaps: objects on the backgrounds of a bank, and what the model then says."""
 
 from __future__ import annotations
 
-import numpy as np
-import pandas as pd
-from numpy.typing import NDArray
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
-_WHOLE = ("donor_label", "donor_row", "prediction")
+from torch import Tensor
+
+from audit.interventions import feather, paste
+from audit.measuring.donors import DonorBank
+from audit.models.engine import Engine
+from audit.saliency import class_scores
 
 
-def each_swap(scores: pd.DataFrame) -> pd.DataFrame:
-    """Unfold the other-class swaps.
+@dataclass(frozen=True, eq=False)
+class Objects:
+    """Images whose objects are put on other backgrounds.
 
     Parameters
     ----------
-    scores : DataFrame
-        Rows of ``scores.parquet``.
+    images : float (N, 3, H, W)
+        In 0..1.
+    alpha : float (N, 1, H, W)
+        1 on the object, with a soft edge.
+    """
+
+    images: Tensor
+    alpha: Tensor
+
+    @classmethod
+    def of(cls, images: Tensor, foreground: Tensor) -> Objects:
+        """Objects by masks ``(N, H, W)`` bool."""
+        return cls(images, feather(foreground))
+
+    def chosen(self, which: Sequence[int]) -> Objects:
+        """Some of them, in any order, and any of them more than once."""
+        # The usual case, which a GPU would have to be waited for.
+        if list(which) == list(range(len(self.images))):
+            return self
+        return Objects(self.images[which], self.alpha[which])
+
+
+def swapped(
+    objects: Objects,
+    which: Sequence[int],
+    bank: DonorBank,
+    positions: Sequence[int],
+    change: Callable[[Tensor], Tensor] | None = None,
+) -> Tensor:
+    """Put objects on backgrounds of the bank.
+
+    Parameters
+    ----------
+    objects : Objects
+        N of them.
+    which : sequence of n int
+        Which objects.
+    bank : DonorBank
+        Lends the backgrounds.
+    positions : sequence of n int
+        Each object's background, as a position in the bank.
+    change : callable, optional
+        What is done to the backgrounds ``(n, 3, H, W)`` before.
 
     Returns
     -------
-    DataFrame
-        One row a swap: ``label`` of the object, ``before`` (its answer without a swap),
-        ``donor_label`` and ``donor_row`` of the background (the row of ``samples.parquet``, -1
-        where an earlier version did not write it down), ``prediction``, ``probability`` of the
-        object's class, ``lost``: what that is less than the mean of the same image's same-class
-        swaps (NaN where there were none).
+    float (n, 3, H, W)
+        In 0..1, on the objects' device.
     """
-    met = scores[scores["swap_other_probabilities"].map(lambda held: held is not None)]
-    counts = met["swap_other_probabilities"].map(len).to_numpy(dtype=np.int64)
-    total = int(counts.sum())
+    chosen = objects.chosen(which)
+    backgrounds = bank.fetch(list(positions), objects.images.device)
+    return paste(chosen.images, chosen.alpha, change(backgrounds) if change else backgrounds)
 
-    def unfolded(name: str) -> NDArray[np.float64]:
-        column = f"swap_other_{name}"
-        if column not in met or total == 0 or bool(met[column].isna().any()):
-            return np.full(total, -1.0)
-        return np.concatenate([np.asarray(held, np.float64) for held in met[column]])
 
-    def repeated(column: str) -> NDArray[np.float64]:
-        return np.repeat(met[column].to_numpy(dtype=np.float64, na_value=np.nan), counts)
-
-    whole = {name: unfolded(f"{name}s").astype(np.int64) for name in _WHOLE}
-    probability = unfolded("probabilities")
-    return pd.DataFrame(
-        {
-            "label": repeated("label").astype(np.int64),
-            "before": repeated("prediction"),
-            **whole,
-            "probability": probability,
-            "lost": repeated("swap_same_probability") - probability,
-        }
-    )
+def swapped_scores(
+    model: Engine,
+    objects: Objects,
+    which: Sequence[int],
+    bank: DonorBank,
+    positions: Sequence[int],
+) -> Tensor:
+    """Class scores ``(n, K)`` of the pictures that :func:`swapped` gives."""
+    return class_scores(model, swapped(objects, which, bank, positions))

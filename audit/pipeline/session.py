@@ -26,7 +26,7 @@ from audit.dataset.readers import read_dataset, stamp_foregrounds
 from audit.dataset.samples import Skipped
 from audit.errors import DatasetError, ManifestError
 from audit.manifest import Manifest, fingerprint, load_manifest
-from audit.measuring.rows import Measurement
+from audit.measuring.plan import MeasurementPlan
 from audit.models import AuditedModel, load_model
 from audit.models.audited import has_bfloat16
 from audit.models.engine import Engine
@@ -112,9 +112,9 @@ class Session:
         plan = LoadingPlan(self.model.geometry, self.source, options, self.manifest.folder)
         return Loader(plan, workers)
 
-    def measurement(self) -> Measurement:
+    def measurement(self) -> MeasurementPlan:
         """What is done to every image."""
-        return Measurement(
+        return MeasurementPlan(
             method=self.saliency.method,
             target=self.manifest.saliency.target,
             donors=self.manifest.interventions.donors,

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from audit.dataset.batches import Batch, iterate_batches, to_float
 from audit.dataset.loader import Loader
-from audit.interventions import feather, paste
 from audit.measuring.donors import DonorBank
-from audit.measuring.rows import Measurement, maps_of
+from audit.measuring.plan import MeasurementPlan
+from audit.measuring.rows import maps_of
+from audit.measuring.swaps import Objects, swapped
 from audit.models.engine import Engine
 from audit.report.overlays import outline, overlay, to_png
 from audit.run_folder import RunFolder, file_slug, write_bytes
@@ -79,7 +80,7 @@ def draw(
     choices: Sequence[Choice],
     class_names: Sequence[str],
     model: Engine,
-    plan: Measurement,
+    plan: MeasurementPlan,
     bank: DonorBank | None,
     loader: Loader,
     *,
@@ -156,12 +157,11 @@ def _swap(
     position = bank.position_of(int(rows[hardest]))
     if position is None:
         return None
-    swapped = paste(
-        to_float(batch.images[index : index + 1]),
-        feather(batch.foreground[index : index + 1]),
-        bank.fetch([position], torch.device("cpu")),
+    objects = Objects.of(
+        to_float(batch.images[index : index + 1]), batch.foreground[index : index + 1]
     )
-    pixels = (swapped[0].permute(1, 2, 0) * 255).round().clamp(0, 255).to(torch.uint8).numpy()
+    picture = swapped(objects, [0], bank, [position])[0]
+    pixels = (picture.permute(1, 2, 0) * 255).round().clamp(0, 255).to(torch.uint8).numpy()
     return {
         "picture": pixels,
         "donor_class": class_names[int(record["swap_other_donor_labels"][hardest])],

@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from audit.measuring.swaps import each_swap
+from audit.measuring.swap_table import each_swap
 from audit.scoring import FULL_FOREGROUND, SCORED
 from audit.verdicts.affected import victim_effects
 from audit.verdicts.rfs import relative_foreground_sensitivity

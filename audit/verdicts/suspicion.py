@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from audit.measuring.swaps import each_swap
+from audit.measuring.swap_table import each_swap
 
 PAIRS = 3
 """Donor classes followed up for each class."""

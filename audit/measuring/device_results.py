@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 
-Read = Callable[[], dict[str, list[float]]]
+ReadResults = Callable[[], dict[str, list[float]]]
 """Reads what was kept; on a GPU it waits for the copy, not for what was begun after it."""
 
 
-class Readings:
+class DeviceResults:
     """Numbers that a batch gave, kept on the device and sent to the CPU in one copy.
 
     A copy to the CPU waits for all that the GPU was given before; after one copy for each number
@@ -25,7 +25,7 @@ class Readings:
         self._sent: Tensor | None = None
         self._arrived: torch.cuda.Event | None = None
 
-    def keep(self, values: Mapping[str, Tensor]) -> Read:
+    def keep(self, values: Mapping[str, Tensor]) -> ReadResults:
         """Keep some numbers of each image.
 
         Parameters

@@ -5,17 +5,17 @@ from __future__ import annotations
 import pytest
 import torch
 
-from audit.measuring.readings import Readings
+from audit.measuring.device_results import DeviceResults
 
 
 def test_numbers_come_back_under_their_names_and_unchanged() -> None:
-    readings = Readings()
-    first = readings.keep(
+    results = DeviceResults()
+    first = results.keep(
         {"prediction": torch.tensor([3, 2**40]), "finite": torch.tensor([True, False])}
     )
-    second = readings.keep({"margin": torch.tensor([0.1, torch.nan, -2.5], dtype=torch.float64)})
-    nothing = readings.keep({"margin": torch.zeros(0)})
-    readings.send()
+    second = results.keep({"margin": torch.tensor([0.1, torch.nan, -2.5], dtype=torch.float64)})
+    nothing = results.keep({"margin": torch.zeros(0)})
+    results.send()
     assert first() == {"prediction": [3.0, 2.0**40], "finite": [1.0, 0.0]}
     again = second()["margin"]
     assert again[0] == 0.1
@@ -25,7 +25,7 @@ def test_numbers_come_back_under_their_names_and_unchanged() -> None:
 
 
 def test_nothing_is_read_that_was_not_sent() -> None:
-    readings = Readings()
-    read = readings.keep({"margin": torch.zeros(2)})
+    results = DeviceResults()
+    read = results.keep({"margin": torch.zeros(2)})
     with pytest.raises(RuntimeError, match="send"):
         read()
