@@ -18,6 +18,8 @@ from audit.dataset.csv_index import csv_index
 from audit.dataset.image_folder import image_folder
 from audit.dataset.outlines import Foreground
 from audit.dataset.samples import Annotation, Remark, Sample, Skipped
+from audit.dataset.voc import voc
+from audit.dataset.yolo import yolo
 from audit.errors import DatasetError
 from audit.plugins import bind, importable, resolve
 
@@ -27,6 +29,8 @@ READERS: Mapping[str, Callable[..., Any]] = {
     "image_folder": image_folder,
     "csv_index": csv_index,
     "coco": coco,
+    "voc": voc,
+    "yolo": yolo,
 }
 
 
