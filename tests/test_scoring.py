@@ -88,6 +88,51 @@ def test_statuses_and_undefined_numbers() -> None:
     assert area[2] == 1.0
 
 
+def test_each_score_by_itself_is_undefined_where_it_means_nothing() -> None:
+    half, nothing, full = (foreground(d) for d in ("FB\nFB", "BB\nBB", "FF\nFF"))
+    some = maps("10\n01")
+    assert foreground_mass(maps("00\n00"), half).isnan().all()
+    assert rank_accuracy(some, nothing).isnan().all()
+    assert rank_accuracy(some, full).item() == 1.0
+    mass = torch.tensor([0.5, 0.5, torch.nan, 0.5])
+    area = torch.tensor([0.0, 1.0, 0.5, torch.nan])
+    assert mass_lift(mass, area).isnan().all()
+    assert foreground_area(half, torch.ones_like(half)).isnan().all()
+
+
+def test_a_lift_stays_finite_where_all_mass_lies_on_one_side() -> None:
+    # Log-odds of 1e-6, and of 1 - 1e-6.
+    lift = mass_lift(torch.tensor([0.0, 1.0, 1e-9]), torch.tensor([0.5, 0.5, 0.5]))
+    assert lift.tolist() == pytest.approx([-13.8155, 13.8155, -13.8155], abs=1e-4)
+
+
+def ranked_by_sorting(values: torch.Tensor, mask: torch.Tensor) -> float:
+    """Of as many pixels as the object has, highest first and then by position, those on it."""
+    flat = [(-value, place) for place, value in enumerate(values.flatten().tolist())]
+    inside = mask.flatten().tolist()
+    size = sum(inside)
+    return sum(inside[place] for _, place in sorted(flat)[:size]) / size
+
+
+def test_of_equal_values_the_first_are_ranked() -> None:
+    # 9 is ranked, then the first two of three 5s: the second of them lies on the object.
+    values, mask = maps("0595\n0005"), foreground("BBFF\nBBBF")
+    assert rank_accuracy(values, mask).item() == pytest.approx(2 / 3)
+    assert rank_accuracy(maps("5555\n5555"), mask).item() == pytest.approx(1 / 3)
+    assert not bool(pointing_hit(maps("5555\n5555"), mask))
+
+
+@given(seed=st.integers(0, 10_000), levels=st.integers(1, 5), share=st.floats(0.1, 1.0))
+def test_ranks_are_those_of_a_stable_sort(seed: int, levels: int, share: float) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    values = torch.randint(0, levels, (1, 5, 7), generator=generator).float()
+    mask = torch.rand((1, 5, 7), generator=generator) < share
+    mask[0, 2, 3] = True
+    assert rank_accuracy(values, mask).item() == pytest.approx(ranked_by_sorting(values, mask))
+    flat = values.flatten().tolist()
+    assert bool(pointing_hit(values, mask)) == bool(mask.flatten()[flat.index(max(flat))])
+
+
 def test_an_empty_mask_is_never_a_hit() -> None:
     scores = score_maps(maps("90\n00"), foreground("BB\nBB"))
     hit = scores["pointing_hit"]
