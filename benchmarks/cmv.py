@@ -30,6 +30,7 @@ from audit.cmv.recipes import RECIPES
 from audit.geometry import Geometry
 from audit.models import AuditedModel
 from audit.models.engine import Engine
+from audit.pixels import to_picture
 
 OUTPUTS, GOOSE = 1000, 99
 SIDES = {0: 224, 1: 240}
@@ -159,7 +160,7 @@ def sheet(made: Sequence[Cmv], path: Path, across: int = 10) -> None:
     empty = torch.ones_like(tiles[0])
     tiles += [empty] * (-len(tiles) % across)
     rows = [torch.cat(tiles[k : k + across], 2) for k in range(0, len(tiles), across)]
-    pixels = (torch.cat(rows, 1).permute(1, 2, 0) * 255).round().byte().numpy()
+    pixels = to_picture(torch.cat(rows, 1))
     Image.fromarray(np.ascontiguousarray(pixels)).save(path)
 
 

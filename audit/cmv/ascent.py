@@ -13,6 +13,7 @@ from audit.cmv.objectives import Penalty, alikeness
 from audit.cmv.places import WINDOW, Climbed, Pending, Place, Plan, class_seed
 from audit.cmv.recipes import Moments
 from audit.models.audited import has_bfloat16
+from audit.pixels import to_uint8
 
 _STAGES = (1, 8, 16, 32, 64)
 _STAGE_SIDE = 64
@@ -182,7 +183,7 @@ class Climb:
         picture = self._painted(slice(at * self.plan.each, at * self.plan.each + 1))
         side = min(_STAGE_SIDE, self.plan.size)
         small = F.interpolate(picture, (side, side), mode="bilinear", antialias=True)
-        return (small[0] * 255).round().clamp(0, 255).byte().cpu()
+        return to_uint8(small[0]).cpu()
 
     def _finished(self, at: int) -> Climbed:
         place = self.places[at]

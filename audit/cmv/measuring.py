@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from audit.cmv.painting import draw_crops, soften, view
 from audit.cmv.places import Climbed, Stages
 from audit.models import AuditedModel
+from audit.pixels import to_picture
 
 _VIEWS = 16
 _JPEG_QUALITY = 75
@@ -188,9 +189,8 @@ def shifted(image: Tensor) -> list[Tensor]:
 
 def as_jpeg(image: Tensor) -> Tensor:
     """An image ``(1, 3, S, S)`` in 0..1 as it comes back from a JPEG file of quality 75."""
-    pixels = (image[0].permute(1, 2, 0) * 255).round().clamp(0, 255).byte().cpu().numpy()
     held = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(pixels)).save(held, "JPEG", quality=_JPEG_QUALITY)
+    Image.fromarray(to_picture(image[0])).save(held, "JPEG", quality=_JPEG_QUALITY)
     read = np.asarray(Image.open(held).convert("RGB"), dtype=np.float32) / 255
     return torch.from_numpy(read).permute(2, 0, 1)[None].to(image)
 

@@ -6,10 +6,12 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from audit.dataset.batches import Batch, sample_seed, to_float
+from audit.dataset.batches import Batch
 from audit.measuring.plan import MeasurementPlan
 from audit.models.engine import Engine
+from audit.pixels import to_float
 from audit.saliency import Against, explain
+from audit.sampling import sample_seed
 from audit.scoring import SCORED
 
 

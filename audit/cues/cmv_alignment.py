@@ -10,10 +10,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from audit.cues.features import FeatureReader, feature_reader
-from audit.dataset.batches import Batch, iterate_batches, to_float
+from audit.dataset.batches import Batch, iterate_batches
 from audit.dataset.loader import Loader
 from audit.interventions import FILLS, feather, object_only, removal_mask
 from audit.models.engine import Engine
+from audit.pixels import to_float
 
 IMAGES = 20
 """Most images of a class that are looked at."""

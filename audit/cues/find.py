@@ -17,12 +17,14 @@ from torch import Tensor
 from audit.cues import regions
 from audit.cues.clusters import assign, cluster, representatives
 from audit.cues.features import FeatureReader, feature_reader
-from audit.dataset.batches import Batch, iterate_batches, sample_seed, to_float
+from audit.dataset.batches import Batch, iterate_batches
 from audit.dataset.loader import Loader
 from audit.interventions import FILLS
 from audit.measuring.plan import MeasurementPlan
 from audit.measuring.rows import maps_of
 from audit.models.engine import Engine
+from audit.pixels import to_float, to_picture
+from audit.sampling import at_most
 from audit.scoring import BLANK_MAP, SCORED
 
 IMAGES = 40
@@ -121,8 +123,7 @@ def sampled(scores: pd.DataFrame, label: int, seed: int, most: int = IMAGES) -> 
         Rows in ascending order; only such with object and background.
     """
     own = scores[(scores["label"] == label) & scores["status"].isin((SCORED, BLANK_MAP))]
-    keys = [sample_seed(seed, sample_id, "cues") for sample_id in own["sample_id"]]
-    return sorted(int(row) for _, row in sorted(zip(keys, own.index, strict=True))[:most])
+    return [int(row) for row in at_most(own, most, seed, "cues").index]
 
 
 def find_cues(
@@ -200,9 +201,8 @@ def _gather(
             continue
         top, left, bottom, right = windows.boxes[index].tolist()
         window = filled[index, :, top:bottom, left:right]
-        pixels = (window.permute(1, 2, 0) * 255).round().clamp(0, 255).to(torch.uint8)
         share = float(windows.shares[index])
-        gathered.crops.append(Crop(pixels.cpu().numpy(), batch.rows[index], share))
+        gathered.crops.append(Crop(to_picture(window), batch.rows[index], share))
         cut.append(window)
     if cut:
         size = list(images.shape[2:])

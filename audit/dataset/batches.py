@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -78,30 +77,11 @@ class Batch:
         )
 
 
-def to_float(images: Tensor) -> Tensor:
-    """Pixels uint8 in 0..255 as float32 in 0..1."""
-    return images.float().div_(255.0)
-
-
 def on_device(values: Tensor, device: torch.device) -> Tensor:
     """Move what lies on the CPU to a device, to a GPU without waiting for what it does just now."""
     if device.type == "cuda":
         return values.pin_memory().to(device, non_blocking=True)
     return values.to(device)
-
-
-def sample_seed(seed: int, sample_id: str, step: str) -> int:
-    """Seed of one sample's own noise, so that it never depends on batch neighbours.
-
-    Examples
-    --------
-    >>> sample_seed(0, "wolf/1.png", "saliency") == sample_seed(0, "wolf/1.png", "saliency")
-    True
-    >>> sample_seed(0, "wolf/1.png", "saliency") == sample_seed(0, "wolf/1.png", "donors")
-    False
-    """
-    digest = hashlib.sha256(f"{seed}\0{sample_id}\0{step}".encode()).digest()
-    return int.from_bytes(digest[:7], "big")
 
 
 def iterate_batches(table: pd.DataFrame, loader: Loader, batch_size: int) -> Iterator[Batch]:

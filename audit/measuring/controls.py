@@ -14,7 +14,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from audit.dataset.batches import Batch, iterate_batches, sample_seed, to_float
+from audit.dataset.batches import Batch, iterate_batches
 from audit.dataset.loader import Loader
 from audit.measuring.answers import margins
 from audit.measuring.donors import DonorBank
@@ -23,7 +23,9 @@ from audit.measuring.rows import maps_of
 from audit.measuring.swaps import Objects, swapped
 from audit.models import AuditedModel
 from audit.models.engine import Engine
+from audit.pixels import to_float
 from audit.saliency import class_scores
+from audit.sampling import at_most, ordered, sample_seed
 from audit.scoring import foreground_area, foreground_mass, mass_lift
 
 CLASSES = 5
@@ -129,13 +131,12 @@ def _worthy(able: pd.DataFrame, seed: int) -> dict[int, float]:
     """A seeded choice of recognised classes with enough images, and their median margins."""
     groups = able.groupby("label")["margin"]
     medians = groups.median()[(groups.size() >= 5) & (groups.median() > 0)]
-    order = sorted(medians.index, key=lambda label: sample_seed(seed, str(label), "tag"))
+    order = ordered(medians.index, seed, "tag")
     return {int(label): float(medians[label]) for label in order[:CLASSES]}
 
 
 def _some(rows: pd.DataFrame, count: int, seed: int) -> set[str]:
-    order = sorted(rows["sample_id"], key=lambda one: sample_seed(seed, one, "control"))
-    return set(order[:count])
+    return set(at_most(rows, count, seed, "control")["sample_id"])
 
 
 def _batches(table: pd.DataFrame, loader: Loader) -> list[Batch]:

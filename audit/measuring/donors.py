@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +12,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from audit.dataset.batches import Batch, iterate_batches, on_device, sample_seed, to_float
+from audit.dataset.batches import Batch, iterate_batches, on_device
 from audit.dataset.loader import Loader
 from audit.interventions import FILLS, removal_mask
+from audit.pixels import to_float, to_uint8
 from audit.run_folder import write_atomically
+from audit.sampling import at_most, permuted, sample_seed
 
 MAX_HOLE = 0.9
 """An image whose hole covers more than this share has no background to lend."""
@@ -113,7 +114,7 @@ class DonorBank:
         """
         held = self._of_class.get(donor, np.array([], dtype=np.int64))
         held = held[(self._hashes[held] != sha256) & ~np.isin(self.rows[held], met)]
-        return tuple(int(i) for i in np.random.default_rng(seed).permutation(held)[:count])
+        return tuple(permuted(held, count, seed))
 
     def position_of(self, row: int) -> int | None:
         """Position in the bank of a row of the list of samples; None where it lends nothing."""
@@ -127,12 +128,7 @@ class DonorBank:
 
 def candidates(table: pd.DataFrame, bank: int, seed: int) -> pd.DataFrame:
     """Choose at most `bank` samples of each class, by a seeded shuffle that no order changes."""
-
-    def key(sample_id: str) -> str:
-        return hashlib.sha256(f"{seed}\0{sample_id}\0bank".encode()).hexdigest()
-
-    shuffled = table.assign(_key=[key(i) for i in table["sample_id"]]).sort_values("_key")
-    return shuffled.groupby("label").head(bank).drop(columns="_key").sort_index()
+    return at_most(table, bank, seed, "bank", of_each="label")
 
 
 def build_bank(
@@ -214,8 +210,7 @@ def _backgrounds(
     usable = batch.foreground.flatten(1).any(1) & (share <= MAX_HOLE)
     kept = [int(i) for i in usable.nonzero().flatten()]
     filled = FILLS[fill](to_float(batch.images.to(device))[kept], hole[kept])
-    pixels = (filled * 255).round().clamp(0, 255).to(torch.uint8)
-    return pixels.cpu().numpy(), kept
+    return to_uint8(filled).cpu().numpy(), kept
 
 
 def donor_seed(seed: int, sample_id: str) -> int:

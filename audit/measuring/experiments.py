@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from audit.dataset.batches import on_device, sample_seed
+from audit.dataset.batches import on_device
 from audit.interventions import (
     FILLS,
     object_only,
@@ -26,6 +26,7 @@ from audit.measuring.plan import MeasurementPlan
 from audit.measuring.swaps import Objects, swapped_scores
 from audit.models.engine import Engine
 from audit.saliency import class_scores
+from audit.sampling import sample_seed
 
 
 @dataclass(frozen=True)

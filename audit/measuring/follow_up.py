@@ -12,14 +12,16 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
-from audit.dataset.batches import Batch, iterate_batches, on_device, sample_seed, to_float
+from audit.dataset.batches import Batch, iterate_batches, on_device
 from audit.dataset.loader import Loader
 from audit.measuring.answers import answers
 from audit.measuring.columns import write_table
 from audit.measuring.donors import DonorBank
 from audit.measuring.swaps import Objects, swapped_scores
 from audit.models.engine import Engine
+from audit.pixels import to_float
 from audit.run_folder import RunFolder
+from audit.sampling import at_most, sample_seed
 
 FOLLOW_UP_COLUMNS = pa.schema(
     [
@@ -97,9 +99,7 @@ def _chosen(
     swapped = scores["swap_same_probability"].notna() & scores["swap_other_probability"].notna()
     able = set(scores.loc[swapped, "sample_id"])
     kept = table[table["label"].isin(list(wanted)) & table["sample_id"].isin(able)]
-    keys = [sample_seed(seed, sample_id, "follow-up") for sample_id in kept["sample_id"]]
-    shuffled = kept.assign(_key=keys).sort_values("_key")
-    return shuffled.groupby("label").head(IMAGES).drop(columns="_key").sort_index()
+    return at_most(kept, IMAGES, seed, "follow-up", of_each="label")
 
 
 def _measure(

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from audit.dataset.batches import Batch, on_device, sample_seed, to_float
+from audit.dataset.batches import Batch, on_device
 from audit.interventions import boundary_band, dilate, removal_radius
 from audit.measuring.answers import answers
 from audit.measuring.device_results import DeviceResults
@@ -15,7 +15,9 @@ from audit.measuring.donors import DonorBank
 from audit.measuring.experiments import Subjects, add, experiment
 from audit.measuring.plan import MeasurementPlan
 from audit.models.engine import Engine
+from audit.pixels import to_float
 from audit.saliency import Explanation, class_scores, explain
+from audit.sampling import sample_seed
 from audit.scoring import (
     NOT_FINITE,
     SCORED,

@@ -12,13 +12,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from audit.cmv import Second
-from audit.dataset.batches import iterate_batches, to_float
+from audit.dataset.batches import iterate_batches
 from audit.errors import ManifestError
 from audit.manifest import fingerprint
 from audit.models import load_model
 from audit.models.labels import shared_outputs
 from audit.models.probe import count_outputs
-from audit.pipeline.session import Session, spread_over_classes
+from audit.pipeline.session import Session
+from audit.pixels import to_float
+from audit.sampling import spread_over
 
 IMAGES = 256
 """From which colours and amplitudes are estimated, spread over the classes."""
@@ -43,7 +45,8 @@ class Material:
     def rows(self) -> pd.DataFrame:
         """The images that are looked at for the recipe ``maco``."""
         session = self.session
-        return spread_over_classes(session.table, IMAGES, session.manifest.run.seed)
+        seed = session.manifest.run.seed
+        return spread_over(session.table, IMAGES, seed, "limit", column="label")
 
     def images(self) -> Tensor:
         """Those images, float32 ``(N, 3, S, S)`` in 0..1, as large as the pictures shall be."""

@@ -18,7 +18,8 @@ from audit.cmv import Cmv, visualize_classes
 from audit.cmv.objectives import pictures_each
 from audit.manifest import CmvSection
 from audit.pipeline.cmv_material import Material
-from audit.report.overlays import Pixels, to_png
+from audit.pixels import to_float, to_picture
+from audit.report.overlays import to_png
 from audit.run_folder import RunFolder, file_slug, write_bytes, write_json
 
 _SIMONYAN = "Simonyan's own form (class score minus an L2 penalty)."
@@ -158,10 +159,10 @@ def _write(run: RunFolder, made: Cmv, name: str, material: Material) -> dict[str
         "status": made.failure or "The class is reached.",
     }
     path = run.cmv / f"{stem}.png"
-    write_bytes(path, to_png(_pixels(made.image * 255), told))
+    write_bytes(path, to_png(to_picture(made.image), told))
     strip = run.cmv / f"{stem}.steps.png" if made.stages else None
     if strip is not None:
-        shown = [_pixels(picture) for _, picture in made.stages]
+        shown = [to_picture(picture) for _, picture in made.stages]
         write_bytes(strip, to_png(np.concatenate(shown, axis=1), told))
     return {
         "label": made.label,
@@ -201,15 +202,10 @@ def read_cmv(run: RunFolder, entry: Mapping[str, Any]) -> Tensor:
     """A picture as the model sees it, float32 ``(3, S, S)`` in 0..1."""
     with Image.open(run.path / entry["path"]) as picture:
         pixels = np.array(picture.convert("RGB"))
-    return torch.from_numpy(pixels).permute(2, 0, 1).float() / 255
+    return to_float(torch.from_numpy(pixels).permute(2, 0, 1))
 
 
 def _rival(made: Cmv, material: Material) -> str | None:
     if made.objective != "contrast" or made.label not in material.rivals:
         return None
     return material.session.class_names[material.rivals[made.label]]
-
-
-def _pixels(image: Tensor) -> Pixels:
-    pixels: Pixels = image.float().permute(1, 2, 0).round().clamp(0, 255).byte().numpy()
-    return pixels

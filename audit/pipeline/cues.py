@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
 
 from audit.cues.class_contrast import contrast_maps
 from audit.cues.find import Crop, Search, find_cues
-from audit.dataset.batches import iterate_batches, to_float
+from audit.dataset.batches import iterate_batches
 from audit.dataset.loader import Loader
 from audit.interventions import FILLS, removal_mask
 from audit.pipeline.cue_plans import CuePlan
 from audit.pipeline.session import Session
+from audit.pixels import to_float, to_picture
 from audit.report.overlays import overlay, to_png
 from audit.run_folder import RunFolder, file_slug, write_bytes, write_json
 from audit.verdicts.evidence import plain
@@ -143,7 +143,7 @@ def _donors(session: Session, plan: CuePlan, loader: Loader) -> dict[str, Any]:
         fill = FILLS[session.manifest.interventions.fill]
         filled = fill(to_float(batch.images), hole)
         for row, picture in zip(batch.rows, filled, strict=True):
-            pictures[row] = _write(session.run, plan, f"donor-{row:07d}", _pixels(picture))
+            pictures[row] = _write(session.run, plan, f"donor-{row:07d}", to_picture(picture))
     shown = [
         {
             "path": pictures.get(donor["row"]),
@@ -173,7 +173,7 @@ def _between(session: Session, plan: CuePlan, loader: Loader) -> dict[str, Any] 
     towards, away = contrast_maps(
         session.engine, batch, session.measurement(), plan.label, plan.contrast
     )
-    image = np.ascontiguousarray(batch.images[0].permute(1, 2, 0).numpy())
+    image = to_picture(batch.images[0])
     mask = batch.foreground[0].numpy()
     drawn = {"image": image}
     for name, saliency in (("towards", towards[0]), ("away", away[0])):
@@ -184,11 +184,6 @@ def _between(session: Session, plan: CuePlan, loader: Loader) -> dict[str, Any] 
     for name, pixels in drawn.items():
         paths[name] = _write(session.run, plan, f"between-{name}", pixels)
     return {"sample_id": batch.ids[0], **paths}
-
-
-def _pixels(image: Tensor) -> NDArray[np.uint8]:
-    pixels: NDArray[np.uint8] = (image.permute(1, 2, 0) * 255).round().clamp(0, 255).byte().numpy()
-    return pixels
 
 
 def _enlarged(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -6,23 +6,24 @@ import os
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
 from rich.console import Console
 from rich.markup import escape
 
 from audit.cmv import OBJECTIVES
-from audit.dataset.batches import Batch, iterate_batches, sample_seed, to_float
+from audit.dataset.batches import Batch, iterate_batches
 from audit.dataset.readers import samples_table
 from audit.dataset.samples import Sample
 from audit.errors import DatasetError, ManifestError
 from audit.pipeline.cmv_material import Material
 from audit.pipeline.cmvs import draw_cmvs
 from audit.pipeline.session import AuditRequest, Session, open_session
+from audit.pixels import to_float, to_picture
 from audit.report.overlays import overlay, to_png
 from audit.run_folder import RunFolder, file_slug, write_bytes
 from audit.saliency import Against, explain
+from audit.sampling import sample_seed
 from audit.scoring import STATUSES, score_maps
 from audit.verdicts.evidence import plain
 
@@ -109,7 +110,7 @@ def explain_one(
     found = _describe(session, batch, maps, probabilities, label, against)
     path = Path(out or f"{file_slug(Path(image).stem)}-overlay.png")
     foreground = batch.foreground[0].numpy()
-    pixels = np.ascontiguousarray(batch.images[0].permute(1, 2, 0).numpy())
+    pixels = to_picture(batch.images[0])
     drawn = overlay(pixels, maps[0].cpu().numpy(), foreground if foreground.any() else None)
     write_bytes(path, to_png(drawn))
     for name, probability in found["top"].items():

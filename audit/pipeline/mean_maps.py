@@ -17,6 +17,7 @@ from audit.pipeline.session import Session
 from audit.report.context import SPREADS
 from audit.report.overlays import mean_map, to_png
 from audit.run_folder import RunFolder, file_slug, write_bytes, write_json
+from audit.sampling import permuted
 from audit.verdicts.decide import SUSPECT
 
 IMAGES = 40
@@ -73,8 +74,7 @@ def _label(entry: dict[str, Any]) -> int:
 def _draw(scores: pd.DataFrame, label: int, seed: int) -> list[int]:
     """Positions of at most :data:`IMAGES` scored images of a class, by the run's seed."""
     own = scores.index[(scores["label"] == label) & (scores["status"] == "scored")].to_numpy()
-    random = np.random.default_rng([seed, label])
-    return sorted(int(row) for row in random.permutation(own)[:IMAGES])
+    return sorted(permuted(own, IMAGES, [seed, label]))
 
 
 def _average(

@@ -19,7 +19,7 @@ import pandas as pd
 import torch
 
 import audit
-from audit.dataset.batches import iterate_batches, sample_seed, to_float
+from audit.dataset.batches import iterate_batches
 from audit.dataset.foregrounds import chosen_source, open_foreground
 from audit.dataset.loader import Loader, LoadingPlan
 from audit.dataset.readers import read_dataset, stamp_foregrounds
@@ -34,8 +34,10 @@ from audit.models.labels import match_labels
 from audit.models.layout import MICROBATCH
 from audit.models.probe import count_outputs, probe
 from audit.pipeline.methods import method_that_serves
+from audit.pixels import to_float
 from audit.run_folder import RunFolder
 from audit.saliency.choosing import MethodChoice
+from audit.sampling import spread_over
 
 PROBE_IMAGES = 64
 
@@ -202,7 +204,7 @@ def _open(request: AuditRequest) -> Session:
     indices, names = match_labels(dataset.class_names, model.class_names, count_outputs(model))
     table.insert(2, "label", table["label_name"].map(indices).astype("int64"))
     if request.limit is not None:
-        table = spread_over_classes(table, request.limit, manifest.run.seed)
+        table = spread_over(table, request.limit, manifest.run.seed, "limit", column="label")
     engine = Engine(model, compiles=manifest.run.compile)
     stamp_foregrounds(table, foreground)
     session = Session(
@@ -242,15 +244,6 @@ def _check_cmv_classes(session: Session) -> None:
             raise ManifestError(f"cmv.classes: {unknown[0]!r} is no class of the dataset")
 
 
-def spread_over_classes(table: pd.DataFrame, limit: int, seed: int) -> pd.DataFrame:
-    """Keep `limit` samples, as evenly over the classes as can be, by a seeded shuffle."""
-    keys = [sample_seed(seed, sample_id, "limit") for sample_id in table["sample_id"]]
-    shuffled = table.assign(_key=keys).sort_values("_key")
-    turn = shuffled.groupby("label").cumcount()
-    chosen = shuffled.assign(_turn=turn).sort_values(["_turn", "_key"]).head(limit)
-    return chosen.drop(columns=["_key", "_turn"]).sort_index().reset_index(drop=True)
-
-
 def _key(
     manifest: Manifest, table: pd.DataFrame, model: AuditedModel, source: str, device: torch.device
 ) -> str:
@@ -275,7 +268,8 @@ def try_one_batch(session: Session) -> dict[str, Any]:
     ModelError
         See :func:`audit.models.probe.probe`.
     """
-    few = spread_over_classes(session.table, PROBE_IMAGES, session.manifest.run.seed)
+    seed = session.manifest.run.seed
+    few = spread_over(session.table, PROBE_IMAGES, seed, "limit", column="label")
     with session.loader() as loader:
         batch = next(iter(iterate_batches(few, loader, len(few))))
     if not len(batch):

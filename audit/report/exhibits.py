@@ -8,16 +8,16 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 from numpy.typing import NDArray
 
-from audit.dataset.batches import Batch, iterate_batches, to_float
+from audit.dataset.batches import Batch, iterate_batches
 from audit.dataset.loader import Loader
 from audit.measuring.donors import DonorBank
 from audit.measuring.plan import MeasurementPlan
 from audit.measuring.rows import maps_of
 from audit.measuring.swaps import Objects, swapped
 from audit.models.engine import Engine
+from audit.pixels import to_float, to_picture
 from audit.report.overlays import outline, overlay, to_png
 from audit.run_folder import RunFolder, file_slug, write_bytes
 
@@ -132,7 +132,7 @@ def draw(
 def _pictures(
     batch: Batch, index: int, saliency: NDArray[np.float32]
 ) -> dict[str, NDArray[np.uint8]]:
-    image = np.ascontiguousarray(batch.images[index].permute(1, 2, 0).numpy())
+    image = to_picture(batch.images[index])
     foreground = batch.foreground[index].numpy()
     known = foreground if foreground.any() else None
     pictures = {"image": image, "overlay": overlay(image, saliency, known)}
@@ -160,10 +160,8 @@ def _swap(
     objects = Objects.of(
         to_float(batch.images[index : index + 1]), batch.foreground[index : index + 1]
     )
-    picture = swapped(objects, [0], bank, [position])[0]
-    pixels = (picture.permute(1, 2, 0) * 255).round().clamp(0, 255).to(torch.uint8).numpy()
     return {
-        "picture": pixels,
+        "picture": to_picture(swapped(objects, [0], bank, [position])[0]),
         "donor_class": class_names[int(record["swap_other_donor_labels"][hardest])],
         "prediction_name": class_names[int(record["swap_other_predictions"][hardest])],
         "probability": float(probabilities[hardest]),

@@ -7,9 +7,11 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from audit.dataset.batches import iterate_batches, sample_seed, to_float
+from audit.dataset.batches import iterate_batches
 from audit.pipeline.session import AuditRequest, open_session
+from audit.pixels import to_float
 from audit.saliency import METHODS, explain
+from audit.sampling import sample_seed
 from audit.scoring import foreground_area, foreground_mass, mass_lift
 
 TARGETED = ("logit", "contrast")
