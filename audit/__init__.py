@@ -5,8 +5,64 @@ image and foreground through the same geometry. A **method** turns images into m
 turns maps into rows; **interventions** change foreground or background and turn the model's
 answers into rows beside them; **cues** are what in the background a class leans on; **verdicts**
 turn rows into one finding per class, with its uncertainty; **CMVs** show what the class score
-itself wants; the **report** turns findings into pages. Nothing in this package knows that Prefect
-exists: the flows only open the doors.
+itself wants; the **report** turns findings into pages. The **pipeline** runs these steps in order.
+Nothing in this package knows that Prefect exists: the flows only open the doors.
+
+In Python, :func:`run` audits, :func:`check` finds what is wrong before, :func:`explain` explains
+one image and :func:`open_run` opens what a run left.
+
+Examples
+--------
+>>> import audit
+>>> audit.run({"name": "wolves", "dataset": {"root": "nowhere"}, "model": {"loader": "a:b"}})
+Traceback (most recent call last):
+    ...
+audit.errors.DatasetError: ...
 """
 
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from audit.pipeline.check import CheckResult, check
+    from audit.pipeline.explain import Explanation, explain
+    from audit.pipeline.progress import Progress
+    from audit.pipeline.run import run
+    from audit.pipeline.runs import Run, open_run
+
 __version__ = "0.1.0"
+__all__ = [
+    "CheckResult",
+    "Explanation",
+    "Progress",
+    "Run",
+    "__version__",
+    "check",
+    "explain",
+    "open_run",
+    "run",
+]
+
+# Imported when asked for: the children that decode images import this package, but no torch.
+_MODULES = {
+    "CheckResult": "check",
+    "Explanation": "explain",
+    "Progress": "progress",
+    "Run": "runs",
+    "check": "check",
+    "explain": "explain",
+    "open_run": "runs",
+    "run": "run",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module 'audit' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"audit.pipeline.{_MODULES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

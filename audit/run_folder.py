@@ -18,9 +18,6 @@ from audit.errors import RunFolderError
 
 SCHEMA_VERSION = 1
 
-_held: set[Path] = set()
-"""Folders that this process has locked; a second handle of its own would lock it out."""
-
 
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     """Write a file so that after any crash it holds either all of the new or all of the old.
@@ -238,17 +235,11 @@ class RunFolder:
     def locked(self) -> Iterator[None]:
         """Hold the folder against a second audit until the block ends.
 
-        A block inside a block of the same process holds it already.
-
         Raises
         ------
         RunFolderError
-            Another process holds it; the message names it.
+            It is held already; the message names by which process.
         """
-        resolved = self.path.resolve()
-        if resolved in _held:
-            yield
-            return
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             handle = os.open(self.path / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
@@ -265,8 +256,6 @@ class RunFolder:
                 ) from None
             os.ftruncate(handle, 0)
             os.pwrite(handle, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
-            _held.add(resolved)
             yield
         finally:
-            _held.discard(resolved)
             os.close(handle)

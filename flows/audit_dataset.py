@@ -1,24 +1,29 @@
-"""The audit as a Prefect flow; read it as a table of contents."""
+"""The audit as a Prefect flow: the steps of :mod:`audit.pipeline.run`, each a task."""
 
 from __future__ import annotations
 
-from pathlib import Path
+import dataclasses
 from typing import Any
 
-from prefect import flow, unmapped
+from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
 from prefect.states import Completed
+from prefect.task_runners import TaskRunner
 
-from audit import cancellation
 from audit.errors import AuditError
 from audit.manifest import load_manifest
-from audit.pipeline import decide, exhibits
-from audit.pipeline.runs import point_latest, run_folder_for
-from audit.pipeline.session import AuditRequest, open_session
+from audit.pipeline.compose import Findings, failed_controls
+from audit.pipeline.progress import SILENT, Progress
+from audit.pipeline.report import reports_of
+from audit.pipeline.run import begun, take_steps
+from audit.pipeline.session import AuditRequest, Session, open_session
+from audit.run_folder import RunFolder
 from audit.verdicts.reasons import plural
-from flows import tasks
-from flows.progress import reporter
+from flows.handles import Handle
+from flows.tasks import AsTasks, show_findings
+
+_NAME = "audit-dataset"
 
 
 def _name_of_run() -> str:
@@ -30,12 +35,7 @@ def _name_of_run() -> str:
         return "audit"
 
 
-@flow(
-    name="audit-dataset",
-    flow_run_name=_name_of_run,
-    persist_result=False,
-    validate_parameters=True,
-)
+@flow(name=_NAME, flow_run_name=_name_of_run, persist_result=False, validate_parameters=True)
 def audit_dataset(
     manifest: str,
     out: str | None = None,
@@ -67,52 +67,62 @@ def audit_dataset(
     Returns
     -------
     State
-        ``Completed``, or named ``SuspectClasses``; its data is the summary of the findings.
+        ``Completed``, or named ``SuspectClasses``; its data is the summary of the findings. Its
+        message names the controls that failed.
     """
     laid_over = tuple(overrides or ()) + ((f"gate={gate}",) if gate else ())
-    request = AuditRequest(manifest, "", laid_over, limit, device)
-    request = run_folder_for(request, out, resume=resume)
-    cancellation.begin()
-    with request.run.locked():
-        try:
-            summary = _audit(request, resume)
-        except BaseException as error:
-            # Prefect answers SIGTERM by an exception here, which the threads do not hear.
-            if not isinstance(error, Exception):
-                cancellation.ask_to_stop()
-            decide.mark_failed(request.run)
-            raise
-    point_latest(request.run.path)
-    return _state(summary, request.run.path)
+    session = open_session(AuditRequest(manifest, "", laid_over, limit, device))
+    with begun(session, out, resume=resume) as session:
+        return _audit(session, SILENT)
 
 
-def _audit(request: AuditRequest, resume: bool) -> dict[str, Any]:
-    shards = tasks.prepare(request, resume)
-    session = open_session(request)
-    reporter.expect("scores", len(session.table))
+def run_as_flow(
+    session: Session, progress: Progress, task_runner: TaskRunner[Any]
+) -> State[dict[str, Any]]:
+    """Run the same flow on a session that has begun in this process; returns its state.
 
-    tasks.gather_donors(request)
-    tasks.score_shard.map(unmapped(request), range(shards)).result()
-    tasks.gather_scores(request)
-    tasks.look_again(request)
-    tasks.check_itself(request)
+    Parameters
+    ----------
+    session : Session
+        From :func:`audit.pipeline.run.begun`.
+    progress : Progress
+        Follows the steps.
+    task_runner : TaskRunner
+        Gets the shards.
+    """
+    # Workers are sent the flow, too, with all that its function sees.
+    handle, name = Handle(session, progress), session.manifest.name
 
-    summary = tasks.decide(request)
-    tasks.draw_exhibits(request)
-    tasks.find_cues(request)
-    reporter.expect("cmv", exhibits.count_cmvs(session))
-    tasks.visualize_classes(request)
+    @flow(
+        name=_NAME,
+        flow_run_name=lambda: name,
+        description=audit_dataset.description,
+        task_runner=task_runner,
+        persist_result=False,
+        # What was asked for, shown on the run's page; the session has it.
+        validate_parameters=False,
+    )
+    def begun_audit(**asked: Any) -> State[dict[str, Any]]:
+        return _audit(handle.session, handle.progress)
 
-    tasks.report(request)
-    decide.finish(request.run, summary)
-    return summary
+    state: State[dict[str, Any]] = begun_audit(
+        **dataclasses.asdict(session.request), return_state=True
+    )
+    return state
 
 
-def _state(summary: dict[str, Any], folder: Path) -> State[dict[str, Any]]:
+def _audit(session: Session, progress: Progress) -> State[dict[str, Any]]:
+    findings = take_steps(session, progress, AsTasks())
+    show_findings(findings, reports_of(session.run))
+    return flow_state(findings, session.run)
+
+
+def flow_state(findings: Findings, run: RunFolder) -> State[dict[str, Any]]:
     """The state that a run's page shows."""
-    suspects = summary["suspect"]
-    data = {**summary, "run_folder": str(folder)}
-    if suspects:
-        message = f"{plural(suspects, 'class', 'classes')} found suspect."
-        return Completed(name="SuspectClasses", message=message, data=data)
-    return Completed(message="No class was found suspect.", data=data)
+    suspects = findings["summary"]["suspect"]
+    found = f"{plural(suspects, 'class', 'classes') if suspects else 'No class was'} found suspect."
+    return Completed(
+        name="SuspectClasses" if suspects else "Completed",
+        message=" ".join([found, *failed_controls(findings)]),
+        data={**findings["summary"], "run_folder": str(run.path)},
+    )

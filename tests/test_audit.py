@@ -1,4 +1,4 @@
-"""Planted truth, end to end without Prefect: exactly the planted classes, whatever the batching."""
+"""Planted truth, end to end: exactly the planted classes, whatever the batching."""
 
 from __future__ import annotations
 
@@ -12,46 +12,34 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 import torch
+from auditing import audited, opened
 from PIL import Image
 from planted import CLASSES, write_dataset
 
 from audit.errors import InputError
-from audit.manifest import load_manifest
 from audit.measuring.columns import SCORE_COLUMNS
-from audit.pipeline import decide, measure, prepare
-from audit.pipeline.session import AuditRequest, open_session
+from audit.pipeline import measure, session
+from audit.pipeline.prepare import prepare
+from audit.pipeline.runs import open_run
+from audit.run_folder import RunFolder
 from audit.verdicts.evidence import CLASS_COLUMNS
 
 
-def audit(manifest: Path, out: Path, *overrides: str, **more: Any) -> AuditRequest:
-    """Every step up to the verdicts."""
-    request = AuditRequest(str(manifest), str(out), overrides, device="cpu", **more)
-    shards = prepare.prepare(request)
-    measure.gather_donors(request)
-    for shard in range(shards):
-        measure.score(request, shard)
-    measure.gather_scores(request)
-    measure.look_again(request)
-    measure.check_itself(request)
-    decide.decide_classes(request.run, load_manifest(manifest, overrides))
-    return request
-
-
 @pytest.fixture(scope="module")
-def leaning(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, AuditRequest]:
+def leaning(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, RunFolder]:
     """A dataset in which bee and elk lean on their scenes, audited."""
     folder = tmp_path_factory.mktemp("leaning")
     manifest = write_dataset(folder, [1, 4])
-    return manifest, audit(manifest, folder / "run")
+    return manifest, audited(manifest, folder / "run")
 
 
-def verdicts(request: AuditRequest) -> dict[str, str]:
-    found = pd.read_parquet(request.run.classes)
+def verdicts(run: RunFolder) -> dict[str, str]:
+    found = pd.read_parquet(run.classes)
     return dict(zip(found["label_name"], found["verdict"], strict=True))
 
 
-def test_exactly_the_planted_classes_are_suspect(leaning: tuple[Path, AuditRequest]) -> None:
-    found = pd.read_parquet(leaning[1].run.classes).set_index("label_name")
+def test_exactly_the_planted_classes_are_suspect(leaning: tuple[Path, RunFolder]) -> None:
+    found = pd.read_parquet(leaning[1].classes).set_index("label_name")
     suspects = set(found.index[found["verdict"] == "suspect"])
     assert suspects == {"bee", "elk"}
     assert set(found.loc[list(suspects), "kind"]) == {"own_shortcut"}
@@ -60,20 +48,20 @@ def test_exactly_the_planted_classes_are_suspect(leaning: tuple[Path, AuditReque
 
 
 def test_the_maps_of_honest_classes_lie_on_their_objects(
-    leaning: tuple[Path, AuditRequest],
+    leaning: tuple[Path, RunFolder],
 ) -> None:
-    found = pd.read_parquet(leaning[1].run.classes).set_index("label_name")
+    found = pd.read_parquet(leaning[1].classes).set_index("label_name")
     assert (found.loc[["ant", "cat", "dog", "fox"], "foreground_mass"] > 0.99).all()
     assert (found.loc[["bee", "elk"], "mass_lift_high"] < 0).all()
 
 
 def test_a_clean_model_has_no_suspect(tmp_path: Path) -> None:
     manifest = write_dataset(tmp_path, [])
-    assert set(verdicts(audit(manifest, tmp_path / "run")).values()) == {"clear"}
+    assert set(verdicts(audited(manifest, tmp_path / "run")).values()) == {"clear"}
 
 
-def test_the_tables_keep_to_the_contract(leaning: tuple[Path, AuditRequest]) -> None:
-    run = leaning[1].run
+def test_the_tables_keep_to_the_contract(leaning: tuple[Path, RunFolder]) -> None:
+    run = leaning[1]
     scores = pq.read_table(run.scores)
     assert scores.schema.names == SCORE_COLUMNS.names
     assert len(scores) == 24 * len(CLASSES)
@@ -89,85 +77,79 @@ def test_the_tables_keep_to_the_contract(leaning: tuple[Path, AuditRequest]) -> 
 
 @pytest.mark.parametrize("override", ["run.batch_size=7", "run.shard_size=11", "run.workers=1"])
 def test_scores_are_the_same_to_the_last_byte_however_they_were_batched(
-    leaning: tuple[Path, AuditRequest], tmp_path: Path, override: str
+    leaning: tuple[Path, RunFolder], tmp_path: Path, override: str
 ) -> None:
     manifest, first = leaning
-    again = audit(manifest, tmp_path / "run", override)
-    assert again.run.scores.read_bytes() == first.run.scores.read_bytes()
+    again = audited(manifest, tmp_path / "run", override)
+    assert again.scores.read_bytes() == first.scores.read_bytes()
 
 
 def test_scores_are_the_same_to_the_last_byte_on_any_number_of_threads(
-    leaning: tuple[Path, AuditRequest], tmp_path: Path
+    leaning: tuple[Path, RunFolder], tmp_path: Path
 ) -> None:
     manifest, first = leaning
     threads = torch.get_num_threads()
     torch.set_num_threads(1 if threads == 3 else 3)
     try:
-        again = audit(manifest, tmp_path / "run")
+        again = audited(manifest, tmp_path / "run")
     finally:
         torch.set_num_threads(threads)
-    assert again.run.scores.read_bytes() == first.run.scores.read_bytes()
+    assert again.scores.read_bytes() == first.scores.read_bytes()
 
 
-def test_a_finished_shard_is_not_computed_twice(leaning: tuple[Path, AuditRequest]) -> None:
-    request = leaning[1]
-    before = request.run.scores.read_bytes()
-    stamp = request.run.part(1).stat().st_mtime_ns
-    assert measure.score(request, 1) is False
-    request.run.part(0).unlink()
-    assert measure.score(request, 0) is True
-    measure.gather_scores(request)
-    assert request.run.part(1).stat().st_mtime_ns == stamp
-    assert request.run.scores.read_bytes() == before
+def test_a_finished_shard_is_not_computed_twice(leaning: tuple[Path, RunFolder]) -> None:
+    manifest, run = leaning
+    again = opened(manifest, run.path)
+    before = run.scores.read_bytes()
+    stamp = run.part(1).stat().st_mtime_ns
+    assert measure.score(again, 1) is False
+    run.part(0).unlink()
+    assert measure.score(again, 0) is True
+    measure.gather_scores(again)
+    assert run.part(1).stat().st_mtime_ns == stamp
+    assert run.scores.read_bytes() == before
 
 
-def test_another_seed_draws_other_donors(
-    leaning: tuple[Path, AuditRequest], tmp_path: Path
-) -> None:
+def test_another_seed_draws_other_donors(leaning: tuple[Path, RunFolder], tmp_path: Path) -> None:
     manifest, first = leaning
-    other = audit(manifest, tmp_path / "run", "run.seed=1")
+    other = audited(manifest, tmp_path / "run", "run.seed=1")
     column = "swap_other_margins"
-    one, two = (pd.read_parquet(r.run.scores)[column] for r in (first, other))
+    one, two = (pd.read_parquet(r.scores)[column] for r in (first, other))
     assert not all(np.array_equal(a, b) for a, b in zip(one, two, strict=True))
     assert verdicts(other) == verdicts(first)
 
 
 def test_donors_are_never_the_image_itself_nor_of_the_wrong_class(
-    leaning: tuple[Path, AuditRequest],
+    leaning: tuple[Path, RunFolder],
 ) -> None:
-    scores = pd.read_parquet(leaning[1].run.scores)
+    scores = pd.read_parquet(leaning[1].scores)
     for label, donors in zip(scores["label"], scores["swap_other_donor_labels"], strict=True):
         assert label not in set(donors)
         assert len(donors) == 4
 
 
 def test_a_folder_of_another_audit_is_refused(
-    leaning: tuple[Path, AuditRequest],
+    leaning: tuple[Path, RunFolder],
 ) -> None:
     manifest, first = leaning
-    other = AuditRequest(str(manifest), first.out, ("saliency.method=gradcam",), device="cpu")
     with pytest.raises(InputError, match="holds another audit"):
-        prepare.prepare(other)
-    changed = AuditRequest(str(manifest), first.out, ("verdict.effect=0.5",), device="cpu")
-    assert prepare.prepare(changed) == 3
+        prepare(opened(manifest, first.path, "saliency.method=gradcam"))
+    # Of another audit nothing is touched; other thresholds are the same audit.
+    assert json.loads(first.run_json.read_text())["status"] == "complete"
+    prepare(opened(manifest, first.path, "verdict.effect=0.5"))
+    assert sorted(p.name for p in (first.path / "scores").iterdir())[-1] == "part-00002.parquet"
 
 
 def test_masks_replaced_between_a_crash_and_its_resume_make_another_audit(tmp_path: Path) -> None:
     manifest = write_dataset(tmp_path, [], per_class=2)
-
-    def key(effect: float) -> str:
-        # The threshold is no part of the key, but no session is taken from the last call.
-        overrides = (f"verdict.effect={effect}",)
-        return open_session(AuditRequest(str(manifest), "", overrides, device="cpu")).key
-
-    before = key(0.1)
-    assert key(0.2) == before
+    before = opened(manifest).key
+    assert opened(manifest, "", "verdict.effect=0.2").key == before
     mask = tmp_path / "masks" / "ant" / "000.png"
     Image.new("L", (32, 32), 255).save(mask)
-    replaced = key(0.3)
+    replaced = opened(manifest).key
     assert replaced != before
     mask.unlink()
-    assert key(0.4) not in (before, replaced)
+    assert opened(manifest).key not in (before, replaced)
 
 
 def test_bad_files_are_rows_and_end_the_word_clear(tmp_path: Path) -> None:
@@ -183,11 +165,11 @@ def test_bad_files_are_rows_and_end_the_word_clear(tmp_path: Path) -> None:
     (images / "gnu").mkdir()
     (tmp_path / "classes.txt").write_text("\n".join([*CLASSES]))
     with pytest.raises(InputError, match="'gnu'"):
-        audit(manifest, tmp_path / "run", "model.classes=classes.txt")
+        audited(manifest, tmp_path / "run", "model.classes=classes.txt")
     (images / "gnu").rmdir()
-    request = audit(manifest, tmp_path / "run", "model.classes=classes.txt")
-    scores = pd.read_parquet(request.run.scores).set_index("sample_id")
-    problems = pd.read_csv(request.run.problems, dtype=str, keep_default_na=False)
+    run = audited(manifest, tmp_path / "run", "model.classes=classes.txt")
+    scores = pd.read_parquet(run.scores).set_index("sample_id")
+    problems = pd.read_csv(run.problems, dtype=str, keep_default_na=False)
     assert len(scores) == 24 * 6
     expected = {
         "ant/000.png": ("unreadable", "NOT_AN_ALLOWED_IMAGE"),
@@ -203,8 +185,8 @@ def test_bad_files_are_rows_and_end_the_word_clear(tmp_path: Path) -> None:
         assert reason in set(problems.loc[problems["sample_id"] == sample_id, "reason"])
     assert "dog/notes.txt" in set(problems["path"])
     # 22 of 24 is below the least coverage of 0.95, so no class of this run is called clear.
-    assert "clear" not in set(verdicts(request).values())
-    assert json.loads(request.run.findings.read_text())["summary"]["complete"] is False
+    assert "clear" not in set(verdicts(run).values())
+    assert json.loads(run.findings.read_text())["summary"]["complete"] is False
 
 
 def test_classes_without_a_usable_mask_are_inconclusive_and_the_others_judged(
@@ -218,11 +200,11 @@ def test_classes_without_a_usable_mask_are_inconclusive_and_the_others_judged(
         Image.new("L", (32, 32)).save(path)
     for path in (masks / "dog").iterdir():
         Image.new("L", (32, 32), 255).save(path)
-    request = audit(manifest, tmp_path / "run")
-    found = verdicts(request)
+    run = audited(manifest, tmp_path / "run")
+    found = verdicts(run)
     assert {found[name] for name in ("ant", "cat", "dog")} == {"inconclusive"}
     assert found["bee"] == found["elk"] == "suspect"
-    scores = pd.read_parquet(request.run.scores)
+    scores = pd.read_parquet(run.scores)
     reasons = scores.groupby("label_name")["reason"].agg(set)
     assert reasons["ant"] == {"NO_MASK"}
     assert reasons["cat"] == {"NO_FOREGROUND"}
@@ -231,35 +213,37 @@ def test_classes_without_a_usable_mask_are_inconclusive_and_the_others_judged(
 
 def test_without_foregrounds_the_audit_runs_and_says_what_it_cannot(tmp_path: Path) -> None:
     manifest = write_dataset(tmp_path, [1])
-    request = audit(manifest, tmp_path / "run", "foreground.source=none")
-    assert set(verdicts(request).values()) == {"inconclusive"}
-    scores = pd.read_parquet(request.run.scores)
+    run = audited(manifest, tmp_path / "run", "foreground.source=none")
+    assert set(verdicts(run).values()) == {"inconclusive"}
+    scores = pd.read_parquet(run.scores)
     assert set(scores["status"]) == {"no_foreground"}
     assert scores["foreground_mass"].isna().all()
     assert scores["prediction"].notna().all()
 
 
 def test_new_thresholds_need_no_model(
-    leaning: tuple[Path, AuditRequest], monkeypatch: pytest.MonkeyPatch
+    leaning: tuple[Path, RunFolder], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    manifest, request = leaning
+    manifest, run = leaning
 
     def refuse(*_: Any) -> None:
         raise AssertionError("the model was opened")
 
-    monkeypatch.setattr(measure, "open_session", refuse)
-    before = request.run.scores.read_bytes()
-    loose = load_manifest(manifest, ["verdict.effect=0.95"])
-    assert decide.decide_classes(request.run, loose)["suspect"] == 0
-    strict = load_manifest(manifest)
-    assert decide.decide_classes(request.run, strict)["suspect"] == 2
-    assert request.run.scores.read_bytes() == before
+    monkeypatch.setattr(session, "load_model", refuse)
+    before = run.scores.read_bytes()
+    done = open_run(run.path)
+    done.report(overrides={"verdict.effect": 0.95})
+    assert done.findings["summary"]["suspect"] == 0
+    (page,) = done.report(manifest)
+    assert page.name == "report.html"
+    assert done.findings["summary"]["suspect"] == 2
+    assert run.scores.read_bytes() == before
 
 
 def test_a_limit_is_spread_over_the_classes(tmp_path: Path) -> None:
     manifest = write_dataset(tmp_path, [])
-    request = audit(manifest, tmp_path / "run", limit=20)
-    counts = pd.read_parquet(request.run.scores)["label"].value_counts()
+    run = audited(manifest, tmp_path / "run", limit=20)
+    counts = pd.read_parquet(run.scores)["label"].value_counts()
     assert counts.sum() == 20
     assert counts.max() - counts.min() <= 1
 
@@ -268,11 +252,11 @@ def test_a_model_with_shuffled_class_names_is_stopped(tmp_path: Path) -> None:
     manifest = write_dataset(tmp_path, [])
     (tmp_path / "classes.txt").write_text("\n".join([*CLASSES[1:], CLASSES[0]]))
     with pytest.raises(InputError, match="LABEL_MAP_SUSPECT"):
-        audit(manifest, tmp_path / "run", "model.classes=classes.txt")
+        audited(manifest, tmp_path / "run", "model.classes=classes.txt")
 
 
 def test_memory_that_does_not_suffice_halves_the_batch(
-    leaning: tuple[Path, AuditRequest], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    leaning: tuple[Path, RunFolder], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import torch
 
@@ -288,8 +272,8 @@ def test_memory_that_does_not_suffice_halves_the_batch(
 
     monkeypatch.setattr(memory, "measure_batch", tight)
     manifest, first = leaning
-    again = audit(manifest, tmp_path / "run")
-    assert again.run.scores.read_bytes() == first.run.scores.read_bytes()
+    again = audited(manifest, tmp_path / "run")
+    assert again.scores.read_bytes() == first.scores.read_bytes()
     # Found once, and kept for all batches after it.
     assert [count for count in tried if count > 5] == [32, 16, 8]
     assert tried[3] == 4
@@ -307,29 +291,29 @@ def test_an_image_that_does_not_fit_alone_has_a_row_that_says_so(
 
     monkeypatch.setattr(memory, "measure_batch", full)
     manifest = write_dataset(tmp_path, [], per_class=2)
-    request = audit(manifest, tmp_path / "run", "cmv.classes=none")
-    scores = pd.read_parquet(request.run.scores)
+    run = audited(manifest, tmp_path / "run", "cmv.classes=none")
+    scores = pd.read_parquet(run.scores)
     assert (scores["reason"] == "OUT_OF_MEMORY").all()
     assert len(scores) == 2 * len(CLASSES)
-    classes = pd.read_parquet(request.run.classes)
+    classes = pd.read_parquet(run.classes)
     assert (classes["verdict"] == "inconclusive").all()
 
 
 def test_a_ring_of_doubt_counts_for_neither_side_of_the_map(
-    leaning: tuple[Path, AuditRequest], tmp_path: Path
+    leaning: tuple[Path, RunFolder], tmp_path: Path
 ) -> None:
-    manifest, request = leaning
-    other = audit(manifest, tmp_path / "run", "foreground.doubt=0.0625")
-    plain, doubting = (pd.read_parquet(r.run.scores) for r in (request, other))
+    manifest, run = leaning
+    other = audited(manifest, tmp_path / "run", "foreground.doubt=0.0625")
+    plain, doubting = (pd.read_parquet(r.scores) for r in (run, other))
     assert (doubting["foreground_area"] < plain["foreground_area"]).all()
     swaps = [c for c in SCORE_COLUMNS.names if c.startswith("swap_")]
     pd.testing.assert_frame_equal(plain[swaps], doubting[swaps])
 
 
 def test_a_narrower_and_a_wider_outline_stand_beside_the_lift(
-    leaning: tuple[Path, AuditRequest],
+    leaning: tuple[Path, RunFolder],
 ) -> None:
-    scores = pd.read_parquet(leaning[1].run.scores)
+    scores = pd.read_parquet(leaning[1].scores)
     honest = scores[scores["label_name"].isin(["ant", "cat"])]
     # All mass on the object: the wider the outline, the less a lift that is.
     assert (honest["mass_lift_eroded"] < honest["mass_lift"]).all()
@@ -337,21 +321,21 @@ def test_a_narrower_and_a_wider_outline_stand_beside_the_lift(
 
 
 def test_the_further_experiments_can_be_left_out(
-    leaning: tuple[Path, AuditRequest], tmp_path: Path
+    leaning: tuple[Path, RunFolder], tmp_path: Path
 ) -> None:
-    manifest, request = leaning
-    scores = pd.read_parquet(request.run.scores)
+    manifest, run = leaning
+    scores = pd.read_parquet(run.scores)
     assert scores["foreground_noise_prediction"].notna().all()
     assert scores["background_shuffled_margin"].notna().all()
-    bare = audit(manifest, tmp_path / "run", "interventions.also=[]")
-    without = pd.read_parquet(bare.run.scores)
+    bare = audited(manifest, tmp_path / "run", "interventions.also=[]")
+    without = pd.read_parquet(bare.scores)
     assert without["foreground_noise_prediction"].isna().all()
-    assert pd.read_parquet(bare.run.classes)["rfs"].isna().all()
+    assert pd.read_parquet(bare.classes)["rfs"].isna().all()
     pd.testing.assert_series_equal(scores["swap_other_margin"], without["swap_other_margin"])
 
 
 def test_an_image_on_which_the_model_gives_nan_is_named_and_its_neighbours_keep_their_numbers(
-    leaning: tuple[Path, AuditRequest], tmp_path: Path
+    leaning: tuple[Path, RunFolder], tmp_path: Path
 ) -> None:
     manifest = write_dataset(tmp_path, [1, 4])
     # Not among those on which the model is tried first.
@@ -370,8 +354,8 @@ def test_an_image_on_which_the_model_gives_nan_is_named_and_its_neighbours_keep_
         "        return super().forward(images).masked_fill(white[:, None], float('nan'))\n\n\n"
         "def load():\n    return Moody([1, 4])\n"
     )
-    request = audit(manifest, tmp_path / "run", "model.loader=moody_loader:load")
-    scores = pd.read_parquet(request.run.scores).set_index("sample_id")
+    run = audited(manifest, tmp_path / "run", "model.loader=moody_loader:load")
+    scores = pd.read_parquet(run.scores).set_index("sample_id")
     named = scores[scores["status"] == "not_finite"]
     assert set(named.index) == {f"cat/{path.name}" for path in broken}
     assert set(named["reason"]) == {"NOT_FINITE"}
@@ -380,7 +364,7 @@ def test_an_image_on_which_the_model_gives_nan_is_named_and_its_neighbours_keep_
     assert named[[*tried, "prediction", "probability", "margin"]].isna().all(axis=None)
     others = scores.drop(named.index)
     assert others["swap_other_probability"].notna().all()
-    whole = pd.read_parquet(leaning[1].run.scores).set_index("sample_id").drop(named.index)
+    whole = pd.read_parquet(leaning[1].scores).set_index("sample_id").drop(named.index)
     # The donors differ, since two of them do; the rest knows nothing of the two.
     same = [name for name in others if not name.startswith("swap_")]
     pd.testing.assert_frame_equal(others[same], whole[same], check_dtype=False)

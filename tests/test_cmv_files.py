@@ -9,14 +9,15 @@ from typing import Any
 
 import pytest
 import torch
+from auditing import opened
 from PIL import Image
 from planted import CLASSES, write_dataset
 
-import audit.pipeline.cmvs
+import audit.pipeline.cmv_pictures
 from audit.errors import ManifestError
 from audit.pipeline.cmv_material import Material, check_second
-from audit.pipeline.cmvs import draw_cmvs
-from audit.pipeline.session import AuditRequest, Session, open_session
+from audit.pipeline.cmv_pictures import draw_cmvs
+from audit.pipeline.session import Session
 from audit.run_folder import RunFolder
 
 
@@ -29,8 +30,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def session_of(folder: Path, *overrides: str) -> Session:
     steps = ("cmv.steps=3", "cmv.recipes=[robust]", "cmv.objectives=[logit]")
-    manifest = str(folder / "data_manifest.yaml")
-    return open_session(AuditRequest(manifest, "", (*steps, *overrides), None, "cpu"))
+    return opened(folder / "data_manifest.yaml", "", *steps, *overrides)
 
 
 def draw(folder: Path, out: str, *overrides: str, **options: Any) -> list[dict[str, Any]]:
@@ -44,13 +44,13 @@ def draw(folder: Path, out: str, *overrides: str, **options: Any) -> list[dict[s
 def made(monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
     """Which classes were climbed, call by call."""
     calls: list[list[int]] = []
-    plain = audit.pipeline.cmvs.visualize_classes
+    plain = audit.pipeline.cmv_pictures.visualize_classes
 
     def counted(model: Any, classes: list[int], **options: Any) -> Any:
         calls.append(list(classes))
         return plain(model, classes, **options)
 
-    monkeypatch.setattr(audit.pipeline.cmvs, "visualize_classes", counted)
+    monkeypatch.setattr(audit.pipeline.cmv_pictures, "visualize_classes", counted)
     return calls
 
 

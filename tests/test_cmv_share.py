@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from auditing import opened
 from planted import CLASSES, OBJECTS, SCENES, write_dataset
 
 from audit.cues.cmv_alignment import likeness
-from audit.pipeline import decide, exhibits, measure, prepare
-from audit.pipeline.session import AuditRequest, open_session
+from audit.pipeline import cmv_alignment, measure
+from audit.pipeline.cmvs import visualize_classes
+from audit.pipeline.compose import compose
+from audit.pipeline.decide import decide
+from audit.pipeline.prepare import prepare
 from audit.verdicts.cmv_share import SHARE_COLUMNS, background_shares, pictured_witness
 
 PLANTED = 1
@@ -39,7 +42,7 @@ def pictures() -> dict[int, torch.Tensor]:
 
 
 def test_the_picture_of_a_planted_class_is_background(folder: Path) -> None:
-    session = open_session(AuditRequest(str(folder / "data_manifest.yaml"), "", (), None, "cpu"))
+    session = opened(folder / "data_manifest.yaml")
     with session.loader() as loader:
         found = likeness(
             session.table,
@@ -98,30 +101,28 @@ def test_shares_reach_the_findings_and_change_no_verdict(
 ) -> None:
     overrides = ("verdict.minimum_images=5", "cmv.classes=all", "cmv.steps=1")
     overrides += ("cmv.recipes=[robust]", "cmv.objectives=[logit]")
-    manifest, out = str(folder / "data_manifest.yaml"), str(folder / "run")
-    request = AuditRequest(manifest, out, overrides, None, "cpu")
-    run = request.run
-    for shard in range(prepare.prepare(request)):
-        measure.score(request, shard)
-    measure.gather_scores(request)
-    session = open_session(request)
-    decide.decide_classes(run, session.manifest)
-    before = decide.read_findings(run)["findings"]
+    session = opened(folder / "data_manifest.yaml", folder / "run", *overrides)
+    run = session.run
+    prepare(session)
+    for shard in range(session.shards):
+        measure.score(session, shard)
+    measure.gather_scores(session)
+    decided = decide(run, session.manifest)
+    before = compose(run, decided)["findings"]
     assert all(f["cmv_background_share"] is None for f in before)
     # A step of ascent reaches no class: of what failed nothing is said.
-    exhibits.visualize(request)
+    visualize_classes(session, decided)
     assert len(pd.read_parquet(run.likenesses)) == 0
-    decide.compose(run)
-    assert all(f["cmv_background_share"] is None for f in decide.read_findings(run)["findings"])
+    findings = compose(run, decided)["findings"]
+    assert all(f["cmv_background_share"] is None for f in findings)
     ready = pictures()
     monkeypatch.setattr(
-        exhibits, "comparable", lambda made: {e["label"]: {**e, "failed": False} for e in made}
+        cmv_alignment, "comparable", lambda made: {e["label"]: {**e, "failed": False} for e in made}
     )
-    monkeypatch.setattr(exhibits, "read_cmv", lambda _run, entry: ready[entry["label"]])
-    exhibits.visualize(request)
-    decide.compose(run)
-    decide.compose(run)
-    after = decide.read_findings(run)["findings"]
+    monkeypatch.setattr(cmv_alignment, "read_cmv", lambda _run, entry: ready[entry["label"]])
+    visualize_classes(session, decided)
+    compose(run, decided)
+    after = compose(run, decided)["findings"]
     assert [f["verdict"] for f in after] == [f["verdict"] for f in before]
     table = pd.read_parquet(run.classes).set_index("label")
     for finding in after:
@@ -131,6 +132,5 @@ def test_shares_reach_the_findings_and_change_no_verdict(
         (witness,) = [w for w in finding["witnesses"] if w["name"] == "CMV"]
         assert witness["value"] == share
     # Once compared is enough.
-    monkeypatch.setattr(exhibits, "likeness", None)
-    exhibits.visualize(request)
-    assert json.loads(run.run_json.read_text())["timings"]["cmv"] >= 0
+    monkeypatch.setattr(cmv_alignment, "likeness", None)
+    visualize_classes(session, decided)

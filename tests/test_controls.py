@@ -9,39 +9,39 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from auditing import audited
 from planted import ColourCounter, write_dataset
 from scipy import stats
-from test_audit import audit
 
 from audit.geometry import Geometry
 from audit.manifest import VerdictSection
 from audit.measuring.controls import GAINS, presence, probed, tag_of, untrained, with_tag
 from audit.models import AuditedModel
-from audit.pipeline.session import AuditRequest
+from audit.run_folder import RunFolder
 from audit.verdicts.controls import positive_control, untrained_control
 
 
 @pytest.fixture(scope="module")
-def clean(tmp_path_factory: pytest.TempPathFactory) -> AuditRequest:
+def clean(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     folder = tmp_path_factory.mktemp("clean")
-    return audit(write_dataset(folder), folder / "run")
+    return audited(write_dataset(folder), folder / "run")
 
 
-def controls(request: AuditRequest) -> dict[str, dict[str, object]]:
-    held = json.loads(request.run.findings.read_text())["controls"]
+def controls(run: RunFolder) -> dict[str, dict[str, object]]:
+    held = json.loads(run.findings.read_text())["controls"]
     return {control["name"]: control for control in held}
 
 
-def test_a_clean_run_passes_its_controls(clean: AuditRequest) -> None:
+def test_a_clean_run_passes_its_controls(clean: RunFolder) -> None:
     found = controls(clean)
     assert found["Negative control"]["passed"] is True
     assert found["Positive control"]["passed"] is True
     assert "gain 1: 5 of 5 found" in str(found["Positive control"]["found"])
-    assert set(pd.read_parquet(clean.run.classes)["verdict"]) == {"clear"}
+    assert set(pd.read_parquet(clean.classes)["verdict"]) == {"clear"}
 
 
-def test_a_larger_gain_costs_more(clean: AuditRequest) -> None:
-    held = json.loads(clean.run.controls.read_text())["tags"]
+def test_a_larger_gain_costs_more(clean: RunFolder) -> None:
+    held = json.loads(clean.controls.read_text())["tags"]
     by_gain = [np.mean([np.mean(one["g"]) for one in held if one["gain"] == g]) for g in GAINS]
     assert by_gain == sorted(by_gain)
     margins = [np.mean([np.mean(one["h"]) for one in held if one["gain"] == g]) for g in GAINS]
@@ -101,5 +101,5 @@ def test_the_untrained_control_by_hand() -> None:
 
 def test_without_foregrounds_nothing_is_claimed(tmp_path: Path) -> None:
     manifest = write_dataset(tmp_path)
-    found = controls(audit(manifest, tmp_path / "run", "foreground={source: none}"))
+    found = controls(audited(manifest, tmp_path / "run", "foreground={source: none}"))
     assert {control["passed"] for control in found.values()} == {None}

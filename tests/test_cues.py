@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import torch
 import torchvision
+from auditing import opened
 from drawing import foreground, ignored, maps
 from PIL import Image
 from planted import CLASSES, OBJECTS, SCENES, ColourCounter, write_dataset
@@ -23,12 +24,15 @@ from audit.cues.find import sampled
 from audit.cues.swap_matrix import busiest, foreign_swaps, turning_donors, whose_background
 from audit.dataset.batches import Batch
 from audit.geometry import Geometry
-from audit.manifest import load_manifest
 from audit.measuring.plan import MeasurementPlan
 from audit.models import AuditedModel
 from audit.models.engine import Engine
-from audit.pipeline import decide, exhibits, measure, prepare
-from audit.pipeline.session import AuditRequest
+from audit.pipeline import measure
+from audit.pipeline.compose import compose
+from audit.pipeline.cues import find_cues
+from audit.pipeline.decide import Decided, decide
+from audit.pipeline.prepare import prepare
+from audit.pipeline.session import Session
 from audit.saliency import class_scores
 
 MASK = """
@@ -331,72 +335,65 @@ def test_the_contrast_of_two_classes_lies_where_each_has_its_own_colour() -> Non
 
 
 @pytest.fixture(scope="module")
-def audited_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[AuditRequest, Path]:
+def audited_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Session, Decided]:
     """Steps of an audit in which ``bee`` and ``elk`` lean on their scenes, up to its findings."""
     manifest = write_dataset(tmp_path_factory.mktemp("cues"), [1, 4], per_class=20)
     (manifest.parent / "blank_method.py").write_text(
         "import torch\n\n\ndef blank(model, images, targets, *, seeds):\n"
         "    return torch.zeros(len(images), *images.shape[2:])\n"
     )
-    request = AuditRequest(str(manifest), str(manifest.parent / "run"), device="cpu")
-    for shard in range(prepare.prepare(request, resume=True)):
-        measure.score(request, shard)
-    measure.gather_scores(request)
-    decide_again(request)
-    return request, manifest
+    session = opened(manifest, manifest.parent / "run")
+    prepare(session)
+    for shard in range(session.shards):
+        measure.score(session, shard)
+    measure.gather_scores(session)
+    return session, decide(session.run, session.manifest)
 
 
-def decide_again(request: AuditRequest) -> None:
-    decide.decide_classes(request.run, load_manifest(request.manifest, request.overrides))
-
-
-def bee_of(request: AuditRequest) -> dict:
-    decide.compose(request.run)
-    findings = decide.read_findings(request.run)["findings"]
+def bee_of(session: Session, decided: Decided) -> dict:
+    findings = compose(session.run, decided)["findings"]
     assert {f["label_name"] for f in findings if f["cues"]} == {"bee", "elk"}
     return next(f["cues"] for f in findings if f["label_name"] == "bee")
 
 
-def test_the_planted_scene_is_the_cue(audited_run: tuple[AuditRequest, Path]) -> None:
-    request, _ = audited_run
-    assert exhibits.find_cues(request) == 2
-    cues = bee_of(request)
+def test_the_planted_scene_is_the_cue(audited_run: tuple[Session, Decided]) -> None:
+    session, decided = audited_run
+    assert find_cues(session, decided) == 2
+    cues = bee_of(session, decided)
     assert (cues["images"], cues["contrast_class"], cues["contrast_images"]) == (20, "elk", 20)
     assert cues["clusters"][0]["seen"] > 10
     assert cues["clusters"][0]["contrast"] == 0
     for crop in cues["clusters"][0]["crops"]:
-        pixels = np.asarray(Image.open(request.run.path / crop["path"]))
+        pixels = np.asarray(Image.open(session.run.path / crop["path"]))
         assert np.abs(pixels.mean((0, 1)) - SCENES[1]).max() < 6
-    matrix = pd.read_parquet(request.run.whose_background)
+    matrix = pd.read_parquet(session.run.whose_background)
     on_bee = matrix[matrix["donor_name"] == "bee"]
     assert cues["donors"]["swaps"] == on_bee["swaps"].sum()
     assert cues["donors"]["became"] == on_bee["became_donor"].sum()
 
 
 def test_what_was_found_is_not_looked_for_again_unless_a_picture_is_gone(
-    audited_run: tuple[AuditRequest, Path],
+    audited_run: tuple[Session, Decided],
 ) -> None:
-    request, _ = audited_run
-    exhibits.find_cues(request)
-    crop = request.run.path / bee_of(request)["clusters"][0]["crops"][0]["path"]
+    session, decided = audited_run
+    find_cues(session, decided)
+    crop = session.run.path / bee_of(session, decided)["clusters"][0]["crops"][0]["path"]
     stamp = crop.stat().st_mtime_ns
-    decide_again(request)
-    assert exhibits.find_cues(request) == 2
+    assert find_cues(session, decide(session.run, session.manifest)) == 2
     assert crop.stat().st_mtime_ns == stamp
     crop.unlink()
-    exhibits.find_cues(request)
+    find_cues(session, decided)
     assert crop.exists()
 
 
-def test_blank_maps_give_no_cue_and_it_is_said(audited_run: tuple[AuditRequest, Path]) -> None:
-    request, manifest = audited_run
-    blank = AuditRequest(
-        str(manifest), request.out, ("saliency.method=blank_method:blank",), device="cpu"
-    )
-    shutil.rmtree(request.run.cues, ignore_errors=True)
-    assert exhibits.find_cues(blank) == 2
-    cues = bee_of(blank)
-    shutil.rmtree(request.run.cues)
+def test_blank_maps_give_no_cue_and_it_is_said(audited_run: tuple[Session, Decided]) -> None:
+    session, decided = audited_run
+    run = session.run
+    blank = opened(Path(session.request.manifest), run.path, "saliency.method=blank_method:blank")
+    shutil.rmtree(run.cues, ignore_errors=True)
+    assert find_cues(blank, decided) == 2
+    cues = bee_of(blank, decided)
+    shutil.rmtree(run.cues)
     assert cues["clusters"] == []
     assert cues["note"] == (
         "No cue was found. Of 20 images looked at, 20 have a blank saliency map."

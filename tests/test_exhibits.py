@@ -6,24 +6,24 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from auditing import opened
 from PIL import Image
 from planted import CLASSES, write_dataset
 
 from audit.measuring.donors import DonorBank
-from audit.pipeline import measure, prepare
-from audit.pipeline.session import AuditRequest, open_session
+from audit.pipeline import measure
+from audit.pipeline.prepare import prepare
 from audit.report.exhibits import Choice, draw
 
 
 def test_a_swap_shows_the_donor_that_was_measured(tmp_path: Path) -> None:
-    request = AuditRequest(
-        str(write_dataset(tmp_path, per_class=2)), str(tmp_path / "run"), (), None, "cpu"
-    )
-    for shard in range(prepare.prepare(request)):
-        measure.score(request, shard)
-    measure.gather_scores(request)
-    session, scores = open_session(request), pd.read_parquet(request.run.scores)
-    bank = DonorBank(request.run.donors)
+    session = opened(write_dataset(tmp_path, per_class=2), tmp_path / "run")
+    prepare(session)
+    for shard in range(session.shards):
+        measure.score(session, shard)
+    measure.gather_scores(session)
+    run, scores = session.run, pd.read_parquet(session.run.scores)
+    bank = DonorBank(run.donors)
     # Whatever a draw would give today, these donors are said to have been met: image 3 (a bee) did
     # harm, image 11 (a fox) none. The last sample met one that lends nothing any more.
     donors = [[11, 3], [11, 11], [10_000, 10_000]]
@@ -35,7 +35,7 @@ def test_a_swap_shows_the_donor_that_was_measured(tmp_path: Path) -> None:
     )
     with session.loader() as loader:
         drawn = draw(
-            request.run,
+            run,
             session.table,
             scores,
             [Choice(row, "worst") for row in range(3)],
@@ -51,8 +51,8 @@ def test_a_swap_shows_the_donor_that_was_measured(tmp_path: Path) -> None:
     assert first["swap"]["donor_class"] == "bee"
     assert first["swap"]["probability"] == 0.2
     for entry, donor in ((first, 3), (second, 11)):
-        with Image.open(request.run.path / entry["pictures"]["swap"]) as opened:
-            rim = np.asarray(opened)[0]
+        with Image.open(run.path / entry["pictures"]["swap"]) as picture:
+            rim = np.asarray(picture)[0]
         position = bank.rows.tolist().index(donor)
         assert np.array_equal(rim, bank.backgrounds[position, :, 0].T)
     assert third["swap"] is None

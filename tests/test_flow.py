@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from auditing import opened
 from PIL import Image
 from planted import CLASSES, write_dataset
 from typer.testing import CliRunner
@@ -22,8 +23,11 @@ from typer.testing import CliRunner
 from audit.dataset.batches import iterate_batches
 from audit.errors import InputError
 from audit.measuring.rows import maps_of
-from audit.pipeline.session import AuditRequest, open_session
+from audit.pipeline import measure
+from audit.pipeline.runs import open_run
 from audit.report import overlays
+from audit.run_folder import RunFolder
+from flows.audit_dataset import flow_state
 from flows.cli import app, main
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
@@ -99,7 +103,7 @@ def test_the_mean_map_is_that_of_the_images_it_names(
     assert set(scores.loc[rows, "label"]) == {suspect["label"]}
     own = scores[(scores["label"] == suspect["label"]) & (scores["status"] == "scored")]
     assert suspect["mean_map_images"] == len(rows) == min(40, len(own))
-    session = open_session(AuditRequest(str(manifest), str(out), (), None, "cpu"))
+    session = opened(manifest, out)
     with session.loader() as loader:
         batches = list(iterate_batches(session.table.loc[rows], loader, 3))
     held = [
@@ -160,7 +164,7 @@ def test_killed_and_resumed_is_the_same_to_the_last_byte(
     ("began", "number", "resumed"),
     [
         ("donors/donors.parquet", signal.SIGTERM, True),
-        ("findings.json", signal.SIGTERM, False),
+        ("exhibits/index.json", signal.SIGTERM, False),
         ("samples.parquet", signal.SIGINT, False),
     ],
     ids=["scores", "cmv", "start"],
@@ -334,3 +338,23 @@ def test_cmv_alone_needs_no_dataset_pass(in_tests_path: Path) -> None:
     arguments += ["--out", "pictures", "--set", "cmv.steps=3"]
     CliRunner().invoke(app, arguments, catch_exceptions=False)
     assert (in_tests_path / "pictures" / "cmv" / "0000-ant.png").is_file()
+
+
+def test_a_failed_control_is_the_last_word_on_the_terminal(
+    in_tests_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def blind(*_: Any, **__: Any) -> list[dict[str, Any]]:
+        return [{"label": k, "gain": 1.0, "g": [0.0] * 20, "h": [0.0] * 20} for k in range(3)]
+
+    monkeypatch.setattr(measure, "plant_tags", blind)
+    manifest = write_dataset(in_tests_path, [], per_class=20)
+    arguments = ["run", str(manifest), "--out", "blind", *QUICK, "--json"]
+    done = CliRunner().invoke(app, arguments, catch_exceptions=False)
+    said = (
+        "Positive control failed: expected every tagged class found at gain 1, "
+        "found gain 1: 0 of 3 found."
+    )
+    assert done.stderr.strip().splitlines()[-1] == said
+    assert json.loads(done.stdout)["failed_controls"] == [said]
+    state = flow_state(open_run(in_tests_path / "blind").findings, RunFolder(Path("blind")))
+    assert state.message == f"No class was found suspect. {said}"

@@ -8,16 +8,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from auditing import audited, opened
 from planted import CLASSES, write_dataset
 from scipy import stats
-from test_audit import audit
 
-from audit.manifest import VerdictSection, load_manifest
+from audit.manifest import VerdictSection
 from audit.measuring.follow_up import DONORS, FOLLOW_UP_COLUMNS
 from audit.measuring.swap_table import each_swap
-from audit.pipeline import measure
-from audit.pipeline.decide import decide_classes
-from audit.pipeline.session import AuditRequest
+from audit.pipeline.measure import follow_up
+from audit.pipeline.report import report_again
+from audit.run_folder import RunFolder
 from audit.verdicts.affected import victim_effects
 from audit.verdicts.decide import decide
 from audit.verdicts.effects import class_effects
@@ -28,16 +28,16 @@ HIGH_FLOOR = "verdict.effect=0.2"
 
 
 @pytest.fixture(scope="module")
-def robbery(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, AuditRequest]:
+def robbery(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, RunFolder]:
     folder = tmp_path_factory.mktemp("robbery")
     manifest = write_dataset(folder, robbed=[0, 3])
-    return manifest, audit(manifest, folder / "run", HIGH_FLOOR)
+    return manifest, audited(manifest, folder / "run", HIGH_FLOOR)
 
 
 def test_exactly_the_victim_is_found_and_the_thief_is_named(
-    robbery: tuple[Path, AuditRequest],
+    robbery: tuple[Path, RunFolder],
 ) -> None:
-    found = pd.read_parquet(robbery[1].run.classes).set_index("label_name")
+    found = pd.read_parquet(robbery[1].classes).set_index("label_name")
     assert found.index[found["verdict"] == "suspect"].tolist() == ["ant"]
     victim = found.loc["ant"]
     assert victim["kind"] == "victim"
@@ -47,15 +47,15 @@ def test_exactly_the_victim_is_found_and_the_thief_is_named(
     assert "On backgrounds of dog" in victim["reasons"][0]
 
 
-def test_without_the_second_look_the_victim_is_missed(robbery: tuple[Path, AuditRequest]) -> None:
-    scores = pd.read_parquet(robbery[1].run.scores)
+def test_without_the_second_look_the_victim_is_missed(robbery: tuple[Path, RunFolder]) -> None:
+    scores = pd.read_parquet(robbery[1].scores)
     labels = dict(enumerate(CLASSES))
     found = decide(class_effects(scores, labels), VerdictSection(effect=0.2), 0.95, True)
     assert "suspect" not in set(found["verdict"])
 
 
-def test_the_pair_was_looked_at_with_fresh_donors_only(robbery: tuple[Path, AuditRequest]) -> None:
-    run = robbery[1].run
+def test_the_pair_was_looked_at_with_fresh_donors_only(robbery: tuple[Path, RunFolder]) -> None:
+    run = robbery[1]
     second, scores = pd.read_parquet(run.follow_up), pd.read_parquet(run.scores)
     assert second.columns.tolist() == FOLLOW_UP_COLUMNS.names
     assert {(0, 3)} <= set(zip(second["label"], second["donor_label"], strict=True))
@@ -67,17 +67,17 @@ def test_the_pair_was_looked_at_with_fresh_donors_only(robbery: tuple[Path, Audi
         assert (own.groupby("donor_label").size() <= DONORS).all()
 
 
-def test_a_finished_second_look_is_not_repeated(robbery: tuple[Path, AuditRequest]) -> None:
-    request = robbery[1]
-    before = request.run.follow_up.stat().st_mtime_ns
-    assert measure.look_again(request) == 0
-    assert request.run.follow_up.stat().st_mtime_ns == before
+def test_a_finished_second_look_is_not_repeated(robbery: tuple[Path, RunFolder]) -> None:
+    manifest, run = robbery
+    before = run.follow_up.stat().st_mtime_ns
+    assert follow_up(opened(manifest, run.path, HIGH_FLOOR)) == 0
+    assert run.follow_up.stat().st_mtime_ns == before
 
 
-def test_the_report_step_keeps_the_second_look(robbery: tuple[Path, AuditRequest]) -> None:
-    manifest, request = robbery
-    decide_classes(request.run, load_manifest(manifest, [HIGH_FLOOR]))
-    found = pd.read_parquet(request.run.classes).set_index("label_name")
+def test_the_report_step_keeps_the_second_look(robbery: tuple[Path, RunFolder]) -> None:
+    manifest, run = robbery
+    report_again(run, manifest, [HIGH_FLOOR, "report.formats=[]"])
+    found = pd.read_parquet(run.classes).set_index("label_name")
     assert found.loc["ant", "verdict"] == "suspect"
 
 

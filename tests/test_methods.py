@@ -6,12 +6,12 @@ import json
 from pathlib import Path
 
 import pytest
+from auditing import opened
+from planted import write_dataset
 from typer.testing import CliRunner
 
 from audit.pipeline.prepare import _settings
-from audit.pipeline.session import AuditRequest, open_session
 from flows.cli import app
-from tests.planted import write_dataset
 
 LOADERS = """
 import torch
@@ -51,7 +51,6 @@ def test_check_and_the_settings_of_the_run_name_the_method_that_is_taken(
     assert [text.startswith(f"saliency.method: {said}") for text in warned] == [True] * (
         taken != "gradcam"
     )
-    request = AuditRequest(str(manifest), str(tmp_path / "run"), changes, device="cpu")
-    settings = _settings(open_session(request))
+    settings = _settings(opened(manifest, tmp_path / "run", *changes))
     assert settings["saliency method"].startswith(said)
     assert settings.get("saliency layer") == ("0, 7 x 7" if taken == "gradcam" else None)

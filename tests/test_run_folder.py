@@ -38,7 +38,7 @@ def test_a_second_process_is_told_who_holds_the_folder(tmp_path: Path) -> None:
         "with RunFolder(Path(sys.argv[1])).locked(): print('held')"
     )
     command = [sys.executable, "-c", code, str(run.path)]
-    with run.locked(), run.locked():
+    with run.locked():
         second = subprocess.run(command, capture_output=True, text=True, check=False)
     assert "another audit is writing here (process " in second.stderr
     third = subprocess.run(command, capture_output=True, text=True, check=False)

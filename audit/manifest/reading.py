@@ -18,13 +18,13 @@ from audit.manifest.sections import Manifest
 _ENVIRONMENT = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
-def load_manifest(path: str | Path, overrides: Sequence[str] = ()) -> Manifest:
+def load_manifest(path: str | Path | Mapping[str, Any], overrides: Sequence[str] = ()) -> Manifest:
     """Read a manifest file.
 
     Parameters
     ----------
-    path : str or Path
-        The YAML file.
+    path : str, Path or mapping
+        The YAML file; or what would stand in it, as if it lay in the current folder.
     overrides : sequence of str
         ``"key.path=value"`` each, the value in YAML; laid over the file before it is checked.
 
@@ -33,8 +33,12 @@ def load_manifest(path: str | Path, overrides: Sequence[str] = ()) -> Manifest:
     ManifestError
         The file cannot be read, is no YAML, or says something that cannot be.
     """
-    path = Path(path)
-    raw = _read_yaml(path)
+    if isinstance(path, Mapping):
+        raw = _as_yaml(path)
+        path = Path("manifest")
+    else:
+        path = Path(path)
+        raw = _read_yaml(path)
     for override in overrides:
         _apply(raw, override)
     for internal in ("folder", "source"):
@@ -69,6 +73,23 @@ def _read_yaml(path: Path) -> dict[str, Any]:
             f"{path.name}: expected a mapping of keys (name, dataset, model, ...), "
             f"found {type(raw).__name__}"
         )
+    return raw
+
+
+def _as_yaml(declared: Mapping[str, Any]) -> dict[str, Any]:
+    """What a mapping would be, had it been written to a file and read again."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {key: plain(item) for key, item in value.items()}
+        if isinstance(value, (list, tuple)):
+            return [plain(item) for item in value]
+        return str(value) if isinstance(value, Path) else value
+
+    try:
+        raw: dict[str, Any] = yaml.safe_load(yaml.safe_dump(plain(declared)))
+    except yaml.YAMLError as error:
+        raise ManifestError(f"manifest: expected values that YAML can hold: {error}") from error
     return raw
 
 

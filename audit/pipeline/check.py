@@ -3,44 +3,135 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import torch
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
+from audit.dataset.batches import Batch, iterate_batches
+from audit.errors import DatasetError
 from audit.measuring.rows import maps_of
+from audit.models.probe import probe
 from audit.pipeline.cmv_material import check_second
 from audit.pipeline.methods import described
-from audit.pipeline.session import AuditRequest, Session, open_session, try_one_batch
+from audit.pipeline.session import Declared, LaidOver, Session, open_declared
+from audit.pixels import to_float
 from audit.report.style import check_style
+from audit.sampling import spread_over
 
+PROBE_IMAGES = 64
 _LOW_ACCURACY = 0.3
 
 
-def check_manifest(
-    manifest: str, overrides: tuple[str, ...], device: str, console: Console
-) -> dict[str, Any]:
-    """Check a manifest and all behind it, one batch end to end; prints and returns what it found.
+@dataclass(frozen=True)
+class Tried:
+    """Some images spread over the classes, and how the model did on them.
+
+    Parameters
+    ----------
+    batch : Batch
+        Those that could be read.
+    accuracy : float
+        Share of them that the model answers rightly, 0..1.
+    """
+
+    batch: Batch
+    accuracy: float
+
+    @property
+    def images(self) -> int:
+        """How many could be read."""
+        return len(self.batch)
+
+    @property
+    def with_foreground(self) -> int:
+        """How many of them have one."""
+        return int(self.batch.foreground.flatten(1).any(1).sum())
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """What a manifest stands for, and what its owner should know before the work begins.
+
+    Parameters
+    ----------
+    name : str
+        Of the audit.
+    images, skipped : int
+        Samples found, and files that the reader left out.
+    classes : dict of str to int
+        Images of each class of the dataset.
+    outputs : int
+        Of the model.
+    foreground, model, device, saliency_method : str
+        Where foregrounds come from, what answers, where it works, and what makes the maps.
+    accuracy_tried : float
+        Share of the images tried that the model answers rightly, 0..1.
+    expected_seconds : float
+        For scores and swaps.
+    donor_bank_bytes : int
+        Of disk, while the run lasts.
+    warnings : tuple of str
+        Sentences for people.
+    """
+
+    name: str
+    images: int
+    skipped: int
+    classes: dict[str, int]
+    outputs: int
+    foreground: str
+    model: str
+    device: str
+    saliency_method: str
+    accuracy_tried: float
+    expected_seconds: float
+    donor_bank_bytes: int
+    warnings: tuple[str, ...]
+
+
+def check(manifest: Declared, *, device: str = "auto", overrides: LaidOver = ()) -> CheckResult:
+    """Check a manifest and all behind it, one batch end to end.
+
+    Parameters
+    ----------
+    manifest, device, overrides
+        As for :func:`audit.run`.
 
     Raises
     ------
     InputError
         Something is wrong; the message says what.
     """
-    with console.status("checking manifest, dataset, foregrounds and model"):
-        session = open_session(AuditRequest(manifest, "", overrides, None, device))
-        check_style(session.manifest)
-        check_second(session)
-        tried = try_one_batch(session)
-        seconds = _time_one_image(session, tried["batch"])
-    found = _describe(session, tried, seconds)
-    _print(found, session, console)
-    return found
+    session = open_declared(manifest, overrides, device=device)
+    check_style(session.manifest)
+    check_second(session)
+    tried = try_one_batch(session)
+    return _describe(session, tried, _time_one_image(session, tried.batch))
 
 
-def _time_one_image(session: Session, batch: Any) -> float:
+def try_one_batch(session: Session) -> Tried:
+    """Load some images spread over the classes and try the model on them.
+
+    Raises
+    ------
+    DatasetError
+        None of them can be read.
+    ModelError
+        See :func:`audit.models.probe.probe`.
+    """
+    seed = session.manifest.run.seed
+    few = spread_over(session.table, PROBE_IMAGES, seed, "limit", column="label")
+    with session.loader() as loader:
+        batch = next(iter(iterate_batches(few, loader, len(few))))
+    if not len(batch):
+        _, error = batch.unreadable[0]
+        raise DatasetError(f"dataset: none of {len(few)} images tried can be read; first: {error}")
+    images = to_float(batch.images.to(session.model.device))
+    return Tried(batch, probe(session.model, images, batch.targets.to(session.model.device)))
+
+
+def _time_one_image(session: Session, batch: Batch) -> float:
     """Seconds an image: saliency measured, swaps counted as forward passes of a third of it."""
     few = batch.part(0, min(8, len(batch)))
     plan, began = session.measurement(), time.monotonic()
@@ -52,65 +143,44 @@ def _time_one_image(session: Session, batch: Any) -> float:
     return saliency * (1 + forwards / 3)
 
 
-def _describe(session: Session, tried: dict[str, Any], seconds: float) -> dict[str, Any]:
+def _describe(session: Session, tried: Tried, seconds: float) -> CheckResult:
     table = session.table
-    per_class = table["label_name"].value_counts().to_dict()
-    minimum = session.manifest.verdict.minimum_images
-    side = session.model.geometry.size
-    bank = session.manifest.interventions.bank
+    per_class = {str(k): int(n) for k, n in table["label_name"].value_counts().items()}
+    side, bank = session.model.geometry.size, session.manifest.interventions.bank
     stored = sum(min(bank, count) for count in per_class.values()) * 3 * side * side
-    warnings = [
-        f"{name}: {count} of the {minimum} images that a verdict needs"
-        for name, count in sorted(per_class.items())
-        if count < minimum
-    ]
+    return CheckResult(
+        name=session.manifest.name,
+        images=len(table),
+        skipped=len(session.skipped),
+        classes=per_class,
+        outputs=len(session.class_names),
+        foreground=session.source,
+        model=session.model.name,
+        device=str(session.model.device),
+        saliency_method=session.saliency.name,
+        accuracy_tried=tried.accuracy,
+        expected_seconds=round(seconds * len(table), 1),
+        donor_bank_bytes=stored if session.has_foregrounds else 0,
+        warnings=tuple(_warnings(session, tried, per_class)),
+    )
+
+
+def _warnings(session: Session, tried: Tried, per_class: dict[str, int]) -> Iterator[str]:
+    minimum, unreadable = session.manifest.verdict.minimum_images, len(tried.batch.unreadable)
+    for name, count in sorted(per_class.items()):
+        if count < minimum:
+            yield f"{name}: {count} of the {minimum} images that a verdict needs"
     if session.saliency.reason is not None:
-        warnings.append(f"saliency.method: {described(session.saliency)}")
+        yield f"saliency.method: {described(session.saliency)}"
     if not session.has_foregrounds:
-        warnings.append("no foregrounds: no background can be exchanged and nothing called clear")
-    elif tried["with_foreground"] < tried["images"]:
-        missing = tried["images"] - tried["with_foreground"]
-        warnings.append(f"{missing} of {tried['images']} images tried have no foreground")
-    if tried["unreadable"]:
-        warnings.append(f"{tried['unreadable']} of the images tried cannot be read")
-    if tried["accuracy"] < _LOW_ACCURACY:
-        warnings.append(
-            f"the model is right on {tried['accuracy']:.0%} of {tried['images']} images only: "
+        yield "no foregrounds: no background can be exchanged and nothing called clear"
+    elif tried.with_foreground < tried.images:
+        missing = tried.images - tried.with_foreground
+        yield f"{missing} of {tried.images} images tried have no foreground"
+    if unreadable:
+        yield f"{unreadable} of the images tried cannot be read"
+    if tried.accuracy < _LOW_ACCURACY:
+        yield (
+            f"the model is right on {tried.accuracy:.0%} of {tried.images} images only: "
             "are model.classes and model.input those it was trained with?"
         )
-    return {
-        "name": session.manifest.name,
-        "images": len(table),
-        "skipped": len(session.skipped),
-        "classes": {str(name): int(count) for name, count in per_class.items()},
-        "outputs": len(session.class_names),
-        "foreground": session.source,
-        "model": session.model.name,
-        "device": str(session.model.device),
-        "saliency_method": session.saliency.name,
-        "accuracy_tried": tried["accuracy"],
-        "expected_seconds": round(seconds * len(table), 1),
-        "donor_bank_bytes": stored if session.has_foregrounds else 0,
-        "warnings": warnings,
-    }
-
-
-def _print(found: dict[str, Any], session: Session, console: Console) -> None:
-    table = Table(title=escape(found["name"]), title_justify="left")
-    table.add_column("class")
-    table.add_column("images", justify="right")
-    for name, count in list(found["classes"].items())[:40]:
-        table.add_row(escape(name), str(count))
-    console.print(table)
-    console.print(
-        f"{found['images']} images, {len(found['classes'])} classes, {found['outputs']} outputs; "
-        f"foregrounds: {escape(found['foreground'])}; model: {escape(found['model'])} on "
-        f"{found['device']}; right on {found['accuracy_tried']:.0%} of those tried"
-    )
-    console.print(
-        f"About {found['expected_seconds'] / 60:.1f} minutes for scores and swaps, and "
-        f"{found['donor_bank_bytes'] / 2**20:.0f} MiB of disk for donors."
-    )
-    for warning in found["warnings"]:
-        console.print(f"[yellow]note:[/yellow] {escape(warning)}")
-    console.print("[green]The manifest can be audited.[/green]")

@@ -8,15 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
 from audit.cues.class_contrast import contrast_maps
-from audit.cues.find import Crop, Search, find_cues
+from audit.cues.find import Crop, Search
+from audit.cues.find import find_cues as search_cues
 from audit.dataset.batches import iterate_batches
 from audit.dataset.loader import Loader
 from audit.interventions import FILLS, removal_mask
-from audit.pipeline.cue_plans import CuePlan
+from audit.pipeline.cue_plans import CuePlan, plans
+from audit.pipeline.decide import Decided
 from audit.pipeline.session import Session
 from audit.pixels import to_float, to_picture
 from audit.report.overlays import overlay, to_png
@@ -27,7 +30,19 @@ from audit.verdicts.statistics import wilson
 _CROP_SIDE = 96
 
 
-def kept_cues(run: RunFolder, wanted: Sequence[CuePlan]) -> dict[int, dict[str, Any]]:
+def find_cues(session: Session, decided: Decided) -> int:
+    """Look for what in the background the suspect classes lean on; returns for how many."""
+    if not decided.suspects:
+        return 0
+    wanted = plans(session, pd.read_parquet(session.run.scores), decided.suspects)
+    done = _kept(session.run, wanted)
+    if len(done) == len(wanted):
+        return len(done)
+    with session.loader() as loader:
+        return len(_draw(session, wanted, done, loader))
+
+
+def _kept(run: RunFolder, wanted: Sequence[CuePlan]) -> dict[int, dict[str, Any]]:
     """The entries of ``cues/index.json`` that still hold, with all their pictures, by label."""
     path = run.cues / "index.json"
     entries = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
@@ -47,27 +62,10 @@ def _pictures_of(entry: dict[str, Any]) -> list[str]:
     return crops + donors + [path for path in maps if path]
 
 
-def draw_cues(
+def _draw(
     session: Session, wanted: Sequence[CuePlan], done: dict[int, dict[str, Any]], loader: Loader
 ) -> list[dict[str, Any]]:
-    """Look for the cues that are missing and write ``cues/index.json``.
-
-    Parameters
-    ----------
-    session : Session
-        Dataset, model and method, as the scores were made.
-    wanted : sequence of CuePlan
-        From :func:`audit.pipeline.cue_plans.plans`.
-    done : dict of int to dict
-        From :func:`kept_cues`.
-    loader : Loader
-        Decodes.
-
-    Returns
-    -------
-    list of dict
-        One entry a class, as ``findings.json`` holds it.
-    """
+    """Look for the cues that are missing and write ``cues/index.json``; returns its entries."""
     run, entries = session.run, dict(done)
     for plan in wanted:
         if plan.label not in entries:
@@ -80,7 +78,7 @@ def draw_cues(
 
 
 def _look(session: Session, plan: CuePlan, loader: Loader) -> dict[str, Any]:
-    search = find_cues(
+    search = search_cues(
         session.table,
         plan.rows,
         plan.rows_elsewhere,

@@ -18,13 +18,12 @@ from audit.report.context import SPREADS
 from audit.report.overlays import mean_map, to_png
 from audit.run_folder import RunFolder, file_slug, write_bytes, write_json
 from audit.sampling import permuted
-from audit.verdicts.decide import SUSPECT
 
 IMAGES = 40
 """Images averaged per class: enough to show where a class looks, and a bound on the work."""
 
 
-def average_maps(session: Session, findings: Sequence[dict[str, Any]]) -> int:
+def average_maps(session: Session, suspects: Sequence[dict[str, Any]]) -> int:
     """Draw the mean maps that are missing; returns how many there are.
 
     Maps are not kept while scoring, since one costs as much memory as its image: those of a few
@@ -34,13 +33,12 @@ def average_maps(session: Session, findings: Sequence[dict[str, Any]]) -> int:
     ----------
     session : Session
         The audit, its scores finished.
-    findings : sequence of dict
-        The most urgent first. Of the suspect ones the first get a page, and a map.
+    suspects : sequence of dict
+        Findings, the most urgent first: the first get a page, and a map.
     """
     run = session.run
     scores = pd.read_parquet(run.scores, columns=["label", "status"])
     entries, missing = {e["label"]: e for e in _read(run)}, []
-    suspects = [finding for finding in findings if finding["verdict"] == SUSPECT]
     for finding in suspects[:SPREADS]:
         rows = _draw(scores, finding["label"], session.manifest.run.seed)
         held = entries.get(finding["label"])

@@ -1,45 +1,34 @@
-"""The steps that measure, on a run folder and without Prefect: each reads and writes files."""
+"""The steps that measure: each reads and writes files, and what is there is not made again."""
 
 from __future__ import annotations
 
 import logging
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 
 import pandas as pd
 
+from audit.cancellation import stop_if_asked
 from audit.dataset.loader import Loader
 from audit.measuring.collect import collect
 from audit.measuring.controls import plant_tags, untrained_lifts
 from audit.measuring.donors import DonorBank, build_bank
-from audit.measuring.follow_up import follow_up
-from audit.measuring.shards import score_shard, shard_count
-from audit.pipeline.session import AuditRequest, Session, open_session
-from audit.run_folder import RunFolder, write_json
+from audit.measuring.follow_up import follow_up as measure_pairs
+from audit.measuring.shards import score_shard
+from audit.pipeline.progress import SILENT, Progress
+from audit.pipeline.session import Session
+from audit.run_folder import write_json
 from audit.verdicts.evidence import find
 from audit.verdicts.suspicion import choose_pairs
 
 _log = logging.getLogger(__name__)
 
 
-@contextmanager
-def timed(run: RunFolder, step: str) -> Iterator[None]:
-    """Add the seconds of a step to ``run.json``, also where it fails."""
-    began = time.monotonic()
-    try:
-        yield
-    finally:
-        timings = run.read_run().get("timings", {})
-        timings[step] = round(timings.get(step, 0.0) + time.monotonic() - began, 3)
-        run.update_run(timings=timings)
+def gather_donors(session: Session) -> None:
+    """Cut the objects out of some images of each class: the backgrounds that swaps use.
 
-
-def gather_donors(request: AuditRequest) -> None:
-    """Write the bank of backgrounds, unless it is there or every swap has been made."""
-    session = open_session(request)
-    shards = shard_count(len(session.table), session.manifest.run.shard_size)
-    if not all(session.run.part(shard).exists() for shard in range(shards)):
+    Nothing is done where the bank is there, or every swap has been made.
+    """
+    if not all(session.run.part(shard).exists() for shard in range(session.shards)):
         open_bank(session)
 
 
@@ -49,7 +38,7 @@ def open_bank(session: Session) -> DonorBank | None:
         return None
     interventions = session.manifest.interventions
     if not (session.run.donors / "donors.parquet").exists():
-        with timed(session.run, "donors"), session.loader() as loader:
+        with session.loader() as loader:
             build_bank(
                 session.run.donors,
                 session.table,
@@ -62,18 +51,19 @@ def open_bank(session: Session) -> DonorBank | None:
     return DonorBank(session.run.donors)
 
 
-def score(
-    request: AuditRequest, shard: int, on_progress: Callable[[int], None] = lambda _: None
-) -> bool:
+def score(session: Session, shard: int, progress: Progress = SILENT) -> bool:
     """Score one shard, unless its part is there; returns whether it was computed now."""
-    session = open_session(request)
-    size = session.manifest.run.shard_size
-    rows = session.table.iloc[shard * size : (shard + 1) * size]
+    rows = session.shard(shard)
+
+    def advance(count: int) -> None:
+        stop_if_asked()
+        progress.advance("scores", count)
+
     if session.run.part(shard).exists():
-        on_progress(len(rows))
+        advance(len(rows))
         return False
     bank = open_bank(session)
-    with timed(session.run, "scores"), session.loader() as loader:
+    with session.loader() as loader:
         score_shard(
             session.run,
             shard,
@@ -83,24 +73,22 @@ def score(
             bank,
             loader,
             batch_size=session.batch_size(),
-            on_progress=on_progress,
+            on_progress=advance,
         )
     return True
 
 
-def gather_scores(request: AuditRequest) -> dict[str, int]:
+def gather_scores(session: Session) -> dict[str, int]:
     """Join all parts into ``scores.parquet`` and write ``problems.csv``; returns the counts."""
-    session = open_session(request)
     run = session.run
-    shards = shard_count(len(session.table), session.manifest.run.shard_size)
-    collected = collect(run, shards, session.skipped)
+    collected = collect(run, session.shards, session.skipped)
     counts: dict[str, int] = collected["counts"] | {"classes": len(session.labels)}
     hashes = run.read_run()["hashes"] | {"data": collected["data"]}
     run.update_run(counts=counts, hashes=hashes)
     return counts
 
 
-def look_again(request: AuditRequest, on_progress: Callable[[int], None] = lambda _: None) -> int:
+def follow_up(session: Session) -> int:
     """Measure with fresh donors the pairs of classes where the first pass leaves a doubt.
 
     Returns
@@ -108,7 +96,6 @@ def look_again(request: AuditRequest, on_progress: Callable[[int], None] = lambd
     int
         Pairs looked at.
     """
-    session = open_session(request)
     run = session.run
     if run.follow_up.exists() or not session.has_foregrounds:
         return 0
@@ -118,8 +105,8 @@ def look_again(request: AuditRequest, on_progress: Callable[[int], None] = lambd
     bank = open_bank(session) if len(pairs) else None
     if bank is None:
         return 0
-    with timed(run, "second look"), session.loader() as loader:
-        follow_up(
+    with session.loader() as loader:
+        measure_pairs(
             run,
             session.table,
             scores,
@@ -129,20 +116,18 @@ def look_again(request: AuditRequest, on_progress: Callable[[int], None] = lambd
             loader,
             seed=session.manifest.run.seed,
             batch_size=session.batch_size(),
-            on_progress=on_progress,
         )
     return len(pairs)
 
 
-def check_itself(request: AuditRequest) -> bool:
+def run_controls(session: Session) -> bool:
     """Measure what the controls need; returns whether it was measured now."""
-    session = open_session(request)
     run = session.run
     bank = None if run.controls.exists() else open_bank(session)
     if bank is None:
         return False
     scores = pd.read_parquet(run.scores)
-    with timed(run, "controls"), session.loader() as loader:
+    with session.loader() as loader:
         tags = plant_tags(
             session.engine,
             session.table,

@@ -6,32 +6,31 @@ import importlib.metadata
 import platform
 import shutil
 import time
-from datetime import UTC, datetime
 from typing import Any
 
 import torch
 
 from audit.errors import RunFolderError
 from audit.manifest import fingerprint
-from audit.measuring.shards import shard_count
+from audit.pipeline.check import try_one_batch
 from audit.pipeline.cmv_material import check_second
 from audit.pipeline.methods import described
-from audit.pipeline.session import AuditRequest, Session, open_session, try_one_batch
+from audit.pipeline.run_json import now
+from audit.pipeline.session import Session
 from audit.report.style import keep_style
 from audit.run_folder import RunFolder, write_atomically, write_bytes
 
 _VERSIONED = ("torch", "torchvision", "prefect", "pandas", "pillow", "weasyprint", "numpy")
 
 
-def prepare(request: AuditRequest, *, resume: bool = True) -> int:
-    """Check everything, freeze the list of samples and open the run; returns the shards.
+def prepare(session: Session, *, resume: bool = True) -> None:
+    """Check everything, freeze the list of samples and open the run.
 
     Raises
     ------
     InputError
         Something given is wrong, or the folder holds another audit.
     """
-    session = open_session(request)
     run = session.run
     run.prepare()
     before = run.read_run()
@@ -48,24 +47,13 @@ def prepare(request: AuditRequest, *, resume: bool = True) -> int:
     if before and before.get("shard_size") != shard_size:
         # Parts of another size cannot be mixed.
         shutil.rmtree(run.path / "scores", ignore_errors=True)
-    accuracy = _try_once(session)
+    check_second(session)
+    accuracy = try_one_batch(session).accuracy
     keep_style(run.path, session.manifest)
     write_bytes(run.manifest, session.manifest.source.encode())
     _drop_mixed(run, session)
     write_atomically(run.samples, lambda temporary: session.table.to_parquet(temporary))
     run.update_run(**_facts(session, before, accuracy) | _compiled(session, before))
-    return shard_count(len(session.table), shard_size)
-
-
-_tried: dict[str, float] = {}
-"""Accuracy on the batch that was tried, by fingerprint: the command line and the flow both ask."""
-
-
-def _try_once(session: Session) -> float:
-    if session.key not in _tried:
-        check_second(session)
-        _tried[session.key] = try_one_batch(session)["accuracy"]
-    return _tried[session.key]
 
 
 def _compiled(session: Session, before: dict[str, Any]) -> dict[str, Any]:
@@ -103,9 +91,8 @@ def _clear(run: RunFolder) -> None:
 
 def _drop_mixed(run: RunFolder, session: Session) -> None:
     """Remove parts beyond the end, which an older list of samples may have left."""
-    count = shard_count(len(session.table), session.manifest.run.shard_size)
     for part in (run.path / "scores").glob("part-*.parquet"):
-        if int(part.stem.removeprefix("part-")) >= count:
+        if int(part.stem.removeprefix("part-")) >= session.shards:
             part.unlink()
 
 
@@ -156,11 +143,6 @@ def _settings(session: Session) -> dict[str, Any]:
         "std": ", ".join(f"{v:.4g}" for v in model.std.flatten().tolist()),
         **({"compile": "asked for"} if manifest.run.compile else {}),
     }
-
-
-def now() -> str:
-    """Tell the time in UTC, as run.json writes it."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _versions() -> dict[str, str]:

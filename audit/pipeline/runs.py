@@ -1,40 +1,132 @@
-"""Where runs lie: one folder an audit below ``runs/``, or wherever ``--out`` says."""
+"""Where runs lie, one folder an audit below ``runs/`` or wherever is asked, and what one holds."""
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
-from audit.manifest import load_manifest
-from audit.pipeline.session import AuditRequest, open_session
-from audit.run_folder import file_slug
+import pandas as pd
+
+from audit.errors import RunFolderError
+from audit.pipeline.compose import Findings, read_findings
+from audit.pipeline.report import report_again, reports_of
+from audit.pipeline.session import LaidOver, Session, laid_over
+from audit.run_folder import RunFolder, file_slug
 
 RUNS = Path("runs")
 
 
-def run_folder_for(request: AuditRequest, out: str | None, *, resume: bool) -> AuditRequest:
-    """The request with its run folder.
+@dataclass(frozen=True)
+class Run:
+    """A finished run, as its folder holds it; nothing is kept in memory.
+
+    Parameters
+    ----------
+    path : Path
+        The run folder.
+    """
+
+    path: Path
+
+    @property
+    def folder(self) -> RunFolder:
+        """Where each file of the run lies."""
+        return RunFolder(self.path)
+
+    @property
+    def findings(self) -> Findings:
+        """What ``findings.json`` holds: one finding a class, the most urgent first."""
+        return read_findings(self.folder)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What ``run.json`` holds: status, fingerprint, versions, device, timings, counts."""
+        return self.folder.read_run()
+
+    @property
+    def classes(self) -> pd.DataFrame:
+        """One row a class: :data:`audit.verdicts.evidence.CLASS_COLUMNS`, undefined numbers NaN.
+
+        Counts (``images``, ``scored``, ``judged``), accuracy (``precision``, ``recall``, ``f1``),
+        where the maps lie (``foreground_mass``, ``mass_lift``), what the background does
+        (``background_gap`` in probability, ``margin_gap`` in class score, ``attraction``,
+        ``background_only``), each with ``_low`` and ``_high``, its 95 % interval; and what follows
+        (``verdict``, ``kind``, ``attractor``, ``contrast_class``).
+        """
+        return pd.read_parquet(self.folder.classes)
+
+    @property
+    def scores(self) -> pd.DataFrame:
+        """One row a sample: :data:`audit.measuring.columns.SCORE_COLUMNS`, undefined values null.
+
+        ``sample_id``, ``label``, ``prediction``, ``confidence``, ``margin`` (class score minus
+        best other), ``status``; ``foreground_area`` and ``foreground_mass`` (0..1), ``mass_lift``;
+        and what each intervention made of the answer (``swap_same_*``, ``swap_other_*``,
+        ``background_only_*``, ``object_only_*``).
+        """
+        return pd.read_parquet(self.folder.scores)
+
+    def report(self, manifest: str | Path | None = None, *, overrides: LaidOver = ()) -> list[Path]:
+        """Decide and render again from the stored scores; no model is loaded.
+
+        Parameters
+        ----------
+        manifest : str or Path, optional
+            With the thresholds to decide by; None: the run's own copy.
+        overrides : sequence of str, or mapping
+            ``"key.path=value"`` each, or values by key path.
+
+        Returns
+        -------
+        list of Path
+            The reports.
+
+        Raises
+        ------
+        AuditError
+            There are no scores, the manifest cannot be, or the report failed.
+        """
+        report_again(self.folder, manifest, laid_over(overrides))
+        return reports_of(self.folder)
+
+
+def open_run(path: str | Path) -> Run:
+    """Open the folder of a run that has come as far as its findings.
+
+    Raises
+    ------
+    RunFolderError
+        The folder holds no such run, or one of another version of this tool.
+    """
+    run = Run(Path(path).resolve())
+    if not run.facts or not run.folder.findings.exists():
+        raise RunFolderError(f"{path}: no finished run here. Run the audit, or resume it.")
+    return run
+
+
+def folder_for(session: Session, out: str | Path | None, *, resume: bool) -> Path:
+    """The folder that a run writes into.
 
     Without `out` that is a new folder below ``runs/<name of the audit>/``; or, to resume, the
     newest one there of the same fingerprint that did not finish.
     """
     if out is not None:
-        return dataclasses.replace(request, out=str(Path(out).resolve()))
-    home = RUNS.resolve() / file_slug(load_manifest(request.manifest, request.overrides).name)
+        return Path(out).resolve()
+    home = RUNS.resolve() / file_slug(session.manifest.name)
     if resume and home.is_dir():
-        key = open_session(request).key
         for folder in sorted(home.iterdir(), reverse=True):
-            if not folder.is_symlink() and _unfinished(folder, key):
-                return dataclasses.replace(request, out=str(folder))
+            if not folder.is_symlink() and _unfinished(folder, session.key):
+                return folder
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     folder, tries = home / stamp, 1
     while folder.exists():
         tries += 1
         folder = home / f"{stamp}-{tries}"
-    return dataclasses.replace(request, out=str(folder))
+    return folder
 
 
 def _unfinished(folder: Path, key: str) -> bool:

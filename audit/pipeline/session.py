@@ -1,48 +1,41 @@
-"""What one audit needs, opened once a process: manifest, samples, model, run folder.
-
-Only an :class:`AuditRequest` - names and paths - crosses a Prefect task; each process opens the
-session behind it for itself and keeps the last one.
-"""
+"""What one audit needs, opened once a run and passed on: manifest, samples, model, run folder."""
 
 from __future__ import annotations
 
 import dataclasses
-import functools
-import logging
+import json
 import os
 import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import pandas as pd
 import torch
 
 import audit
-from audit.dataset.batches import iterate_batches
 from audit.dataset.foregrounds import chosen_source, open_foreground
 from audit.dataset.loader import Loader, LoadingPlan
 from audit.dataset.readers import read_dataset, stamp_foregrounds
 from audit.dataset.samples import Skipped
-from audit.errors import DatasetError, ManifestError
+from audit.errors import ManifestError
 from audit.manifest import Manifest, fingerprint, load_manifest
 from audit.measuring.plan import MeasurementPlan
+from audit.measuring.shards import shard_count
 from audit.models import AuditedModel, load_model
-from audit.models.audited import has_bfloat16
 from audit.models.engine import Engine
 from audit.models.labels import match_labels
 from audit.models.layout import MICROBATCH
-from audit.models.probe import count_outputs, probe
+from audit.models.probe import count_outputs
+from audit.pipeline.devices import check_precision, choose_device
 from audit.pipeline.methods import method_that_serves
-from audit.pixels import to_float
 from audit.run_folder import RunFolder
 from audit.saliency.choosing import MethodChoice
 from audit.sampling import spread_over
 
-PROBE_IMAGES = 64
-
-
-_log = logging.getLogger(__name__)
+Declared: TypeAlias = str | Path | Mapping[str, Any]
+LaidOver: TypeAlias = Sequence[str] | Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -52,9 +45,9 @@ class AuditRequest:
     Parameters
     ----------
     manifest : str
-        Path of the manifest.
+        Path of the manifest; empty for one that is in no file.
     out : str
-        The run folder.
+        The run folder; empty where it is yet to be chosen.
     overrides : tuple of str
         ``key.path=value`` each.
     limit : int or None
@@ -64,7 +57,7 @@ class AuditRequest:
     """
 
     manifest: str
-    out: str
+    out: str = ""
     overrides: tuple[str, ...] = ()
     limit: int | None = None
     device: str = "auto"
@@ -95,6 +88,20 @@ class Session:
         """The run folder."""
         return self.request.run
 
+    def writing_into(self, folder: Path) -> Session:
+        """The same session, with another run folder."""
+        return dataclasses.replace(self, request=dataclasses.replace(self.request, out=str(folder)))
+
+    @property
+    def shards(self) -> int:
+        """How many shards there are."""
+        return shard_count(len(self.table), self.manifest.run.shard_size)
+
+    def shard(self, number: int) -> pd.DataFrame:
+        """The rows of one shard."""
+        size = self.manifest.run.shard_size
+        return self.table.iloc[number * size : (number + 1) * size]
+
     @property
     def model(self) -> AuditedModel:
         """The model that is audited."""
@@ -104,6 +111,18 @@ class Session:
     def has_foregrounds(self) -> bool:
         """Whether the audit was given foregrounds."""
         return self.source != "none"
+
+    def output(self, name: str) -> int:
+        """The model's output of a class.
+
+        Raises
+        ------
+        ManifestError
+            The model has no such class.
+        """
+        if name not in self.class_names:
+            raise ManifestError(f"{name!r} is no class of the model")
+        return self.class_names.index(name)
 
     def loader(self) -> Loader:
         """Start the decoding children."""
@@ -139,52 +158,24 @@ class Session:
         return self.engine.images_at_a_time(wanted)
 
 
-def choose_device(name: str) -> torch.device:
-    """The device that a name means.
-
-    Raises
-    ------
-    ManifestError
-        A GPU is asked for and none is there, or the name is none.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise ManifestError(
-            f"--device: expected auto, cpu, cuda or cuda:i, found {name!r}"
-        ) from None
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise ManifestError(f"--device {name}: torch finds no CUDA device here. Use --device cpu.")
-    return device
-
-
-def open_session(request: AuditRequest) -> Session:
-    """Open a session, or take the one that this process opened last.
-
-    Raises
-    ------
-    InputError
-        Something given is wrong; the message says what.
-    """
-    # The run folder is no part of what is opened.
-    opened = _open(dataclasses.replace(request, out=""))
-    return dataclasses.replace(opened, request=request)
-
-
-@functools.lru_cache(maxsize=1)
-def _open(request: AuditRequest) -> Session:
+def open_session(request: AuditRequest, manifest: Manifest | None = None) -> Session:
     """Open and check everything that an audit needs, in the order of how cheap the check is.
 
+    Parameters
+    ----------
+    request : AuditRequest
+        What is asked for.
+    manifest : Manifest, optional
+        One that is in no file; None reads the one that `request` names.
+
     Raises
     ------
     InputError
         Something given is wrong; the message says what.
     """
-    manifest = load_manifest(request.manifest, request.overrides)
+    manifest = manifest or load_manifest(request.manifest, request.overrides)
     device = choose_device(request.device)
-    _check_precision(manifest, device)
+    check_precision(manifest, device)
     # Plugins may lie beside the manifest.
     if str(manifest.folder) not in sys.path:
         sys.path.insert(0, str(manifest.folder))
@@ -223,17 +214,43 @@ def _open(request: AuditRequest) -> Session:
     return session
 
 
-def _check_precision(manifest: Manifest, device: torch.device) -> None:
-    if manifest.run.precision != "bf16" or has_bfloat16(device):
-        return
-    if device.type == "cuda":
-        raise ManifestError(
-            "run.precision: this GPU has no bfloat16. Use float32, or auto, which is the same."
-        )
-    _log.warning(
-        "run.precision: bf16: this CPU has no instructions for bfloat16; float32 is many times "
-        "as fast here"
-    )
+def open_declared(
+    manifest: Declared, overrides: LaidOver = (), *, limit: int | None = None, device: str = "auto"
+) -> Session:
+    """Open a session for a manifest in a file, or at hand.
+
+    Parameters
+    ----------
+    manifest : str, Path or mapping
+        A file, or what would stand in one; paths are then relative to the current folder.
+    overrides : sequence of str, or mapping
+        ``"key.path=value"`` each, or values by key path.
+    limit, device
+        See :class:`AuditRequest`.
+
+    Raises
+    ------
+    InputError
+        Something given is wrong; the message says what.
+    """
+    lines = laid_over(overrides)
+    if not isinstance(manifest, Mapping):
+        return open_session(AuditRequest(str(manifest), "", lines, limit, device))
+    request = AuditRequest("", "", lines, limit, device)
+    return open_session(request, load_manifest(manifest, lines))
+
+
+def laid_over(overrides: LaidOver) -> tuple[str, ...]:
+    """Overrides as the command line writes them.
+
+    Examples
+    --------
+    >>> laid_over({"run.seed": 1, "report.formats": ["html"]})
+    ('run.seed=1', 'report.formats=["html"]')
+    """
+    if isinstance(overrides, Mapping):
+        return tuple(f"{key}={json.dumps(value)}" for key, value in overrides.items())
+    return tuple(overrides)
 
 
 def _check_cmv_classes(session: Session) -> None:
@@ -256,31 +273,3 @@ def _key(
         [source, model.sha256, device.type, audit.__version__, torch.__version__],
         [len(table), int(listed.to_numpy().sum(dtype="uint64"))],
     )
-
-
-def try_one_batch(session: Session) -> dict[str, Any]:
-    """Load some images spread over the classes and try the model on them.
-
-    Raises
-    ------
-    DatasetError
-        None of them can be read.
-    ModelError
-        See :func:`audit.models.probe.probe`.
-    """
-    seed = session.manifest.run.seed
-    few = spread_over(session.table, PROBE_IMAGES, seed, "limit", column="label")
-    with session.loader() as loader:
-        batch = next(iter(iterate_batches(few, loader, len(few))))
-    if not len(batch):
-        _, error = batch.unreadable[0]
-        raise DatasetError(f"dataset: none of {len(few)} images tried can be read; first: {error}")
-    images = to_float(batch.images.to(session.model.device))
-    accuracy = probe(session.model, images, batch.targets.to(session.model.device))
-    return {
-        "images": len(batch),
-        "unreadable": len(batch.unreadable),
-        "with_foreground": int(batch.foreground.flatten(1).any(1).sum()),
-        "accuracy": accuracy,
-        "batch": batch,
-    }

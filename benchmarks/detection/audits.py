@@ -8,9 +8,11 @@ from typing import Any
 
 import pandas as pd
 
-from audit.manifest import load_manifest
-from audit.pipeline import decide, measure, prepare
-from audit.pipeline.session import AuditRequest
+from audit.pipeline import measure
+from audit.pipeline.compose import compose
+from audit.pipeline.decide import decide
+from audit.pipeline.prepare import prepare
+from audit.pipeline.session import AuditRequest, open_session
 from benchmarks.detection.files import manifest
 
 VARIANTS = ((20, "exact"), (20, "box"), (20, "dilated"), (10, "exact"), (50, "exact"))
@@ -18,16 +20,15 @@ VARIANTS = ((20, "exact"), (20, "box"), (20, "dilated"), (10, "exact"), (50, "ex
 
 
 def run_steps(request: AuditRequest) -> pd.DataFrame:
-    """Score, look again and decide; returns ``classes.parquet``."""
-    shards = prepare.prepare(request)
-    measure.gather_donors(request)
-    for shard in range(shards):
-        measure.score(request, shard)
-    measure.gather_scores(request)
-    measure.look_again(request)
-    declared = load_manifest(request.manifest, request.overrides)
-    decide.decide_classes(request.run, declared)
-    return pd.read_parquet(request.run.classes)
+    """Score, follow up and decide; returns ``classes.parquet``."""
+    session = open_session(request)
+    prepare(session)
+    for shard in range(session.shards):
+        measure.score(session, shard)
+    measure.gather_scores(session)
+    measure.follow_up(session)
+    compose(session.run, decide(session.run, session.manifest))
+    return pd.read_parquet(session.run.classes)
 
 
 def audit_world(folder: Path, world: dict[str, Any], size: int, quality: str) -> Path:

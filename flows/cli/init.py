@@ -1,17 +1,20 @@
-"""A first manifest for a dataset at hand."""
+"""``saliency-audit init``: a first manifest for a dataset at hand."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Annotated
 
-import torchvision
+import typer
 import yaml
+from rich.markup import escape
 
 from audit.errors import ManifestError
 from audit.manifest import load_manifest
 from audit.run_folder import write_bytes
+from flows.cli.terminal import err
 
 _TEMPLATE = """\
 # An audit, declared. Paths are relative to this file; ${{NAME}} takes a value from the environment.
@@ -39,6 +42,18 @@ verdict: {{minimum_images: 20, effect: 0.10, fdr: 0.05}}
 report: {{formats: [html, pdf]}}
 gate: never                 # never | suspect | new
 """
+
+
+def init(
+    images: Annotated[str, typer.Option(help="Folder with one folder a class.")],
+    model: Annotated[str, typer.Option(help='"resnet18:weights.pt" or "pkg.module:function".')],
+    masks: Annotated[str | None, typer.Option(help="Folder of masks, laid out alike.")] = None,
+    annotations: Annotated[str | None, typer.Option(help="A table with boxes (CSV).")] = None,
+    out: Annotated[str, typer.Option(help="The manifest to write.")] = "data_manifest.yaml",
+) -> None:
+    """Write a commented manifest for a dataset at hand."""
+    path = write_manifest(Path(out), images, model, masks, annotations)
+    err.print(f"Wrote {escape(str(path))}. Next: saliency-audit check {escape(str(path))}")
 
 
 def write_manifest(
@@ -97,6 +112,8 @@ def write_manifest(
 
 
 def _model(model: str, below: Callable[[str], str]) -> str:
+    import torchvision
+
     name, _, weights = model.partition(":")
     if not name or not weights:
         raise ManifestError(

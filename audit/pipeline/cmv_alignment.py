@@ -1,0 +1,65 @@
+"""How far the objects and backgrounds of images go the way of their class's CMV."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from PIL import Image
+from torch import Tensor
+
+from audit.cues.cmv_alignment import FEWEST_CLASSES, IMAGES, likeness
+from audit.cues.find import sampled
+from audit.manifest import fingerprint
+from audit.pipeline.session import Session
+from audit.pixels import to_float
+from audit.run_folder import RunFolder, write_atomically
+
+
+def align_cmvs(session: Session, made: list[dict[str, Any]]) -> None:
+    """Compare the CMVs with objects and backgrounds of the images, unless that was done."""
+    run = session.run
+    chosen = comparable(made)
+    key = fingerprint(session.key, {str(k): [e["key"], e["failed"]] for k, e in chosen.items()})
+    path = run.likenesses
+    if path.exists() and (pq.read_schema(path).metadata or {}).get(b"key") == key.encode():
+        return
+    path.unlink(missing_ok=True)
+    if not session.has_foregrounds or len(chosen) < FEWEST_CLASSES:
+        return
+    scores, seed = pd.read_parquet(run.scores), session.manifest.run.seed
+    labels = sorted(set(scores["label"]))
+    with session.loader() as loader:
+        found = likeness(
+            session.table,
+            [row for label in labels for row in sampled(scores, label, seed, IMAGES)],
+            {label: read_cmv(run, entry) for label, entry in chosen.items()},
+            session.engine,
+            loader,
+            fill=session.manifest.interventions.fill,
+            batch_size=session.batch_size(),
+        )
+    # A failed picture counts in the mean of all; of its class nothing is said.
+    found = found[[not chosen[label]["failed"] for label in found["label"]]]
+    kept = pa.Table.from_pandas(found, preserve_index=False).replace_schema_metadata({"key": key})
+    write_atomically(path, lambda temporary: pq.write_table(kept, temporary))
+
+
+def comparable(made: Sequence[dict[str, Any]]) -> dict[int, dict[str, Any]]:
+    """One entry a class that can be compared with its images, all of one recipe."""
+    fitting = [e for e in made if e["objective"] == "logit" and e["recipe"] != "simonyan"]
+    recipes = {e["recipe"] for e in fitting}
+    recipe = "robust" if "robust" in recipes else "maco"
+    return {e["label"]: e for e in fitting if e["recipe"] == recipe}
+
+
+def read_cmv(run: RunFolder, entry: Mapping[str, Any]) -> Tensor:
+    """A picture as the model sees it, float32 ``(3, S, S)`` in 0..1."""
+    with Image.open(run.path / entry["path"]) as picture:
+        pixels = np.array(picture.convert("RGB"))
+    return to_float(torch.from_numpy(pixels).permute(2, 0, 1))

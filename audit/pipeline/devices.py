@@ -1,0 +1,54 @@
+"""Where the model works, and whether it can work there as the manifest asks."""
+
+from __future__ import annotations
+
+import logging
+
+import torch
+
+from audit.errors import ManifestError
+from audit.manifest import Manifest
+from audit.models.audited import has_bfloat16
+
+_log = logging.getLogger(__name__)
+
+
+def choose_device(name: str) -> torch.device:
+    """The device that a name means.
+
+    Raises
+    ------
+    ManifestError
+        A GPU is asked for and none is there, or the name is none.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise ManifestError(
+            f"--device: expected auto, cpu, cuda or cuda:i, found {name!r}"
+        ) from None
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ManifestError(f"--device {name}: torch finds no CUDA device here. Use --device cpu.")
+    return device
+
+
+def check_precision(manifest: Manifest, device: torch.device) -> None:
+    """Refuse a precision that the device does not have; warn of one that it has not in hardware.
+
+    Raises
+    ------
+    ManifestError
+        bfloat16 is asked for on a GPU without it.
+    """
+    if manifest.run.precision != "bf16" or has_bfloat16(device):
+        return
+    if device.type == "cuda":
+        raise ManifestError(
+            "run.precision: this GPU has no bfloat16. Use float32, or auto, which is the same."
+        )
+    _log.warning(
+        "run.precision: bf16: this CPU has no instructions for bfloat16; float32 is many times "
+        "as fast here"
+    )

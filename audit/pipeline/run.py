@@ -1,0 +1,152 @@
+"""The audit: its steps, in their order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import ParamSpec, Protocol, TypeVar
+
+from audit import cancellation
+from audit.pipeline.cmvs import count_cmvs, visualize_classes
+from audit.pipeline.compose import Findings, compose
+from audit.pipeline.cues import find_cues
+from audit.pipeline.decide import decide
+from audit.pipeline.exhibits import draw_exhibits
+from audit.pipeline.measure import follow_up, gather_donors, gather_scores, run_controls, score
+from audit.pipeline.prepare import prepare
+from audit.pipeline.progress import SILENT, Progress
+from audit.pipeline.report import write_reports
+from audit.pipeline.run_json import finish, mark_failed, timed
+from audit.pipeline.runs import Run, folder_for, point_latest
+from audit.pipeline.session import Declared, LaidOver, Session, open_declared
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class StepRunner(Protocol):
+    """Who takes the steps: this thread, or a workflow engine."""
+
+    def run_step(self, name: str, step: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Take one step now."""
+        ...
+
+    def score_shards(self, session: Session, progress: Progress) -> None:
+        """Score all shards, in any order, here or elsewhere."""
+        ...
+
+
+class Sequential:
+    """One step after the other, in this thread."""
+
+    def run_step(self, name: str, step: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call the step."""
+        return step(*args, **kwargs)
+
+    def score_shards(self, session: Session, progress: Progress) -> None:
+        """Score shard by shard."""
+        for shard in range(session.shards):
+            score(session, shard, progress)
+
+
+def run(
+    manifest: Declared,
+    out: str | Path | None = None,
+    *,
+    progress: Progress = SILENT,
+    resume: bool = True,
+    limit: int | None = None,
+    device: str = "auto",
+    overrides: LaidOver = (),
+) -> Run:
+    """Audit a labelled dataset and the classifier that a manifest declares.
+
+    Parameters
+    ----------
+    manifest : str, Path or mapping
+        The manifest file; or what would stand in it, with paths relative to the current folder.
+    out : str or Path, optional
+        The run folder; None: a new one below ``runs/``, or the unfinished one of this audit.
+    progress : Progress
+        Is told how far the run is.
+    resume : bool
+        Go on where an earlier run in that folder stopped; False empties it first.
+    limit : int, optional
+        Audit only so many images, spread over the classes.
+    device : str
+        ``auto``, ``cpu``, ``cuda`` or ``cuda:i``.
+    overrides : sequence of str, or mapping
+        ``"key.path=value"`` each, or values by key path; laid over the manifest.
+
+    Returns
+    -------
+    Run
+        With findings, tables and reports.
+
+    Raises
+    ------
+    InputError
+        Something given is wrong; nothing has been computed.
+    AuditError
+        The work failed; what was finished is kept, and the same call goes on from there.
+    """
+    session = open_declared(manifest, overrides, limit=limit, device=device)
+    with begun(session, out, resume=resume) as session:
+        take_steps(session, progress)
+    return Run(session.run.path)
+
+
+@contextmanager
+def begun(session: Session, out: str | Path | None, *, resume: bool) -> Iterator[Session]:
+    """Hold the run folder and prepare it; a block that fails leaves the run marked as failed.
+
+    Parameters
+    ----------
+    session : Session
+        Opened, without a folder yet.
+    out, resume
+        As for :func:`run`.
+    """
+    session = session.writing_into(folder_for(session, out, resume=resume))
+    run = session.run
+    cancellation.begin()
+    with run.locked():
+        prepare(session, resume=resume)
+        try:
+            yield session
+        except BaseException as error:
+            # Who ends this thread by an exception, as Prefect does, is not heard by the others.
+            if not isinstance(error, Exception):
+                cancellation.ask_to_stop()
+            mark_failed(run)
+            raise
+    point_latest(run.path)
+
+
+def take_steps(
+    session: Session, progress: Progress = SILENT, runner: StepRunner | None = None
+) -> Findings:
+    """Take all steps of a run that has begun; what an earlier run finished is not made again."""
+    run, manifest, runner = session.run, session.manifest, runner or Sequential()
+
+    def step(name: str, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        cancellation.stop_if_asked()
+        with timed(run, name), progress.step(name):
+            return runner.run_step(name, function, *args, **kwargs)
+
+    step("donors", gather_donors, session)
+    with timed(run, "scores"), progress.step("scores", len(session.table)):
+        runner.score_shards(session, progress)
+    step("gather", gather_scores, session)
+    step("follow-up", follow_up, session)
+    step("controls", run_controls, session)
+    decided = step("decide", decide, run, manifest)
+    step("exhibits", draw_exhibits, session, decided)
+    step("cues", find_cues, session, decided)
+    with timed(run, "cmvs"), progress.step("cmvs", count_cmvs(session, decided)):
+        runner.run_step("cmvs", visualize_classes, session, decided, progress)
+    findings = step("compose", compose, run, decided)
+    step("report", write_reports, run, manifest.report)
+    finish(run, findings["summary"])
+    return findings

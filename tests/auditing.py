@@ -1,0 +1,21 @@
+"""Audits for tests: the public call, without the pages that most of them do not read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import audit
+from audit.pipeline.session import AuditRequest, Session, open_session
+from audit.run_folder import RunFolder
+
+
+def audited(manifest: Path, out: Path, *overrides: str, **more: Any) -> RunFolder:
+    """The folder of a finished audit."""
+    without_pages = ("report.formats=[]", *overrides)
+    return audit.run(manifest, out, device="cpu", overrides=without_pages, **more).folder
+
+
+def opened(manifest: Path, out: Path | str = "", *overrides: str) -> Session:
+    """A session whose steps a test takes one by one."""
+    return open_session(AuditRequest(str(manifest), str(out), overrides, device="cpu"))

@@ -1,0 +1,219 @@
+"""One pipeline: the public calls, each thing opened once, each file written once, resumed whole."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from auditing import opened
+from planted import CLASSES, write_dataset
+
+import audit
+from audit.errors import InputError, RunFolderError
+from audit.measuring.columns import SCORE_COLUMNS
+from audit.pipeline import prepare, run, session
+from audit.verdicts.evidence import CLASS_COLUMNS
+
+STEPS = ["donors", "scores", "gather", "follow-up", "controls", "decide", "exhibits", "cues"]
+STEPS += ["cmvs", "compose", "report"]
+
+
+class Told:
+    """What a run tells of its progress."""
+
+    def __init__(self) -> None:
+        self.totals: dict[str, int | None] = {}
+        self.done: Counter[str] = Counter()
+        self.now: list[str] = []
+
+    @contextmanager
+    def step(self, name: str, total: int | None = None) -> Iterator[None]:
+        self.totals[name] = total
+        self.now.append(name)
+        yield
+        self.now.remove(name)
+
+    def advance(self, name: str, count: int) -> None:
+        assert name in self.now
+        self.done[name] += count
+
+
+@pytest.fixture(scope="module")
+def finished(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> tuple[Path, audit.Run, Told, dict[str, Counter[str]]]:
+    """Manifest, run, progress, and how often what was opened and which file was written."""
+    folder = tmp_path_factory.mktemp("pipeline")
+    manifest, told = write_dataset(folder, [1], per_class=20), Told()
+    counts: dict[str, Counter[str]] = {"opened": Counter(), "written": Counter()}
+    replace = Path.replace
+
+    def counted_replace(path: Path, target: Any) -> Path:
+        if (folder / "run") in Path(target).parents:
+            counts["written"][Path(target).relative_to(folder / "run").as_posix()] += 1
+        return replace(path, target)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Path, "replace", counted_replace)
+
+        def count(module: Any, name: str) -> None:
+            plain = getattr(module, name)
+
+            def counted(*given: Any) -> Any:
+                counts["opened"][name] += 1
+                return plain(*given)
+
+            patch.setattr(module, name, counted)
+
+        count(session, "load_model")
+        count(session, "read_dataset")
+        count(prepare, "try_one_batch")
+        overrides = {"cmv.classes": "suspect", "cmv.steps": 2, "report.formats": ["html"]}
+        done = audit.run(manifest, folder / "run", progress=told, device="cpu", overrides=overrides)
+    return manifest, done, told, counts
+
+
+def test_everything_is_opened_once(finished: tuple[Any, Any, Any, Any]) -> None:
+    assert finished[3]["opened"] == {"load_model": 1, "read_dataset": 1, "try_one_batch": 1}
+
+
+def test_every_result_is_written_once(finished: tuple[Any, Any, Any, Any]) -> None:
+    written = finished[3]["written"]
+    results = ["findings.json", "classes.parquet", "classes.csv", "confusions.parquet"]
+    results += ["whose_background.parquet", "scores.parquet", "samples.parquet", "problems.csv"]
+    results += ["report.html", "manifest.yaml", "controls.json", "exhibits/index.json"]
+    assert {name: written[name] for name in results} == dict.fromkeys(results, 1)
+    several = {name for name, times in written.items() if times > 1}
+    # run.json as the run goes on; an index after each class, so that a crash loses none.
+    assert several <= {"run.json", "cmv/index.json", "cues/index.json"}
+
+
+def test_each_step_is_told_and_timed(finished: tuple[Any, audit.Run, Told, Any]) -> None:
+    _, done, told, _ = finished
+    assert list(told.totals) == STEPS
+    assert told.totals["scores"] == told.done["scores"] == 20 * len(CLASSES)
+    assert told.totals["cmvs"] == told.done["cmvs"] == 4
+    assert list(done.facts["timings"]) == STEPS
+    assert all(seconds >= 0 for seconds in done.facts["timings"].values())
+
+
+def test_a_run_opens_as_tables_and_findings(finished: tuple[Any, audit.Run, Any, Any]) -> None:
+    done = audit.open_run(finished[1].path)
+    assert done == finished[1]
+    assert done.scores.columns.tolist() == SCORE_COLUMNS.names
+    assert tuple(done.classes.columns) == CLASS_COLUMNS
+    assert done.findings["summary"]["suspect"] == 1
+    suspect = done.findings["findings"][0]
+    assert (suspect["label_name"], len(suspect["cmv"])) == ("bee", 4)
+    assert done.facts["status"] == "complete"
+
+
+def test_a_resumed_run_finds_what_is_finished(
+    finished: tuple[Path, audit.Run, Any, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest, done, _, _ = finished
+    kept = ["scores/part-00000.parquet", "follow_up.parquet", "controls.json"]
+    kept += ["exhibits/index.json", "cues/index.json"]
+    kept += [f["path"] for f in done.findings["findings"][0]["cmv"]]
+    kept = [name for name in kept if (done.path / name).exists()]
+    stamps = {name: (done.path / name).stat().st_mtime_ns for name in kept}
+    before = done.findings
+
+    def refuse(*_: Any) -> None:
+        raise ValueError("the report broke")
+
+    settings = {"cmv.classes": "suspect", "cmv.steps": 2, "report.formats": ["html"]}
+    with monkeypatch.context() as patch, pytest.raises(ValueError, match="the report broke"):
+        patch.setattr(run, "write_reports", refuse)
+        audit.run(manifest, done.path, device="cpu", overrides=settings)
+    assert done.facts["status"] == "failed"
+    again = audit.run(manifest, done.path, device="cpu", overrides=settings)
+    assert again.facts["status"] == "complete"
+    assert {name: (done.path / name).stat().st_mtime_ns for name in kept} == stamps
+    assert again.findings == before
+
+
+def test_a_manifest_at_hand_is_the_audit_of_its_file(
+    finished: tuple[Path, audit.Run, Any, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest, done, _, _ = finished
+    monkeypatch.chdir(manifest.parent)
+    declared = yaml.safe_load(manifest.read_text())
+    declared["dataset"]["root"] = Path(declared["dataset"]["root"])
+    again = audit.run(declared, tmp_path / "run", device="cpu", overrides=["report.formats=[]"])
+    assert (again.path / "scores.parquet").read_bytes() == (
+        done.path / "scores.parquet"
+    ).read_bytes()
+    with pytest.raises(InputError, match="manifest: model: missing"):
+        audit.run({"name": "x", "dataset": {}}, tmp_path / "other")
+
+
+def test_a_new_run_lies_below_runs_and_an_unfinished_one_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    manifest = write_dataset(tmp_path, [], per_class=2)
+
+    def stop(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(run, "gather_scores", stop)
+        audit.run(manifest, overrides=["report.formats=[]"])
+    (begun,) = (tmp_path / "runs" / "planted-colours").iterdir()
+    again = audit.run(manifest, overrides=["report.formats=[]"])
+    assert again.path == begun
+    assert (begun.parent / "latest").resolve() == begun
+    other = audit.run(manifest, overrides=["report.formats=[]"])
+    assert other.path != begun
+
+
+def test_check_and_explain_answer_in_python(finished: tuple[Path, Any, Any, Any]) -> None:
+    manifest = finished[0]
+    found = audit.check(manifest, device="cpu")
+    assert found.classes == dict.fromkeys(CLASSES, 20)
+    assert found.accuracy_tried == 1
+    assert found.warnings == ()
+    explained = audit.explain(manifest, "cat/001.png", device="cpu")
+    assert explained.explained == "cat"
+    assert explained.saliency.shape == (32, 32)
+    assert explained.overlay.shape == (32, 32, 3)
+    assert explained.overlay.dtype == np.uint8
+    assert explained.foreground_mass is not None
+    assert explained.foreground_mass > 0.99
+
+
+def test_a_folder_without_a_finished_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RunFolderError, match="no finished run here"):
+        audit.open_run(tmp_path)
+
+
+def test_two_runs_cannot_share_a_folder_not_even_in_one_process(
+    finished: tuple[Path, audit.Run, Any, Any],
+) -> None:
+    manifest, done, _, _ = finished
+    with done.folder.locked(), pytest.raises(RunFolderError, match="another audit is writing"):
+        audit.run(manifest, done.path, device="cpu")
+
+
+def test_a_session_keeps_nothing_for_the_next(finished: tuple[Path, Any, Any, Any]) -> None:
+    one, two = opened(finished[0]), opened(finished[0])
+    assert one.model is not two.model
+    assert one.key == two.key
+
+
+def test_importing_the_package_loads_no_torch() -> None:
+    code = "import sys, audit, audit.dataset.decoding_child; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+    assert set(audit.__all__) <= set(dir(audit))
+    with pytest.raises(AttributeError, match="no attribute 'repair'"):
+        _ = audit.repair
