@@ -15,10 +15,12 @@ import pandas as pd
 
 from audit.dataset.coco import coco
 from audit.dataset.csv_index import csv_index
+from audit.dataset.huggingface import huggingface
 from audit.dataset.image_folder import image_folder
 from audit.dataset.outlines import Foreground
 from audit.dataset.samples import Annotation, Remark, Sample, Skipped
 from audit.dataset.voc import voc
+from audit.dataset.webdataset import webdataset
 from audit.dataset.yolo import yolo
 from audit.errors import DatasetError
 from audit.plugins import bind, importable, resolve
@@ -31,6 +33,8 @@ READERS: Mapping[str, Callable[..., Any]] = {
     "coco": coco,
     "voc": voc,
     "yolo": yolo,
+    "huggingface": huggingface,
+    "webdataset": webdataset,
 }
 
 
