@@ -117,7 +117,7 @@ def ours(model: Engine, paths: list[str], method: str, folder: Path) -> Iterator
 def ours_with_swaps(model: Engine, paths: list[str], folder: Path) -> Iterator[None]:
     """The same with every experiment that is on by default, and the backgrounds they need."""
     table, run = _samples(paths), RunFolder(folder)
-    plan = MeasurementPlan(METHODS["gradient"], also=("noise", "shuffle"))
+    plan = MeasurementPlan(METHODS["gradient"], extra=("noise", "shuffle"))
     with _loader(model) as loader:
         score_shard(run, 0, table.iloc[:4], model, plan, None, loader, batch_size=4)
         yield

@@ -299,11 +299,11 @@ def test_an_image_that_does_not_fit_alone_has_a_row_that_says_so(
     assert (classes["verdict"] == "inconclusive").all()
 
 
-def test_a_ring_of_doubt_counts_for_neither_side_of_the_map(
+def test_a_boundary_band_counts_for_neither_side_of_the_map(
     leaning: tuple[Path, RunFolder], tmp_path: Path
 ) -> None:
     manifest, run = leaning
-    other = audited(manifest, tmp_path / "run", "foreground.doubt=0.0625")
+    other = audited(manifest, tmp_path / "run", "foreground.boundary_tolerance=0.0625")
     plain, doubting = (pd.read_parquet(r.scores) for r in (run, other))
     assert (doubting["foreground_area"] < plain["foreground_area"]).all()
     swaps = [c for c in SCORE_COLUMNS.names if c.startswith("swap_")]
@@ -327,7 +327,7 @@ def test_the_further_experiments_can_be_left_out(
     scores = pd.read_parquet(run.scores)
     assert scores["foreground_noise_prediction"].notna().all()
     assert scores["background_shuffled_margin"].notna().all()
-    bare = audited(manifest, tmp_path / "run", "interventions.also=[]")
+    bare = audited(manifest, tmp_path / "run", "interventions.extra=[]")
     without = pd.read_parquet(bare.scores)
     assert without["foreground_noise_prediction"].isna().all()
     assert pd.read_parquet(bare.classes)["rfs"].isna().all()

@@ -69,6 +69,32 @@ def test_what_is_no_manifest_is_said_so(tmp_path: Path, text: str, said: str) ->
         load_manifest(write(tmp_path, text))
 
 
+def test_former_names_of_keys_are_taken_and_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    former = "foreground: {source: none, doubt: 0.1}\ninterventions: {also: [noise]}\n"
+    today = former.replace("doubt", "boundary_tolerance").replace("also", "extra")
+    manifest = load_manifest(write(tmp_path, LEAST + former))
+    assert manifest.foreground.boundary_tolerance == 0.1
+    assert manifest.interventions.extra == ("noise",)
+    assert "foreground.doubt is now called foreground.boundary_tolerance" in caplog.text
+    assert "interventions.also is now called interventions.extra" in caplog.text
+    caplog.clear()
+    # The copy in a run folder has today's names.
+    again = load_manifest(write(tmp_path, manifest.source))
+    assert again == manifest
+    assert not caplog.text
+    assert again.scores_key() == load_manifest(write(tmp_path, LEAST + today)).scores_key()
+    set_so = load_manifest(write(tmp_path), ["interventions.also=[]"])
+    assert set_so.interventions.extra == ()
+
+
+def test_a_key_under_both_of_its_names_is_an_error(tmp_path: Path) -> None:
+    both = "foreground: {doubt: 0.1, boundary_tolerance: 0.2}\n"
+    with pytest.raises(ManifestError, match=r"foreground\.doubt is the former name of .*Remove"):
+        load_manifest(write(tmp_path, LEAST + both))
+
+
 def test_the_environment_stands_in_values_and_never_in_the_copy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import logging
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -15,6 +16,13 @@ from pydantic import ValidationError
 from audit.errors import ManifestError
 from audit.manifest.sections import Manifest
 
+RENAMED = {
+    ("foreground", "doubt"): "boundary_tolerance",
+    ("interventions", "also"): "extra",
+}
+"""Keys of earlier versions by section; they are taken for one release more, with a notice."""
+
+_log = logging.getLogger(__name__)
 _ENVIRONMENT = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
@@ -41,6 +49,7 @@ def load_manifest(path: str | Path | Mapping[str, Any], overrides: Sequence[str]
         raw = _read_yaml(path)
     for override in overrides:
         _apply(raw, override)
+    _rename(raw, path.name)
     for internal in ("folder", "source"):
         if internal in raw:
             raise ManifestError(f"{path.name}: {internal}: unknown key")
@@ -107,6 +116,24 @@ def _apply(raw: dict[str, Any], override: str) -> None:
         section[last] = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise ManifestError(f"--set {key}: {text!r} is not valid YAML: {error}") from error
+
+
+def _rename(raw: dict[str, Any], file: str) -> None:
+    """Put today's names in the place of those of earlier versions, and say so."""
+    for (section, old), new in RENAMED.items():
+        keys = raw.get(section)
+        if not isinstance(keys, dict) or old not in keys:
+            continue
+        if new in keys:
+            raise ManifestError(
+                f"{file}: {section}.{old} is the former name of {section}.{new}; found both. "
+                f"Remove {section}.{old}."
+            )
+        raw[section] = {new if key == old else key: value for key, value in keys.items()}
+        _log.warning(
+            "%s: %s.%s is now called %s.%s; the next release will not know the former name",
+            *(file, section, old, section, new),
+        )
 
 
 def _expand(value: Any, key: str) -> Any:

@@ -49,8 +49,8 @@ class ForegroundSection(_Open):
     source: str | None = None
     """Key of `FOREGROUNDS`, `none`, or `"package.module:function"`; without it the masks or boxes
     that the reader itself finds."""
-    doubt: float = Field(default=0.0, ge=0, le=0.25)
-    """Width, in sides of the input, of the ring inside the outline that counts for neither side."""
+    boundary_tolerance: float = Field(default=0.0, ge=0, le=0.25)
+    """Width, in sides of the input, of the band inside the outline that counts for neither side."""
 
 
 class InputSection(_Closed):
@@ -104,7 +104,7 @@ class InterventionsSection(_Closed):
     colour; a blur."""
     bank: int = Field(default=32, ge=2, le=512)
     """Images a class that lend their backgrounds, at most."""
-    also: tuple[Literal["noise", "shuffle"], ...] = ("noise", "shuffle")
+    extra: tuple[Literal["noise", "shuffle"], ...] = ("noise", "shuffle")
     """Further experiments, as witnesses: noise on either side, a shuffled background."""
 
 

@@ -84,8 +84,8 @@ def experiment(
     ask(alone, "background_only_")
     objects = Objects.of(subjects.images, subjects.foreground)
     ask(object_only(objects.images, objects.alpha), "object_only_")
-    for name in plan.also:
-        for column, images in FURTHER[name](subjects, alone, objects.alpha, plan):
+    for name in plan.extra:
+        for column, images in EXTRA_EXPERIMENTS[name](subjects, alone, objects.alpha, plan):
             ask(images, column)
     draws = [
         bank.draw(label, sha256, donor_seed(plan.seed, sample_id), plan.donors)
@@ -131,11 +131,11 @@ def _shuffle(
     return [("background_shuffled_", paste(subjects.images, alpha, pieces))]
 
 
-FURTHER: Mapping[str, Callable[..., list[tuple[str, Tensor]]]] = {
+EXTRA_EXPERIMENTS: Mapping[str, Callable[..., list[tuple[str, Tensor]]]] = {
     "noise": _noise,
     "shuffle": _shuffle,
 }
-"""Experiments that no verdict needs: the manifest's ``interventions.also``."""
+"""Experiments that no verdict needs: the manifest's ``interventions.extra``."""
 
 
 def add(rows: Sequence[dict[str, Any]], found: Mapping[str, list[float]], prefix: str) -> None:

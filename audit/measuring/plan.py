@@ -21,9 +21,9 @@ class MeasurementPlan:
         Swaps of each kind an image.
     fill : str
         Key of :data:`audit.interventions.FILLS`.
-    also : tuple of str
-        Keys of :data:`audit.measuring.experiments.FURTHER`.
-    doubt : float
+    extra : tuple of str
+        Keys of :data:`audit.measuring.experiments.EXTRA_EXPERIMENTS`.
+    boundary_tolerance : float
         Width of :func:`audit.interventions.boundary_band`; 0: none.
     seed : int
         Of the run.
@@ -33,6 +33,6 @@ class MeasurementPlan:
     target: str = "logit"
     donors: int = 4
     fill: str = "inpaint"
-    also: tuple[str, ...] = ()
-    doubt: float = 0.0
+    extra: tuple[str, ...] = ()
+    boundary_tolerance: float = 0.0
     seed: int = 0

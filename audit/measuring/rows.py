@@ -87,8 +87,8 @@ def measure_batch(
     ignored = on_device(batch.ignored, model.device)
     # The ring counts for neither side of the map; a swap keeps it, since it may be the object.
     left_out = None
-    if plan.doubt or bool(batch.ignored.any()):
-        left_out = ignored | boundary_band(foreground, plan.doubt)
+    if plan.boundary_tolerance or bool(batch.ignored.any()):
+        left_out = ignored | boundary_band(foreground, plan.boundary_tolerance)
     localised = results.keep(
         score_maps(maps, foreground, left_out) | _other_masks(maps, foreground, left_out)
     )

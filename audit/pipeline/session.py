@@ -140,8 +140,8 @@ class Session:
             target=self.manifest.saliency.target,
             donors=self.manifest.interventions.donors,
             fill=self.manifest.interventions.fill,
-            also=self.manifest.interventions.also,
-            doubt=self.manifest.foreground.doubt,
+            extra=self.manifest.interventions.extra,
+            boundary_tolerance=self.manifest.foreground.boundary_tolerance,
             seed=self.manifest.run.seed,
         )
 
