@@ -39,8 +39,9 @@ def _print(found: CheckResult) -> None:
     err.print(table)
     err.print(
         f"{found.images} images, {len(found.classes)} classes, {found.outputs} outputs; "
-        f"foregrounds: {escape(found.foreground)}; maps: {escape(found.saliency_method)}; model: "
-        f"{escape(found.model)} on {found.device}; right on {found.accuracy_tried:.0%} of those tried"
+        f"foregrounds: {escape(found.foreground)}; maps: {escape(found.saliency_method)}; "
+        f"model: {escape(found.model)} on {found.device}; "
+        f"right on {found.accuracy_tried:.0%} of those tried"
     )
     err.print(
         f"About {found.expected_seconds / 60:.1f} minutes for scores and swaps, and "
