@@ -7,8 +7,9 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from audit.dataset.layouts import advice, are_wordnet
 from audit.dataset.mask_names import is_mask_name
-from audit.dataset.samples import Sample, Skipped
+from audit.dataset.samples import Remark, Sample, Skipped
 from audit.errors import DatasetError
 
 IMAGE_SUFFIXES = frozenset(
@@ -18,7 +19,7 @@ IMAGE_SUFFIXES = frozenset(
 _JUNK = re.compile(r"^\.|^__MACOSX$|^Thumbs\.db$|^desktop\.ini$", re.IGNORECASE)
 
 
-def image_folder(root: Path, *, follow_links: bool = False) -> Iterator[Sample | Skipped]:
+def image_folder(root: Path, *, follow_links: bool = False) -> Iterator[Sample | Skipped | Remark]:
     """Read ``root/<class>/**/<image>``.
 
     Classes come in the order of their names, images in the order of their paths. Hidden files,
@@ -41,10 +42,17 @@ def image_folder(root: Path, *, follow_links: bool = False) -> Iterator[Sample |
     if not root.is_dir():
         raise DatasetError(f"dataset.root: no such folder: {root}")
     folders = sorted(p for p in root.iterdir() if p.is_dir() and not _JUNK.match(p.name))
-    if not folders:
+    names = [folder.name for folder in folders]
+    if not folders or advice(root, names):
+        hint = advice(root, names) or "For a list of images use dataset.reader: csv_index."
+        found = ", ".join(names[:6]) or "none"
         raise DatasetError(
-            f"dataset.root: expected one folder a class in {root}, found none. "
-            "For a list of images use dataset.reader: csv_index."
+            f"dataset.root: expected one folder a class in {root}, found {found}. {hint}"
+        )
+    if are_wordnet(names):
+        yield Remark(
+            "class folders are WordNet numbers: where model.classes names no classes, they are "
+            "numbered in text order, as ImageNet does"
         )
     seen: set[str] = set()
     for folder in folders:

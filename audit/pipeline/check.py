@@ -166,6 +166,7 @@ def _describe(session: Session, tried: Tried, seconds: float) -> CheckResult:
 
 
 def _warnings(session: Session, tried: Tried, per_class: dict[str, int]) -> Iterator[str]:
+    yield from session.remarks
     minimum, unreadable = session.manifest.verdict.minimum_images, len(tried.batch.unreadable)
     for name, count in sorted(per_class.items()):
         if count < minimum:

@@ -76,6 +76,7 @@ class Session:
     manifest: Manifest
     table: pd.DataFrame
     skipped: tuple[Skipped, ...]
+    remarks: tuple[str, ...]
     engine: Engine
     saliency: MethodChoice
     class_names: tuple[str, ...]
@@ -203,6 +204,7 @@ def open_session(request: AuditRequest, manifest: Manifest | None = None) -> Ses
         manifest=manifest,
         table=table,
         skipped=dataset.skipped,
+        remarks=dataset.remarks,
         engine=engine,
         saliency=method_that_serves(manifest, engine),
         class_names=names,
