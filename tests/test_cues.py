@@ -158,6 +158,11 @@ def test_features_are_the_input_of_the_last_layer_at_any_batch_size() -> None:
     torch.testing.assert_close(model.module.head(together), model(images))
 
 
+class ChannelsLast(nn.Module):
+    def forward(self, maps: torch.Tensor) -> torch.Tensor:
+        return maps.permute(0, 2, 3, 1)
+
+
 def test_features_fall_back_and_say_so() -> None:
     torch.manual_seed(0)
     images = torch.rand(2, 3, 16, 16)
@@ -165,6 +170,10 @@ def test_features_fall_back_and_say_so() -> None:
     reader = feature_reader(audited(pooled), images)
     assert reader.read(images).shape == (2, 6)
     assert "pooled output of the layer" in reader.source
+    last = nn.Sequential(nn.Conv2d(3, 6, 4, 4), ChannelsLast(), nn.Flatten())
+    reader = feature_reader(audited(last), images)
+    assert "pooled output of the layer 1" in reader.source
+    torch.testing.assert_close(reader.read(images), last[:2](images).mean((1, 2)))
     bare = nn.Sequential(nn.AvgPool2d(16), nn.Flatten())
     reader = feature_reader(audited(bare), images)
     assert reader.read(images).shape == (2, 3)

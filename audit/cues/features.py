@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -47,13 +48,12 @@ def feature_reader(model: nn.Module, images: Tensor) -> FeatureReader:
     images : float (N, 3, H, W)
         One of them is sent through to find the layer.
     """
-    layer, before, source = _choose(model, images[:1])
+    layer, pooled, source = _choose(model, images[:1])
     if layer is None:
         return FeatureReader(lambda pixels: class_scores(model, pixels).float().cpu(), source)
 
-    def keep(_name: str, inputs: tuple[object, ...], output: object) -> Tensor | None:
-        held = inputs[0] if before and inputs else output
-        return held.detach() if isinstance(held, Tensor) else None
+    def keep(_name: str, inputs: tuple[Any, ...], output: Any) -> Tensor | None:
+        return pooled(inputs, output)
 
     def read(pixels: Tensor) -> Tensor:
         nobody = torch.zeros(len(pixels), dtype=torch.int64, device=pixels.device)
@@ -64,15 +64,18 @@ def feature_reader(model: nn.Module, images: Tensor) -> FeatureReader:
                 held = recording.take_last()
                 if held is None:
                     raise ModelError(f"cues: {source} was not reached by this image")
-                return _pooled(held)
+                return held
 
             return in_pieces(one, pixels, nobody, [0] * len(pixels)).float().cpu()
 
     return FeatureReader(read, source)
 
 
-def _choose(model: nn.Module, image: Tensor) -> tuple[nn.Module | None, bool, str]:
-    """The layer, whether its input is meant (else its output), and its name in words."""
+_Pool = Callable[[tuple[Any, ...], Any], Tensor | None]
+
+
+def _choose(model: nn.Module, image: Tensor) -> tuple[nn.Module | None, _Pool, str]:
+    """The layer, the features ``(N, D)`` of a call of it, and its name in words."""
     network = model.module if isinstance(model, (Engine, AuditedModel)) else model
     modules = dict(network.named_modules())
     layers = {
@@ -86,13 +89,18 @@ def _choose(model: nn.Module, image: Tensor) -> tuple[nn.Module | None, bool, st
         called = list(recording.calls)
     for name in reversed(called):
         if _decides(modules[name], classes):
-            return modules[name], True, f"the input of the model's last layer, {name}"
+            return modules[name], _of_input, f"the input of the model's last layer, {name}"
     try:
         found = find_layer(model, image, None)
     except ModelError:
-        return None, False, "the class scores, since no layer before them was found"
+        return None, _of_input, "the class scores, since no layer before them was found"
+
+    def of_output(_inputs: tuple[Any, ...], output: Any) -> Tensor | None:
+        fits = isinstance(output, Tensor) and found.grid.fits(output)
+        return found.grid.maps(output).detach().mean((2, 3)) if fits else None
+
     source = f"the pooled output of the layer {found.name}, since no last layer was found"
-    return found.module, False, source
+    return found.module, of_output, source
 
 
 def _name_of_plain_call(name: str, inputs: tuple[object, ...], output: object) -> str | None:
@@ -109,10 +117,11 @@ def _decides(module: nn.Module, classes: int) -> bool:
     return False
 
 
-def _pooled(held: Tensor) -> Tensor:
+def _of_input(inputs: tuple[Any, ...], _output: Any) -> Tensor | None:
     """Average over all places: ``(N, D)`` of ``(N, D)``, ``(N, D, H, W)`` or ``(N, T, D)``."""
-    if held.ndim == 4:
-        return held.mean((2, 3))
-    if held.ndim == 3:
-        return held.mean(1)
-    return held.flatten(1)
+    if not (inputs and isinstance(inputs[0], Tensor)):
+        return None
+    entered = inputs[0].detach()
+    if entered.ndim == 4:
+        return entered.mean((2, 3))
+    return entered.mean(1) if entered.ndim == 3 else entered.flatten(1)
