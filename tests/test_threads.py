@@ -203,6 +203,37 @@ def test_a_network_that_needs_the_usual_layout_gets_it(network: type[nn.Module])
     torch.testing.assert_close(class_scores(model, images), model(images))
 
 
+class _SlopesPlaced(torch.autograd.Function):
+    @staticmethod
+    def forward(_context: object, images: Tensor) -> Tensor:
+        return images.clone()
+
+    @staticmethod
+    def backward(_context: object, slopes: Tensor) -> Tensor:  # type: ignore[override]
+        return slopes * (1 + torch.arange(len(slopes)).view(-1, 1, 1, 1))
+
+
+class SlopesPlaced(nn.Module):
+    """Has derivatives that depend on the place in a call, below its only convolution."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.convolution = nn.Conv2d(3, 4, 3, padding=1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.convolution(_SlopesPlaced.apply(images)).relu().mean((2, 3))
+
+
+def test_a_class_activation_map_tries_the_whole_network() -> None:
+    model, images = engine_of(SlopesPlaced()), some_images()
+    targets, seeds = torch.zeros(len(images), dtype=torch.int64), [0] * len(images)
+    METHODS["gradcam"](model, images, targets, seeds=seeds)
+    assert model.trials.layout(images[:1], MICROBATCH) is None
+    together, _ = METHODS["gradient"](model, images, targets, seeds=seeds)
+    alone, _ = METHODS["gradient"](model, images[-1:], targets[-1:], seeds=seeds[-1:])
+    assert torch.equal(together[-1:], alone)
+
+
 @pytest.mark.parametrize("network", [BatchCentred, Placed, OneOnly])
 def test_a_network_that_mixes_images_up_is_asked_for_one_at_a_time(
     network: type[nn.Module],

@@ -12,7 +12,7 @@ from audit.errors import ModelError
 from audit.models.layout import MICROBATCH
 from audit.saliency.hooks import Recording, record_calls
 from audit.saliency.layers import Layer, find_layer
-from audit.saliency.pieces import apart, in_pieces, with_scores
+from audit.saliency.pieces import apart, pieces_of, with_scores
 from audit.saliency.targets import derivative
 
 _Combine = Callable[[Tensor, Tensor], Tensor]
@@ -111,6 +111,7 @@ def _cam(
     if len(images) == 0:
         return images.new_zeros((0, *images.shape[2:]), dtype=torch.float32), images.new_zeros(0, 0)
     found = find_layer(model, images, layer)
+    in_pieces = pieces_of(images, targets, seeds, model=model, piece=MICROBATCH)
 
     def keep(_name: str, _inputs: object, output: object) -> Tensor:
         if not isinstance(output, Tensor) or not found.grid.fits(output):
@@ -130,8 +131,7 @@ def _cam(
             large = F.interpolate(cam, size=x.shape[2:], mode="bilinear", align_corners=False)
             return with_scores(large[:, 0], scores)
 
-        rows = in_pieces(piece, images, targets, seeds, model=model, piece=MICROBATCH)
-        return apart(rows, images)
+        return apart(in_pieces(piece), images)
 
 
 def _features_and_slopes(
@@ -139,7 +139,6 @@ def _features_and_slopes(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Maps of the layer, their derivatives, and the class scores of the pass."""
     with torch.inference_mode(False), torch.enable_grad():
-        recording.calls.clear()
         scores = model(images.detach().clone())
         features = recording.take_last()
         if features is None:

@@ -10,6 +10,7 @@ differently at another place of a piece, or beside other images, is asked for on
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -61,26 +62,38 @@ def in_pieces(
     >>> in_pieces(lambda x, t, s: x.flatten(1) + t, pixels, torch.tensor([1, 2]), [0, 0]).tolist()
     [[1.0], [3.0]]
     """
-    return _in_pieces(
-        function, images, targets, seeds, None if model is None else _trials(model), piece
-    )
+    return pieces_of(images, targets, seeds, model=model, piece=piece)(function)
 
 
-def _in_pieces(
-    function: PieceFunction,
+def pieces_of(
+    images: Tensor,
+    targets: Tensor,
+    seeds: Sequence[int],
+    *,
+    model: nn.Module | None = None,
+    piece: int = 1,
+) -> Callable[[PieceFunction], Tensor]:
+    """Cut a batch as :func:`in_pieces` does; it calls whatever function comes afterwards.
+
+    The model is tried now: a trial while a hook is set would try something else.
+    """
+    return _pieces_of(images, targets, seeds, None if model is None else _trials(model), piece)
+
+
+def _pieces_of(
     images: Tensor,
     targets: Tensor,
     seeds: Sequence[int],
     trials: Trials | None,
     piece: int,
-) -> Tensor:
+) -> Callable[[PieceFunction], Tensor]:
     if images.device.type != "cpu" or len(images) == 0:
-        return function(images, targets, seeds)
+        return lambda function: function(images, targets, seeds)
     layout = trials.layout(images[:1], piece) if trials is not None and piece > 1 else None
     if layout is None:
         piece, layout = 1, torch.contiguous_format
 
-    def rows(number: int) -> Tensor:
+    def rows(function: PieceFunction, number: int) -> Tensor:
         first = number * piece
         here = [min(place, len(images) - 1) for place in range(first, first + piece)]
         found = function(
@@ -90,7 +103,7 @@ def _in_pieces(
 
     count = -(-len(images) // piece)
     together = count > 1 and trials is not None and not trials.keeps_state(images[:1])
-    return torch.cat(on_threads(rows, count, together=together))
+    return lambda function: torch.cat(on_threads(partial(rows, function), count, together=together))
 
 
 def with_scores(maps: Tensor, scores: Tensor) -> Tensor:
@@ -147,6 +160,6 @@ def class_scores(model: nn.Module, images: Tensor) -> Tensor:
         return result
 
     with torch.no_grad():
-        return _in_pieces(
-            scores, images, nobody, [0] * len(images), trials or _trials(model), MICROBATCH
+        return _pieces_of(images, nobody, [0] * len(images), trials or _trials(model), MICROBATCH)(
+            scores
         )
