@@ -29,6 +29,7 @@ from audit.cmv.places import Pending, Plan
 from audit.cmv.recipes import RECIPES
 from audit.geometry import Geometry
 from audit.models import AuditedModel
+from audit.models.audited import has_bfloat16
 from audit.models.engine import Engine
 from audit.pixels import to_picture
 
@@ -81,10 +82,10 @@ def one_a_call(
         palette=palette.to(model.device),
         seed=0,
         rivals={},
-        half=True,
+        half=model.device.type == "cuda" and has_bfloat16(model.device),
     )
     for label in classes:
-        for done in Climb(model, plan, Pending([label]), model.device, 1).run():
+        for done in Climb(model.model, plan, Pending([label]), model.device, 1).run():
             if not isinstance(done, int):
                 yield measure(model, done, recipe=options.recipe, objective="logit", seed=0)
 

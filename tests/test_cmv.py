@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -39,6 +41,7 @@ from audit.errors import ManifestError, ModelError
 from audit.geometry import Geometry
 from audit.models import AuditedModel
 from audit.models.engine import Engine
+from audit.saliency import class_scores
 
 SIDE = 16
 
@@ -176,7 +179,7 @@ def test_a_picture_does_not_depend_on_the_number_of_threads(objective: str) -> N
         assert same(found[0][label], found[2][label])
 
 
-def climb(model: nn.Module, recipe: Any, labels: Sequence[int], **options: Any) -> list[Climbed]:
+def climb(model: Engine, recipe: Any, labels: Sequence[int], **options: Any) -> list[Climbed]:
     plan = Plan(
         recipe=recipe,
         objective=OBJECTIVES["logit"],
@@ -193,7 +196,7 @@ def climb(model: nn.Module, recipe: Any, labels: Sequence[int], **options: Any) 
         },
     )
     places = options.get("places", 4)
-    stream = Climb(model, plan, Pending(labels), torch.device("cpu"), places).run()
+    stream = Climb(model.model, plan, Pending(labels), torch.device("cpu"), places).run()
     return [done for done in stream if isinstance(done, Climbed)]
 
 
@@ -276,6 +279,51 @@ def test_contrast_keeps_away_from_the_rival() -> None:
     assert gap(against) > gap(plain)
 
 
+class Seen(nn.Module):
+    """Notes the type of all numbers that pass; a copy of it notes them in the same list."""
+
+    dtypes: ClassVar[list[torch.dtype]] = []
+
+    def forward(self, images: Tensor) -> Tensor:
+        self.dtypes.append(images.dtype)
+        return images
+
+
+def test_a_climb_may_work_in_bfloat16_and_nobody_else_does(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), Seen(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    model = Engine(AuditedModel(network, None, Geometry(SIDE)))
+    for half, dtype in ((True, torch.bfloat16), (False, torch.float32)):
+        monkeypatch.setattr(Seen, "dtypes", [])
+        (done,) = climb(model, RECIPES["robust"](), [1], steps=3, half=half)
+        # Finding the layout asks the model itself.
+        assert Seen.dtypes[-3:] == [dtype] * 3
+        assert done.images.dtype == torch.float32
+        monkeypatch.setattr(Seen, "dtypes", [])
+        class_scores(model, done.images)
+        assert set(Seen.dtypes) == {torch.float32}
+    model.model.in_bfloat16 = True
+    monkeypatch.setattr(Seen, "dtypes", [])
+    climb(model, RECIPES["robust"](), [1], steps=1)
+    assert set(Seen.dtypes) == {torch.bfloat16}
+
+
+def test_a_model_that_is_climbed_holds_no_hook_meanwhile() -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = nn.Sequential(
+            nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.AdaptiveAvgPool2d(1), nn.Flatten()
+        )
+    model = Engine(AuditedModel(network, None, Geometry(SIDE)))
+    climbing = visualize_classes(model, [1, 2], objective="diversity", steps=4)
+    next(climbing)
+    assert model.folded(torch.zeros(1, 3, SIDE, SIDE)) is not model.model
+    for part in (model, model.folded(torch.zeros(1, 3, SIDE, SIDE))):
+        assert not any(m._forward_hooks for m in part.modules())
+    climbing.close()
+
+
 def test_diversity_makes_different_pictures_of_a_class() -> None:
     network = nn.Sequential(
         nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()
@@ -303,6 +351,28 @@ def test_alike_pictures_cost_most() -> None:
         assert cost(one, other, one, other) < 20 * VARIANTS
     with alikeness(network, one[None], 1) as penalty:
         assert penalty(one[None]).item() == 0
+    assert not network[0]._forward_hooks
+
+
+def test_climbs_that_share_a_network_do_not_see_each_others_pictures() -> None:
+    network, meeting = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1)), threading.Barrier(2)
+    pictures = torch.rand(2, VARIANTS, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+
+    def costs(index: int) -> list[float]:
+        found = []
+        with alikeness(network, pictures[index, :1], VARIANTS) as penalty:
+            for _ in range(2):
+                meeting.wait(timeout=30)
+                network(pictures[index])
+                meeting.wait(timeout=30)
+                found.append(penalty(pictures[index]).item())
+        return found
+
+    with ThreadPoolExecutor(2) as pool:
+        beside = list(pool.map(costs, range(2)))
+    meeting = threading.Barrier(1)
+    assert beside == [costs(0), costs(1)]
+    assert beside[0] != beside[1]
 
 
 def test_the_size_may_differ_from_the_models() -> None:

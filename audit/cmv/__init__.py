@@ -19,6 +19,7 @@ from audit.cmv.painting import NATURAL_COLORS, Palette, color_correlation, natur
 from audit.cmv.places import Pending, Plan
 from audit.cmv.recipes import RECIPES
 from audit.errors import ManifestError, ModelError
+from audit.models.audited import has_bfloat16
 from audit.models.engine import Engine
 from audit.plugins import resolve
 from audit.saliency import class_scores
@@ -136,12 +137,12 @@ def visualize_classes(
         palette=_palette(model, images if recipe == "maco" else None),
         seed=seed,
         rivals=rivals or {},
-        half=half,
+        half=half and model.device.type == "cuda" and has_bfloat16(model.device),
     )
     count = _Counter(steps, len(classes), on_progress)
     places, climbs = _shares(model, len(classes), each, example, batch_size)
     # Pictures of one class that shall differ are compared in the model's own layers.
-    climbed = model.folded(example) if each == 1 else model
+    climbed = model.folded(example) if each == 1 else model.model
     pending = Pending(classes)
 
     def climb(_index: int) -> Generator[Cmv | int, None, None]:

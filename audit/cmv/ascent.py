@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from audit.cmv.objectives import Penalty, alikeness
 from audit.cmv.places import WINDOW, Climbed, Pending, Place, Plan, class_seed
 from audit.cmv.recipes import Moments
-from audit.models.audited import has_bfloat16
+from audit.models.audited import AuditedModel
 from audit.pixels import to_uint8
 
 _STAGES = (1, 8, 16, 32, 64)
@@ -24,8 +25,8 @@ class Climb:
 
     Parameters
     ----------
-    model : nn.Module
-        From images in 0..1 to class scores, in eval mode.
+    model : AuditedModel
+        A private copy of it is climbed.
     plan : Plan
         What is done.
     pending : Pending
@@ -40,13 +41,13 @@ class Climb:
 
     def __init__(
         self,
-        model: nn.Module,
+        model: AuditedModel,
         plan: Plan,
         pending: Pending,
         device: torch.device,
         places: int,
     ) -> None:
-        self.model, self.plan, self.device = model, plan, device
+        self.model, self.plan, self.device = private_copy(model, plan.half), plan, device
         self.pending, self.size = pending, places
         self.fixed = device.type == "cpu"
         self.layout = _layout(model, plan.size, device)
@@ -140,10 +141,9 @@ class Climb:
         generators = [g for place in self.places for g in place.generators]
         grains = [g for place in self.places for g in place.grains]
         seen = plan.recipe.look(plan.recipe.paint(held, plan.palette), generators, grains)
-        with _autocast(self.device, plan.half):
-            scores = self.model(seen.contiguous(memory_format=self.layout)).float()
-            values = plan.objective(scores, self.labels, self.rivals)
-            (slope,) = torch.autograd.grad(values.sum() - penalty(seen), [held])
+        scores = self.model(seen.contiguous(memory_format=self.layout)).float()
+        values = plan.objective(scores, self.labels, self.rivals)
+        (slope,) = torch.autograd.grad(values.sum() - penalty(seen), [held])
         self.held = held.detach()
         self.moments.steps += 1
         plan.recipe.move(self.held, slope, self.moments)
@@ -235,10 +235,27 @@ class Climb:
         return sum(place.taken for place in working)
 
 
-def _autocast(device: torch.device, half: bool) -> AbstractContextManager[object]:
-    if half and device.type == "cuda" and has_bfloat16(device):
-        return torch.autocast("cuda", torch.bfloat16)
-    return nullcontext()
+def private_copy(model: AuditedModel, half: bool) -> AuditedModel:
+    """Copy a model around the same weights: hooks and switches of the copy are its own.
+
+    Others ask the model while it is climbed, and what they report is measured without either.
+
+    Parameters
+    ----------
+    model : AuditedModel
+        It stays as it is.
+    half : bool
+        Whether the copy works in bfloat16, whatever the model does. An autocast around it would be
+        undone by its own.
+    """
+    shared: dict[int, Any] = {id(t): t for t in (*model.parameters(), *model.buffers())}
+    try:
+        copied = copy.deepcopy(model, shared)
+    except Exception:
+        # A network may hold what nobody can copy; then its layers are shared, too.
+        copied = copy.copy(model)
+    copied.in_bfloat16 = half or model.in_bfloat16
+    return copied
 
 
 def _layout(model: nn.Module, size: int, device: torch.device) -> torch.memory_format:

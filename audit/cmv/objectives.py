@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from audit.errors import ModelError
+from audit.saliency.hooks import record_calls
 from audit.saliency.layers import find_layer
 
 Objective = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -58,13 +59,6 @@ def pictures_each(objective: str) -> int:
 Penalty = Callable[[Tensor], Tensor]
 
 
-class _Seen(threading.local):
-    """What the layer put out in this thread; several climbs may ask the same network."""
-
-    def __init__(self) -> None:
-        self.outputs: list[Tensor] = []
-
-
 @contextmanager
 def alikeness(model: nn.Module, example: Tensor, each: int) -> Iterator[Penalty]:
     """Open a measure of how alike the pictures of one class are; no hook outlives the block.
@@ -76,7 +70,7 @@ def alikeness(model: nn.Module, example: Tensor, each: int) -> Iterator[Penalty]
     Parameters
     ----------
     model : nn.Module
-        From images in 0..1 to class scores.
+        From images in 0..1 to class scores; nobody else's, since a hook is set on it.
     example : float32 (1, 3, H, W)
         Sent through once to find the layer.
     each : int
@@ -88,31 +82,37 @@ def alikeness(model: nn.Module, example: Tensor, each: int) -> Iterator[Penalty]
         From what the model has just seen ``(B, 3, H, W)`` to one number: twenty times the mean
         cosine over the pairs of a class, summed over all pictures. 0 where `each` is 1.
     """
-    seen = _Seen()
-    handle = None
-    if each > 1:
-        try:
-            # Textures differ before the last stage; at the end all pictures of a class agree.
-            found = find_layer(model, example, None, smallest=8)
-            handle = found.module.register_forward_hook(
-                lambda _m, _i, output: seen.outputs.append(found.grid.maps(output))
-            )
-        except ModelError:
-            handle = None
-
-    def penalty(images: Tensor) -> Tensor:
-        held = seen.outputs.pop() if seen.outputs else F.adaptive_avg_pool2d(images, 8)
-        seen.outputs.clear()
-        flat = held.flatten(2).float()
-        gram = (flat @ flat.transpose(1, 2)).flatten(1)
-        groups = F.normalize(gram, dim=1).view(-1, each, gram.shape[1])
-        cosines = groups @ groups.transpose(1, 2)
-        pairs = cosines.triu(1).sum((1, 2)) / (each * (each - 1) / 2)
-        cost: Tensor = _APART * each * pairs.sum()
-        return cost
-
+    if each == 1:
+        yield lambda images: images.new_zeros(())
+        return
     try:
-        yield penalty if each > 1 else lambda images: images.new_zeros(())
-    finally:
-        if handle is not None:
-            handle.remove()
+        # Textures differ before the last stage; at the end all pictures of a class agree.
+        found = find_layer(model, example, None, smallest=8)
+    except ModelError:
+        yield lambda images: _alikeness(F.adaptive_avg_pool2d(images, 8), each)
+        return
+    here = threading.get_ident()
+
+    def keep(_name: str, _inputs: object, output: Tensor) -> Tensor | None:
+        # Where climbs share layers, each is told of the passes of all.
+        return output if threading.get_ident() == here else None
+
+    with record_calls({found.name: found.module}, keep) as calls:
+
+        def penalty(_images: Tensor) -> Tensor:
+            output = calls.take_last()
+            if output is None:
+                raise ModelError(f"cmv.objectives: diversity: {found.name!r} was not reached")
+            return _alikeness(found.grid.maps(output), each)
+
+        yield penalty
+
+
+def _alikeness(maps: Tensor, each: int) -> Tensor:
+    """Of maps ``(B, C, H, W)``: the cost of how alike those of a class are."""
+    flat = maps.flatten(2).float()
+    gram = (flat @ flat.transpose(1, 2)).flatten(1)
+    groups = F.normalize(gram, dim=1).view(-1, each, gram.shape[1])
+    cosines = groups @ groups.transpose(1, 2)
+    pairs = cosines.triu(1).sum((1, 2)) / (each * (each - 1) / 2)
+    return _APART * each * pairs.sum()

@@ -69,7 +69,7 @@ class Plan:
     rivals : mapping of int to int
         For the objective ``contrast``.
     half : bool
-        Whether the model may work in bfloat16; on a GPU only.
+        Whether the model works in bfloat16.
     """
 
     recipe: Recipe

@@ -118,7 +118,7 @@ class Material:
         return self.session.manifest.run.precision != "float32"
 
 
-_FORM = 2
+_FORM = 3
 """Of an entry; entries of another form are made again."""
 
 
