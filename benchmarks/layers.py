@@ -1,0 +1,192 @@
+"""At which layer class activation maps find the object: pointing game and mass lift on photos.
+
+ImageNet networks on photographs of dogs with boxes, and heads on their trunks on photographs with
+masks that no head has seen; one head is a transformer with a class token. Each is measured at the
+layer that ``find_layer`` takes, at the one of the rule before it (the last of at least 8x8 places),
+at the last of all, and beside the gradient. Nothing is fetched: weights and photographs are one's
+own.
+
+    python benchmarks/layers.py --dogs DIR --objects DIR --weights DIR [--only PART] [--sheet PNG]
+
+``--dogs``: an ``index.csv`` (path, imagenet_index, boxes_xyxy) and its pictures. ``--objects``:
+``photographs/CLASS`` and ``masks/CLASS`` (PNG, above 127 is object, 128 is border). ``--weights``:
+``mobilenet_v2*.pth`` of torchvision and ``efficientnet-lite{0,1,2}*.pth``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from audit.geometry import Geometry  # noqa: E402
+from audit.models import AuditedModel  # noqa: E402
+from audit.report.overlays import overlay  # noqa: E402
+from audit.saliency import METHODS, class_scores  # noqa: E402
+from audit.saliency.layers import SMALLEST, find_layer  # noqa: E402
+from audit.scoring import foreground_area, foreground_mass, mass_lift, pointing_hit  # noqa: E402
+from benchmarks.photographs import (  # noqa: E402
+    BATCH,
+    HALF,
+    NORMALISED,
+    ClassToken,
+    LiteTrunk,
+    Photographs,
+    dogs,
+    linear_head,
+    lite,
+    mobilenet,
+    objects,
+    trained,
+)
+
+RULES = {"before": 8, "now": SMALLEST, "last": 2}
+"""Fewest places along a side of the layer that is looked at."""
+
+
+def measure(model: AuditedModel, held: Photographs, named: str) -> pd.DataFrame:
+    """One row for each method and layer: pointing, lift, and how often the model is right."""
+    images = held.images / 255
+    right = float((class_scores(model, images).argmax(1) == held.labels).double().mean())
+    rows = []
+    for method, layer, rules, grid in jobs(model, images):
+        hits, lifts = [], []
+        options = {} if layer is None else {"layer": layer}
+        for part in torch.arange(len(images)).split(BATCH):
+            call = (model, images[part], held.labels[part])
+            maps, _ = METHODS[method](*call, seeds=[0] * len(part), **options)
+            sides = (held.foreground[part], held.ignored[part])
+            hits.append(pointing_hit(maps, *sides))
+            area = foreground_area(*sides)
+            lifts.append(mass_lift(foreground_mass(maps, *sides), area))
+        lift, hit = torch.cat(lifts).numpy(), torch.cat(hits).numpy()
+        rows.append(
+            {
+                "network": named,
+                "n": len(images),
+                "right": right,
+                "method": method,
+                "rule": rules,
+                "layer": layer or "-",
+                "grid": grid,
+                "pointing": float(np.nanmean(hit)),
+                "median lift": float(np.nanmedian(lift)),
+                "mean lift": float(np.nanmean(lift)),
+                "blank": int(np.isnan(lift).sum()),
+            }
+        )
+        print(rows[-1], file=sys.stderr, flush=True)
+    return pd.DataFrame(rows)
+
+
+def jobs(model: AuditedModel, images: Tensor) -> list[tuple[str, str | None, str, str]]:
+    """Method, layer, which rules take it, and its grid; a layer that two rules take once."""
+    layers: dict[str, list[str]] = {}
+    grids = {}
+    for rule, smallest in RULES.items():
+        found = find_layer(model, images[:1], None, smallest=smallest)
+        layers.setdefault(found.name, []).append(rule)
+        grids[found.name] = f"{found.grid.rows}x{found.grid.columns}"
+    chosen: list[tuple[str, str | None, str, str]] = [("gradient", None, "-", "-")]
+    for method in ("gradcam", "layercam"):
+        chosen += [(method, name, "+".join(rule), grids[name]) for name, rule in layers.items()]
+    return chosen
+
+
+def on_dogs(options: argparse.Namespace) -> pd.DataFrame:
+    """ImageNet networks at their own input size and at smaller ones."""
+    weights: Path = options.weights
+    networks = {
+        "Lite0": ("lite", partial(lite, 0, weights), (224, 160, 112, 96, 64)),
+        "Lite1": ("lite", partial(lite, 1, weights), (240,)),
+        "Lite2": ("lite", partial(lite, 2, weights), (260,)),
+        "MobileNetV2": ("mobilenet", partial(mobilenet, weights), (224, 160, 112, 96, 64)),
+    }
+    tables = []
+    for name, (kind, build, sides) in networks.items():
+        model = AuditedModel(build(), None, Geometry(), *NORMALISED[kind])
+        for side in sides:
+            named = f"{name}, {side} px, dogs"
+            if re.search(options.match, named):
+                tables.append(measure(model, dogs(options.dogs, options.each, side), named))
+    return pd.concat(tables or [pd.DataFrame()])
+
+
+def on_objects(options: argparse.Namespace) -> pd.DataFrame:
+    """New heads: trained on the odd pictures, measured on the even ones."""
+    trunks = {
+        "lite": ("Lite0", LiteTrunk(options.weights).eval()),
+        "mobilenet": ("MobileNetV2", mobilenet(options.weights).features.eval()),
+    }
+    tables = []
+    for side in (224, 160, 112, 96, 64):
+        whole = objects(options.objects, side)
+        seen = Photographs(*(part[1::2] for part in whole))
+        held = Photographs(*(part[0::2] for part in whole))
+        for kind, (name, trunk) in trunks.items():
+            heads = {"linear": linear_head} | ({"class token": ClassToken} if side > 160 else {})
+            for head, make in heads.items():
+                named = f"{name} + {head}, {side} px, objects"
+                if re.search(options.match, named):
+                    tables.append(measure(trained(trunk, make, seen, kind), held, named))
+    return pd.concat(tables or [pd.DataFrame()])
+
+
+def draw_sheet(options: argparse.Namespace) -> None:
+    """24 photographs of dogs: the picture, the map of the rule before, and that of today."""
+    model = AuditedModel(lite(0, options.weights), None, Geometry(), HALF, HALF)
+    held = dogs(options.dogs, 2, 224)
+    chosen = torch.arange(len(held.labels))[:24]
+    images, labels = held.images[chosen] / 255, held.labels[chosen]
+    sheets: list[NDArray[np.uint8]] = list(held.images[chosen].permute(0, 2, 3, 1).numpy())
+    columns = [sheets]
+    for rule in ("before", "now"):
+        layer = find_layer(model, images[:1], None, smallest=RULES[rule]).name
+        maps, _ = METHODS["gradcam"](model, images, labels, seeds=[0] * len(images), layer=layer)
+        columns.append(
+            [overlay(image, one.numpy()) for image, one in zip(sheets, maps, strict=True)]
+        )
+    triples = [np.concatenate(row, 1) for row in zip(*columns, strict=True)]
+    rows = [np.concatenate(triples[start : start + 4], 1) for start in range(0, 24, 4)]
+    Image.fromarray(np.concatenate(rows, 0)).reduce(2).save(options.sheet)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure and print a table; returns the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--dogs", type=Path, required=True)
+    parser.add_argument("--objects", type=Path, required=True)
+    parser.add_argument("--weights", type=Path, required=True)
+    parser.add_argument("--each", type=int, default=4, help="dogs of a class")
+    parser.add_argument("--match", default="", help="only networks whose name this pattern finds")
+    parser.add_argument("--only", choices=("dogs", "objects", "sheet"))
+    parser.add_argument("--sheet", type=Path, help="draw 24 pictures here")
+    parser.add_argument("--out", type=Path, help="write the table here, as CSV")
+    options = parser.parse_args(arguments)
+    if options.sheet:
+        draw_sheet(options)
+    parts = {"dogs": on_dogs, "objects": on_objects}
+    tables = [part(options) for name, part in parts.items() if options.only in (None, name)]
+    if tables:
+        table = pd.concat(tables)
+        if options.out:
+            table.to_csv(options.out, index=False)
+        print(table.round(2).to_string(index=False))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

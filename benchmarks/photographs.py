@@ -1,0 +1,191 @@
+"""Photographs with boxes or masks, networks with ImageNet weights, and heads on their trunks."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import timm
+import torch
+from PIL import Image, ImageDraw
+from torch import Tensor, nn
+from torchvision import models
+
+from audit.geometry import Geometry
+from audit.models import AuditedModel
+from audit.models.audited import IMAGENET_MEAN, IMAGENET_STD
+
+BATCH = 16
+HALF = (0.5, 0.5, 0.5)
+NORMALISED = {"lite": (HALF, HALF), "mobilenet": (IMAGENET_MEAN, IMAGENET_STD)}
+"""Mean and standard deviation that each kind of trunk was trained with."""
+
+
+class Photographs(NamedTuple):
+    """Pictures with what is object in them."""
+
+    images: Tensor
+    """uint8 (N, 3, side, side)"""
+    foreground: Tensor
+    """bool (N, side, side)"""
+    ignored: Tensor
+    """bool (N, side, side)"""
+    labels: Tensor
+    """int64 (N,)"""
+
+
+# Photographs
+
+
+def dogs(folder: Path, each: int, side: int) -> Photographs:
+    """The first `each` pictures of a class in the order of the index."""
+    taken: dict[int, int] = {}
+    rows = []
+    with (folder / "index.csv").open(newline="") as opened:
+        for row in csv.DictReader(opened):
+            label = int(row["imagenet_index"])
+            taken[label] = taken.get(label, 0) + 1
+            if taken[label] <= each:
+                image = Image.open(folder / row["path"]).convert("RGB")
+                mask = Image.new("L", image.size)
+                for box in json.loads(row["boxes_xyxy"]):
+                    ImageDraw.Draw(mask).rectangle(box, fill=255)
+                rows.append((image, mask, label))
+    return prepared(rows, Geometry(side, round(side * 256 / 224), interpolation="bicubic"))
+
+
+def objects(folder: Path, side: int) -> Photographs:
+    """All pictures that have a mask, squeezed into a square so that no object is cut off."""
+    rows = []
+    for label, place in enumerate(sorted((folder / "photographs").iterdir())):
+        for path in sorted(place.glob("*.jpg")):
+            mask = Image.open(folder / "masks" / place.name / f"{path.stem}.png").convert("L")
+            rows.append((Image.open(path).convert("RGB"), mask, label))
+    return prepared(rows, Geometry(side, crop="none", interpolation="bicubic"))
+
+
+def prepared(
+    rows: Sequence[tuple[Image.Image, Image.Image, int]], geometry: Geometry
+) -> Photographs:
+    """Bring pictures and masks to the input's size by the audit's own geometry."""
+    images = np.stack([np.asarray(geometry.apply(image)) for image, _, _ in rows])
+    masks = np.stack([np.asarray(geometry.apply(mask, is_mask=True)) for _, mask, _ in rows])
+    return Photographs(
+        torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(),
+        torch.from_numpy(masks > 191),
+        torch.from_numpy((masks > 63) & (masks <= 191)),
+        torch.tensor([label for _, _, label in rows]),
+    )
+
+
+# Networks
+
+
+def lite(number: int, weights: Path) -> nn.Module:
+    """EfficientNet-Lite; the file has the same tensors in the same order under other names."""
+    network = timm.create_model(f"tf_efficientnet_lite{number}", pretrained=False)
+    stored = _stored(weights, f"efficientnet-lite{number}*.pth")
+    names, values = (
+        [name for name in state if not name.endswith("num_batches_tracked")]
+        for state in (network.state_dict(), stored)
+    )
+    matched = {name: stored[value] for name, value in zip(names, values, strict=True)}
+    network.load_state_dict(matched, strict=False)
+    return network
+
+
+def mobilenet(weights: Path) -> nn.Module:
+    """MobileNetV2 with the weights that torchvision published."""
+    network = models.mobilenet_v2(weights=None)
+    network.load_state_dict(_stored(weights, "mobilenet_v2*.pth"))
+    return network
+
+
+def _stored(weights: Path, pattern: str) -> dict[str, Tensor]:
+    found = sorted(weights.rglob(pattern))
+    if not found:
+        raise SystemExit(f"--weights: no {pattern} below {weights}")
+    state: dict[str, Tensor] = torch.load(found[0], map_location="cpu", weights_only=True)
+    return state
+
+
+class Headed(nn.Module):
+    """A frozen trunk whose last maps go to a head."""
+
+    def __init__(self, trunk: nn.Module, head: nn.Module) -> None:
+        super().__init__()
+        self.trunk, self.head = trunk, head
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits ``(N, K)``."""
+        logits: Tensor = self.head(self.trunk(images))
+        return logits
+
+
+class LiteTrunk(nn.Module):
+    """EfficientNet-Lite0 up to its last maps."""
+
+    def __init__(self, weights: Path) -> None:
+        super().__init__()
+        self.network = lite(0, weights)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Maps ``(N, 1280, h, w)``."""
+        maps: Tensor = self.network.forward_features(images)
+        return maps
+
+
+class ClassToken(nn.Module):
+    """Two transformer blocks over the places of the maps; a class token is read."""
+
+    def __init__(self, channels: int, classes: int) -> None:
+        super().__init__()
+        self.narrow = nn.Conv2d(channels, 96, 1)
+        self.token = nn.Parameter(torch.zeros(1, 1, 96))
+        block = nn.TransformerEncoderLayer(96, 4, 192, 0.1, batch_first=True, norm_first=True)
+        self.blocks = nn.TransformerEncoder(block, 2, enable_nested_tensor=False)
+        self.classify = nn.Linear(96, classes)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Logits ``(N, K)``."""
+        tokens = self.narrow(maps).flatten(2).transpose(1, 2)
+        tokens = torch.cat([self.token.expand(len(tokens), -1, -1), tokens], 1)
+        logits: Tensor = self.classify(self.blocks(tokens)[:, 0])
+        return logits
+
+
+def linear_head(channels: int, classes: int) -> nn.Module:
+    """Mean over all places, then one layer."""
+    return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, classes))
+
+
+def trained(
+    trunk: nn.Module, make_head: Callable[[int, int], nn.Module], seen: Photographs, model: str
+) -> AuditedModel:
+    """Train a head on the maps of a frozen trunk."""
+    torch.manual_seed(0)
+    mean, std = NORMALISED[model]
+    classes = int(seen.labels.max()) + 1
+    audited = AuditedModel(Headed(trunk, nn.Identity()), None, Geometry(), mean, std)
+    with torch.no_grad():
+        parts = (seen.images / 255).split(BATCH)
+        # Pictures and their mirror images.
+        maps = torch.cat([audited.module.trunk(_normal(audited, p)) for p in parts])
+    maps, labels = torch.cat([maps, maps.flip(3)]), seen.labels.repeat(2)
+    head = make_head(maps.shape[1], classes)
+    optimiser = torch.optim.AdamW(head.parameters(), lr=1e-3, weight_decay=1e-2)
+    for _ in range(300):
+        chosen = torch.randint(len(maps), (32,))
+        loss = nn.functional.cross_entropy(head(maps[chosen]), labels[chosen])
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    return AuditedModel(Headed(trunk, head), None, Geometry(), mean, std)
+
+
+def _normal(model: AuditedModel, images: Tensor) -> Tensor:
+    return (images - model.mean) / model.std
