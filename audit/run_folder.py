@@ -16,8 +16,6 @@ from typing import Any
 
 from audit.errors import RunFolderError
 
-SCHEMA_VERSION = 1
-
 
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     """Write a file so that after any crash it holds either all of the new or all of the old.
@@ -180,33 +178,6 @@ class RunFolder:
     def part(self, shard: int) -> Path:
         """The scores of one shard."""
         return self.path / "scores" / f"part-{shard:05d}.parquet"
-
-    def read_run(self) -> dict[str, Any]:
-        """Read ``run.json``; an empty dict where there is none.
-
-        Raises
-        ------
-        RunFolderError
-            It is there but is not ours.
-        """
-        try:
-            run = json.loads(self.run_json.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            return {}
-        except (OSError, ValueError) as error:
-            raise RunFolderError(f"{self.run_json}: cannot be read ({error})") from error
-        if not isinstance(run, dict) or run.get("schema_version") != SCHEMA_VERSION:
-            raise RunFolderError(
-                f"{self.run_json}: expected schema_version {SCHEMA_VERSION}; "
-                "it was written by another version of this tool. Choose another --out."
-            )
-        return run
-
-    def update_run(self, **changes: Any) -> dict[str, Any]:
-        """Lay `changes` over ``run.json`` and write it."""
-        run = {"schema_version": SCHEMA_VERSION, **self.read_run(), **changes}
-        write_json(self.run_json, run)
-        return run
 
     def prepare(self) -> None:
         """Make the folder, show that it can be written, and sweep what a crash left half done.

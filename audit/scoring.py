@@ -11,13 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-SCORED = "scored"
-NO_FOREGROUND = "no_foreground"
-FULL_FOREGROUND = "full_foreground"
-BLANK_MAP = "blank_map"
-UNREADABLE = "unreadable"
-NOT_FINITE = "not_finite"
-STATUSES = (SCORED, NO_FOREGROUND, FULL_FOREGROUND, BLANK_MAP, UNREADABLE, NOT_FINITE)
+from audit.findings import Status
+
+STATUSES = tuple(Status)
+"""The places of :func:`score_maps`'s ``status``."""
 
 _CLAMP = 1e-6
 
@@ -195,10 +192,10 @@ def score_maps(
     hit = pointing_hit(safe, foreground, ignored).double()
     status = torch.zeros(len(maps), dtype=torch.int64, device=maps.device)
     for name, where in (
-        (BLANK_MAP, blank),
-        (FULL_FOREGROUND, full),
-        (NO_FOREGROUND, empty),
-        (NOT_FINITE, ~finite),
+        (Status.BLANK_MAP, blank),
+        (Status.FULL_FOREGROUND, full),
+        (Status.NO_FOREGROUND, empty),
+        (Status.NOT_FINITE, ~finite),
     ):
         status = torch.where(where, STATUSES.index(name), status)
     return {

@@ -213,10 +213,10 @@ def score_columns() -> str:
 
 def class_columns() -> str:
     """The columns of classes.parquet."""
-    from audit.findings import ClassRow
+    from audit.verdicts.tables import CLASS_COLUMNS
 
     said = meanings("classes")
-    rows = [_row(f"`{name}`", meaning(name, said)) for name in ClassRow.model_fields]
+    rows = [_row(f"`{name}`", meaning(name, said)) for name in CLASS_COLUMNS.names]
     return "\n".join(["| column | meaning |\n|---|---|", *rows])
 
 

@@ -12,14 +12,14 @@ from prefect.states import Completed
 from prefect.task_runners import TaskRunner
 
 from audit.errors import AuditError
+from audit.findings import Findings, Verdict
 from audit.manifest import load_manifest
-from audit.pipeline.compose import Findings, failed_controls
 from audit.pipeline.progress import SILENT, Progress
 from audit.pipeline.report import reports_of
 from audit.pipeline.run import begun, take_steps
 from audit.pipeline.session import AuditRequest, Session, open_session
+from audit.report.sentences import failed
 from audit.run_folder import RunFolder
-from audit.verdicts.reasons import plural
 from flows.handles import Handle
 from flows.tasks import AsTasks, show_findings
 
@@ -119,10 +119,12 @@ def _audit(session: Session, progress: Progress) -> State[dict[str, Any]]:
 
 def flow_state(findings: Findings, run: RunFolder) -> State[dict[str, Any]]:
     """The state that a run's page shows."""
-    suspects = findings["summary"]["suspect"]
-    found = f"{plural(suspects, 'class', 'classes') if suspects else 'No class was'} found suspect."
+    suspects = findings.summary.count(Verdict.SUSPECT)
+    found = {0: "No class was", 1: "1 class"}.get(suspects, f"{suspects} classes")
     return Completed(
         name="SuspectClasses" if suspects else "Completed",
-        message=" ".join([found, *failed_controls(findings)]),
-        data={**findings["summary"], "run_folder": str(run.path)},
+        message=" ".join(
+            [f"{found} found suspect.", *(failed(control) for control in findings.failed_controls)]
+        ),
+        data={**findings.summary.model_dump(), "run_folder": str(run.path)},
     )

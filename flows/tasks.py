@@ -21,10 +21,11 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
-from audit.pipeline.compose import Findings
+from audit.findings import Findings, Verdict
 from audit.pipeline.measure import score
 from audit.pipeline.progress import Progress
 from audit.pipeline.session import Session
+from audit.report.sentences import english
 from flows.handles import Handle
 
 P = ParamSpec("P")
@@ -84,22 +85,21 @@ def show_findings(findings: Findings, reports: list[Path]) -> None:
         key="findings",
         table=[
             {
-                "class": f["label_name"],
-                "verdict": f["verdict"],
-                "kind": f["kind"],
-                "gap": f["background_gap"],
-                "images": f["images"],
-                "why": f["reasons"][0] if f["reasons"] else "",
+                "class": f.label_name,
+                "verdict": f.verdict.value,
+                "kind": f.kind.value,
+                "gap": f.background_gap,
+                "images": f.images,
+                "why": english(f.reasons[0]) if f.reasons else "",
             }
-            for f in findings["findings"][:200]
+            for f in findings.findings[:200]
         ],
         description="One row a class, the most urgent first.",
     )
-    summary = findings["summary"]
     create_markdown_artifact(
         key="summary",
         markdown=", ".join(
-            f"**{summary[word]}** {word}" for word in ("suspect", "watch", "inconclusive", "clear")
+            f"**{findings.summary.count(verdict)}** {verdict}" for verdict in Verdict
         ),
     )
     for path in reports:

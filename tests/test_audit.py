@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -16,13 +15,16 @@ from auditing import audited, opened
 from PIL import Image
 from planted import CLASSES, write_dataset
 
+from audit.cues.swap_matrix import MATRIX_COLUMNS
+from audit.dataset.readers import SAMPLE_COLUMNS
 from audit.errors import InputError
+from audit.findings import read_facts, read_findings
 from audit.measuring.columns import SCORE_COLUMNS
 from audit.pipeline import measure, session
 from audit.pipeline.prepare import prepare
 from audit.pipeline.runs import open_run
 from audit.run_folder import RunFolder
-from audit.verdicts.evidence import CLASS_COLUMNS
+from audit.verdicts.tables import CLASS_COLUMNS, CONFUSION_COLUMNS
 
 
 @pytest.fixture(scope="module")
@@ -65,14 +67,21 @@ def test_the_tables_keep_to_the_contract(leaning: tuple[Path, RunFolder]) -> Non
     scores = pq.read_table(run.scores)
     assert scores.schema.names == SCORE_COLUMNS.names
     assert len(scores) == 24 * len(CLASSES)
-    assert tuple(pq.read_table(run.classes).schema.names) == CLASS_COLUMNS
-    findings = json.loads(run.findings.read_text())
-    assert [f["verdict"] for f in findings["findings"][:2]] == ["suspect", "suspect"]
-    assert findings["summary"]["suspect"] == 2
-    assert findings["controls"][0]["passed"] is True
-    facts = json.loads(run.run_json.read_text())
-    assert facts["counts"]["found"] == facts["counts"]["scored"] == len(scores)
-    assert len(facts["fingerprint"]) == 64
+    for path, columns in (
+        (run.classes, CLASS_COLUMNS),
+        (run.confusions, CONFUSION_COLUMNS),
+        (run.whose_background, MATRIX_COLUMNS),
+        (run.samples, SAMPLE_COLUMNS),
+    ):
+        assert pq.read_schema(path).equals(columns), path.name
+    findings = read_findings(run.findings)
+    assert [f.verdict.value for f in findings.findings[:2]] == ["suspect", "suspect"]
+    assert findings.summary.suspect == 2
+    assert findings.controls[0].passed is True
+    facts = read_facts(run.run_json)
+    assert facts.counts.found == facts.counts.scored == len(scores)
+    assert len(facts.fingerprint) == 64
+    assert facts.run_id == findings.run_id == pq.read_table(run.classes)["run_id"][0].as_py()
 
 
 @pytest.mark.parametrize("override", ["run.batch_size=7", "run.shard_size=11", "run.workers=1"])
@@ -135,7 +144,7 @@ def test_a_folder_of_another_audit_is_refused(
     with pytest.raises(InputError, match="holds another audit"):
         prepare(opened(manifest, first.path, "saliency.method=gradcam"))
     # Of another audit nothing is touched; other thresholds are the same audit.
-    assert json.loads(first.run_json.read_text())["status"] == "complete"
+    assert read_facts(first.run_json).status == "complete"
     prepare(opened(manifest, first.path, "verdict.effect=0.5"))
     assert sorted(p.name for p in (first.path / "scores").iterdir())[-1] == "part-00002.parquet"
 
@@ -186,7 +195,7 @@ def test_bad_files_are_rows_and_end_the_word_clear(tmp_path: Path) -> None:
     assert "dog/notes.txt" in set(problems["path"])
     # 22 of 24 is below the least coverage of 0.95, so no class of this run is called clear.
     assert "clear" not in set(verdicts(run).values())
-    assert json.loads(run.findings.read_text())["summary"]["complete"] is False
+    assert read_findings(run.findings).summary.complete is False
 
 
 def test_classes_without_a_usable_mask_are_inconclusive_and_the_others_judged(
@@ -233,10 +242,10 @@ def test_new_thresholds_need_no_model(
     before = run.scores.read_bytes()
     done = open_run(run.path)
     done.report(overrides={"verdict.effect": 0.95})
-    assert done.findings["summary"]["suspect"] == 0
+    assert done.findings.summary.suspect == 0
     (page,) = done.report(manifest)
     assert page.name == "report.html"
-    assert done.findings["summary"]["suspect"] == 2
+    assert done.findings.summary.suspect == 2
     assert run.scores.read_bytes() == before
 
 

@@ -38,6 +38,7 @@ from audit.cmv.painting import (
 from audit.cmv.places import Climbed, Pending, Plan
 from audit.cmv.recipes import Moments, adam, robust, simonyan
 from audit.errors import ManifestError, ModelError
+from audit.findings import Code, Reason
 from audit.geometry import Geometry
 from audit.models import AuditedModel
 from audit.models.engine import Engine
@@ -500,11 +501,11 @@ def result_of(model: Engine, image: Tensor, label: int, **options: Any) -> Cmv:
 def test_a_picture_that_shows_nothing_has_failed_and_says_why() -> None:
     model = linear_model()
     best = made(model, [2], steps=64)[2]
-    assert best.failure == ""
+    assert best.failure is None
     assert (best.rank, best.rank_jpeg) == (1, 1)
     flat = result_of(model, best.image, 3)
     assert flat.rank > 1
-    assert flat.failure.startswith("Failed: among the classes")
+    assert flat.failure == Reason(code=Code.CMV_NOT_FIRST, values={"rank": flat.rank})
 
 
 def test_ranks_count_the_better_classes() -> None:

@@ -18,6 +18,7 @@ from audit.errors import ManifestError
 from audit.pipeline.cmv_material import Material, check_second
 from audit.pipeline.cmv_pictures import draw_cmvs
 from audit.pipeline.session import Session
+from audit.report.sentences import english
 from audit.run_folder import RunFolder
 
 
@@ -56,20 +57,20 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
 
 def test_a_picture_carries_its_origin(folder: Path) -> None:
     (entry, _) = draw(folder, "run")
-    with Image.open(folder / "run" / entry["path"]) as picture:
+    with Image.open(folder / "run" / entry.path) as picture:
         told = picture.text  # type: ignore[attr-defined]
     assert told["class"] == "ant"
     assert told["recipe"] == "robust"
     assert told["objective"] == "logit"
     assert told["seed"] == "0"
     assert told["model_sha256"] == session_of(folder).model.sha256
-    with Image.open(folder / "run" / entry["strip"]) as strip:
+    with Image.open(folder / "run" / entry.strip) as strip:
         assert strip.size == (2 * 32, 32)
-    assert entry["strip_steps"] == [1, 3]
+    assert entry.strip_steps == (1, 3)
     # Three steps reach nothing, and it says so.
-    assert entry["failed"]
-    assert told["status"] == entry["note"]
-    assert entry["note"].startswith("Failed")
+    assert entry.failure is not None
+    assert told["status"] == english(entry.failure)
+    assert told["status"].startswith("Failed")
 
 
 def test_what_was_made_is_not_made_again(folder: Path, made: list[list[int]]) -> None:
@@ -77,7 +78,7 @@ def test_what_was_made_is_not_made_again(folder: Path, made: list[list[int]]) ->
     assert draw(folder, "run") == first
     assert made == [[0, 1]]
     # An interrupted step goes on with what is missing.
-    (folder / "run" / first[0]["path"]).unlink()
+    (folder / "run" / first[0].path).unlink()
     assert draw(folder, "run") == first
     assert made == [[0, 1], [0]]
 
@@ -88,7 +89,7 @@ def test_a_run_takes_over_what_the_last_one_made_of_the_same_model(
     first = draw(folder, "monday")
     assert draw(folder, "tuesday", classes=dict(enumerate(CLASSES[:3])))[:2] == first
     assert made == [[0, 1], [2]]
-    for path in (first[0]["path"], first[0]["strip"]):
+    for path in (first[0].path, first[0].strip):
         assert (folder / "tuesday" / path).read_bytes() == (folder / "monday" / path).read_bytes()
     draw(folder, "wednesday", "cmv.steps=4")
     draw(folder, "thursday", "run.seed=1")
@@ -105,7 +106,7 @@ def test_an_index_that_is_not_ours_is_left_alone(folder: Path, made: list[list[i
     (folder / "outside.png").write_bytes(b"x")
     (folder / "run" / "cmv" / "index.json").write_text(json.dumps(held))
     (again, _) = draw(folder, "run")
-    assert again["path"] == entry["path"]
+    assert again.path == entry.path
     assert made == [[0, 1], [0, 1]]
 
 
@@ -116,29 +117,29 @@ def test_maco_takes_its_amplitudes_from_the_dataset(folder: Path, made: list[lis
     os.utime(image, (1, 1))
     draw(folder, "b", "cmv.recipes=[maco]", "name=changed")
     assert len(made) == 2
-    one, other = (folder / run / first[0]["path"] for run in ("a", "b"))
+    one, other = (folder / run / first[0].path for run in ("a", "b"))
     assert one.read_bytes() != other.read_bytes()
 
 
 def test_several_pictures_of_a_class(folder: Path, made: list[list[int]]) -> None:
     entries = draw(folder, "run", "cmv.objectives=[diversity]", classes={3: "dog"})
-    assert [e["variant"] for e in entries] == [0, 1, 2, 3]
-    assert len({e["path"] for e in entries}) == 4
-    assert [e["strip"] is None for e in entries] == [False, True, True, True]
+    assert [e.variant for e in entries] == [0, 1, 2, 3]
+    assert len({e.path for e in entries}) == 4
+    assert [e.strip is None for e in entries] == [False, True, True, True]
     draw(folder, "run", "cmv.objectives=[diversity]", classes={3: "dog"})
     assert made == [[3]]
 
 
 def test_contrast_names_its_rival(folder: Path) -> None:
     (entry,) = draw(folder, "run", "cmv.objectives=[contrast]", classes={0: "ant"}, rivals={0: 2})
-    assert entry["rival"] == "cat"
+    assert entry.rival == "cat"
 
 
 def test_a_second_model_is_asked(folder: Path) -> None:
     loader = session_of(folder).manifest.model.loader
     second = f"cmv.transfer={{loader: '{loader}', input: {{size: 32, crop: none}}}}"
     entries = draw(folder, "run", second)
-    assert all(1 <= e["transfer_rank"] <= len(CLASSES) for e in entries)
+    assert all(1 <= e.transfer_rank <= len(CLASSES) for e in entries)
     # By name, in whatever order the second knows them.
     (folder / "names.txt").write_text("zebra\nyak\nn02206856-Bee\nant\nx\ny\n")
     named = f"cmv.transfer={{loader: '{loader}', classes: names.txt}}"

@@ -11,13 +11,17 @@ import torch
 from auditing import opened
 from planted import CLASSES, OBJECTS, SCENES, write_dataset
 
-from audit.cues.cmv_alignment import likeness
-from audit.pipeline import cmv_alignment, measure
+from audit.cues.cmv_alignment import cmv_alignment
+from audit.findings import IndicatorName, Says
+from audit.pipeline import cmv_alignment as alignment
+from audit.pipeline import measure
 from audit.pipeline.cmvs import visualize_classes
 from audit.pipeline.compose import compose
 from audit.pipeline.decide import decide
 from audit.pipeline.prepare import prepare
-from audit.verdicts.cmv_share import SHARE_COLUMNS, background_shares, pictured_witness
+from audit.verdicts.cmv_share import background_shares
+from audit.verdicts.indicators import cmv_indicator
+from audit.verdicts.statistics import UNDEFINED, EffectSize
 
 PLANTED = 1
 
@@ -44,7 +48,7 @@ def pictures() -> dict[int, torch.Tensor]:
 def test_the_picture_of_a_planted_class_is_background(folder: Path) -> None:
     session = opened(folder / "data_manifest.yaml")
     with session.loader() as loader:
-        found = likeness(
+        found = cmv_alignment(
             session.table,
             list(session.table.index),
             pictures(),
@@ -53,16 +57,16 @@ def test_the_picture_of_a_planted_class_is_background(folder: Path) -> None:
             fill="mean",
             batch_size=7,
         )
-        alone = likeness(
+        alone = cmv_alignment(
             session.table, [0, 1], {0: flat(OBJECTS[0])}, session.engine, loader,
             fill="mean", batch_size=7,
         )  # fmt: skip
     assert len(found) == len(session.table)
     assert len(alone) == 0
-    shares = background_shares(found, 0).set_index("label")["cmv_background_share"]
+    shares = {label: share.value for label, share in background_shares(found, 0).items()}
     # Each picture is told apart from the mean of all, in which the planted scene is, too: a share
     # is to be compared with those of other classes.
-    assert shares[PLANTED] > 2 * shares.drop(PLANTED).max()
+    assert shares.pop(PLANTED) > 2 * max(shares.values())
     assert not any(m._forward_hooks for m in session.model.modules())
 
 
@@ -75,25 +79,32 @@ def test_a_share_is_the_backgrounds_part_of_what_is_alike() -> None:
             "like_background": [2.0, 0.0] * 3 + [2.0] * 6 + [-2.0] * 6 + [1.0] * 4,
         }
     )
-    shares = background_shares(likenesses, 0).set_index("label")
-    assert shares.loc[0, "cmv_background_share"] == pytest.approx(1 / 4)
-    low, high = shares.loc[0, ["cmv_background_share_low", "cmv_background_share_high"]]
-    assert 0 <= low < 1 / 4 < high < 2 / 3
-    assert shares.loc[1].tolist() == [1, 1, 1]
-    assert shares.loc[[2, 3]].isna().all(axis=None)
-    pd.testing.assert_frame_equal(background_shares(likenesses, 0).set_index("label"), shares)
+    shares = background_shares(likenesses, 0)
+    assert shares[0].value == pytest.approx(1 / 4)
+    assert 0 <= shares[0].low < 1 / 4 < shares[0].high < 2 / 3
+    assert (shares[1].value, shares[1].low, shares[1].high) == (1, 1, 1)
+    assert all(np.isnan(shares[label].value) for label in (2, 3))
+    assert background_shares(likenesses, 0)[0] == shares[0]
 
 
-def test_the_witness_says_what_its_interval_allows() -> None:
-    def says(*values: float) -> str:
-        witness = pictured_witness(dict(zip(SHARE_COLUMNS, values, strict=True)))
-        assert witness is not None
-        return str(witness["says"])
+@pytest.mark.parametrize(
+    ("share", "says"),
+    [
+        ((0.6, 0.4, 0.8), Says.BACKGROUND),
+        ((0.05, 0.0, 0.08), Says.OBJECT),
+        ((0.25, 0.1, 0.4), Says.UNCLEAR),
+    ],
+)
+def test_the_indicator_says_what_its_interval_allows(
+    share: tuple[float, float, float], says: Says
+) -> None:
+    indicator = cmv_indicator(EffectSize(*share))
+    assert indicator is not None
+    assert indicator.says is says
 
-    assert says(0.6, 0.4, 0.8) == "background"
-    assert says(0.05, 0.0, 0.08) == "object"
-    assert says(0.25, 0.1, 0.4) == "unclear"
-    assert pictured_witness(dict.fromkeys(SHARE_COLUMNS, float("nan"))) is None
+
+def test_what_was_not_measured_is_no_indicator() -> None:
+    assert cmv_indicator(UNDEFINED) is None
 
 
 def test_shares_reach_the_findings_and_change_no_verdict(
@@ -108,29 +119,31 @@ def test_shares_reach_the_findings_and_change_no_verdict(
         measure.score(session, shard)
     measure.gather_scores(session)
     decided = decide(run, session.manifest)
-    before = compose(run, decided)["findings"]
-    assert all(f["cmv_background_share"] is None for f in before)
+    before = compose(run, decided).findings
+    assert all(f.cmv_background_share is None for f in before)
     # A step of ascent reaches no class: of what failed nothing is said.
     visualize_classes(session, decided)
     assert len(pd.read_parquet(run.likenesses)) == 0
-    findings = compose(run, decided)["findings"]
-    assert all(f["cmv_background_share"] is None for f in findings)
+    findings = compose(run, decided).findings
+    assert all(f.cmv_background_share is None for f in findings)
     ready = pictures()
+    held = {"failure": None}
     monkeypatch.setattr(
-        cmv_alignment, "comparable", lambda made: {e["label"]: {**e, "failed": False} for e in made}
+        alignment, "comparable", lambda made: {e.label: e.model_copy(update=held) for e in made}
     )
-    monkeypatch.setattr(cmv_alignment, "read_cmv", lambda _run, entry: ready[entry["label"]])
+    monkeypatch.setattr(alignment, "read_cmv", lambda _run, entry: ready[entry.label])
     visualize_classes(session, decided)
     compose(run, decided)
-    after = compose(run, decided)["findings"]
-    assert [f["verdict"] for f in after] == [f["verdict"] for f in before]
+    after = compose(run, decided).findings
+    assert [f.verdict for f in after] == [f.verdict for f in before]
     table = pd.read_parquet(run.classes).set_index("label")
     for finding in after:
-        share = finding["cmv_background_share"]
-        assert share == table.loc[finding["label"], "cmv_background_share"]
-        assert (share > 0.5) == (finding["label"] == PLANTED)
-        (witness,) = [w for w in finding["witnesses"] if w["name"] == "CMV"]
-        assert witness["value"] == share
+        share = finding.cmv_background_share
+        assert share is not None
+        assert share == table.loc[finding.label, "cmv_background_share"]
+        assert (share > 0.5) == (finding.label == PLANTED)
+        (indicator,) = [i for i in finding.indicators if i.name is IndicatorName.CMV]
+        assert indicator.estimate.value == share
     # Once compared is enough.
-    monkeypatch.setattr(cmv_alignment, "likeness", None)
+    monkeypatch.setattr(alignment, "cmv_alignment", None)
     visualize_classes(session, decided)

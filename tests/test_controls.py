@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +12,16 @@ from auditing import audited
 from planted import ColourCounter, write_dataset
 from scipy import stats
 
+from audit.findings import (
+    Code,
+    Control,
+    ControlName,
+    PlantedTag,
+    Reason,
+    UntrainedLifts,
+    read_controls,
+    read_findings,
+)
 from audit.geometry import Geometry
 from audit.manifest import VerdictSection
 from audit.measuring.controls import GAINS, presence, probed, tag_of, untrained, with_tag
@@ -27,24 +36,25 @@ def clean(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     return audited(write_dataset(folder), folder / "run")
 
 
-def controls(run: RunFolder) -> dict[str, dict[str, object]]:
-    held = json.loads(run.findings.read_text())["controls"]
-    return {control["name"]: control for control in held}
+def controls(run: RunFolder) -> dict[ControlName, Control]:
+    return {c.name: c for c in read_findings(run.findings).controls}
 
 
 def test_a_clean_run_passes_its_controls(clean: RunFolder) -> None:
     found = controls(clean)
-    assert found["Negative control"]["passed"] is True
-    assert found["Positive control"]["passed"] is True
-    assert "gain 1: 5 of 5 found" in str(found["Positive control"]["found"])
+    assert found[ControlName.NEGATIVE].passed is True
+    positive = found[ControlName.POSITIVE]
+    assert positive.passed is True
+    told = dict(positive.found)["values"]
+    assert (told["gain_2"], told["found_2"], told["tested_2"]) == (1, 5, 5)
     assert set(pd.read_parquet(clean.classes)["verdict"]) == {"clear"}
 
 
 def test_a_larger_gain_costs_more(clean: RunFolder) -> None:
-    held = json.loads(clean.controls.read_text())["tags"]
-    by_gain = [np.mean([np.mean(one["g"]) for one in held if one["gain"] == g]) for g in GAINS]
+    held = read_controls(clean.controls).tags
+    by_gain = [np.mean([np.mean(tag.g) for tag in held if tag.gain == gain]) for gain in GAINS]
     assert by_gain == sorted(by_gain)
-    margins = [np.mean([np.mean(one["h"]) for one in held if one["gain"] == g]) for g in GAINS]
+    margins = [np.mean([np.mean(tag.h) for tag in held if tag.gain == gain]) for gain in GAINS]
     # The probe takes exactly the gain, where no object covers the tag.
     assert margins[1] / margins[0] == pytest.approx(GAINS[1] / GAINS[0], rel=0.1)
 
@@ -65,16 +75,22 @@ def test_the_probe_reads_its_tag_and_nothing_else() -> None:
 def test_an_unseen_tag_fails_the_positive_control() -> None:
     random = np.random.default_rng(0)
     blind = [
-        {"label": k, "gain": 1.0, "g": list(random.normal(0, 0.01, 20)),
-         "h": list(random.normal(0, 0.1, 20))}
+        PlantedTag(
+            label=k,
+            gain=1.0,
+            g=tuple(random.normal(0, 0.01, 20)),
+            h=tuple(random.normal(0, 0.1, 20)),
+        )
         for k in range(5)
-    ]  # fmt: skip
+    ]
     judged = positive_control(blind, VerdictSection())
-    assert judged["passed"] is False
-    assert judged["found"] == "gain 1: 0 of 5 found"
-    seen = [one | {"g": [0.5] * 20, "h": [2.0] * 20} for one in blind]
-    assert positive_control(seen, VerdictSection())["passed"] is True
-    assert positive_control((), VerdictSection())["passed"] is None
+    assert judged.passed is False
+    told = {"gain_1": 1.0, "found_1": 0, "tested_1": 5}
+    assert judged.found == Reason(code=Code.TAGS_FOUND, values=told)
+    seen = [tag.model_copy(update={"g": (0.5,) * 20, "h": (2.0,) * 20}) for tag in blind]
+    assert positive_control(seen, VerdictSection()).passed is True
+    unmade = positive_control((), VerdictSection())
+    assert (unmade.passed, unmade.found.code) == (None, Code.NOT_MEASURED)
 
 
 def test_an_untrained_network_has_the_form_and_not_the_weights() -> None:
@@ -90,16 +106,19 @@ def test_an_untrained_network_has_the_form_and_not_the_weights() -> None:
 
 
 def test_the_untrained_control_by_hand() -> None:
-    trained, blank = [1.0, 2.0, 1.5, 1.2], [0.1, 0.0, -0.1, 0.2]
-    judged = untrained_control({"trained": trained, "untrained": blank})
-    p_value = stats.ttest_rel(trained, blank).pvalue
-    assert judged["passed"] is True
-    assert f"p = {p_value:.2g}" in judged["found"]
-    assert untrained_control({"trained": blank, "untrained": blank})["passed"] is False
-    assert untrained_control({})["passed"] is None
+    trained, blank = (1.0, 2.0, 1.5, 1.2), (0.1, 0.0, -0.1, 0.2)
+    judged = untrained_control(UntrainedLifts(trained=trained, untrained=blank))
+    assert judged.passed is True
+    told = dict(judged.found)["values"]
+    assert told["p"] == pytest.approx(stats.ttest_rel(trained, blank).pvalue)
+    assert told["lift"] == pytest.approx(1.425)
+    assert told["images"] == 4
+    same = UntrainedLifts(trained=blank, untrained=blank)
+    assert untrained_control(same).passed is False
+    assert untrained_control(UntrainedLifts()).passed is None
 
 
 def test_without_foregrounds_nothing_is_claimed(tmp_path: Path) -> None:
     manifest = write_dataset(tmp_path)
     found = controls(audited(manifest, tmp_path / "run", "foreground={source: none}"))
-    assert {control["passed"] for control in found.values()} == {None}
+    assert {control.passed for control in found.values()} == {None}

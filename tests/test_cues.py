@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 import torch
 import torchvision
@@ -21,8 +22,17 @@ from audit.cues.class_contrast import contrast_maps, hardest
 from audit.cues.clusters import assign, cluster, representatives
 from audit.cues.features import feature_reader
 from audit.cues.find import sampled
-from audit.cues.swap_matrix import busiest, foreign_swaps, turning_donors, whose_background
+from audit.cues.swap_matrix import (
+    Turned,
+    TurningDonors,
+    busiest,
+    count_swaps,
+    foreign_swaps,
+    matrix_table,
+    turning_donors,
+)
 from audit.dataset.batches import Batch
+from audit.findings import Code, Cues, Reason
 from audit.geometry import Geometry
 from audit.measuring.plan import MeasurementPlan
 from audit.models import AuditedModel
@@ -147,13 +157,17 @@ def test_other_crops_join_the_nearest_cluster_or_none() -> None:
     assert assign(np.zeros((0, 3)), found).tolist() == []
 
 
+def _features(code: Code, layer: str) -> Reason:
+    return Reason(code=code, values={"layer": layer})
+
+
 def test_features_are_the_input_of_the_last_layer_at_any_batch_size() -> None:
     model = audited(ColourCounter([1]))
     images = torch.rand(5, 3, 32, 32)
     reader = feature_reader(model, images)
     together = reader.read(images)
     apart = torch.cat([reader.read(image[None]) for image in images])
-    assert "head" in reader.source
+    assert reader.source == _features(Code.FEATURES_LAST_LAYER_INPUT, "head")
     assert torch.equal(together, apart)
     torch.testing.assert_close(model.module.head(together), model(images))
 
@@ -169,15 +183,15 @@ def test_features_fall_back_and_say_so() -> None:
     pooled = nn.Sequential(nn.Conv2d(3, 6, 3, padding=1), nn.ReLU(), nn.AvgPool2d(16), nn.Flatten())
     reader = feature_reader(audited(pooled), images)
     assert reader.read(images).shape == (2, 6)
-    assert "pooled output of the layer" in reader.source
+    assert reader.source.code is Code.FEATURES_POOLED_LAYER
     last = nn.Sequential(nn.Conv2d(3, 6, 4, 4), ChannelsLast(), nn.Flatten())
     reader = feature_reader(audited(last), images)
-    assert "pooled output of the layer 1" in reader.source
+    assert reader.source == _features(Code.FEATURES_POOLED_LAYER, "1")
     torch.testing.assert_close(reader.read(images), last[:2](images).mean((1, 2)))
     bare = nn.Sequential(nn.AvgPool2d(16), nn.Flatten())
     reader = feature_reader(audited(bare), images)
     assert reader.read(images).shape == (2, 3)
-    assert "class scores" in reader.source
+    assert reader.source == Reason(code=Code.FEATURES_CLASS_SCORES)
 
 
 @pytest.mark.parametrize("resumed", [False, True])
@@ -190,7 +204,7 @@ def test_features_of_a_network_with_batch_norm_are_the_input_of_its_last_layer(
         # A run that was interrupted comes to its cues before it asks for any class scores.
         class_scores(model, images)
     reader = feature_reader(model, images)
-    assert reader.source == "the input of the model's last layer, fc"
+    assert reader.source == _features(Code.FEATURES_LAST_LAYER_INPUT, "fc")
     torch.testing.assert_close(model.module.fc(reader.read(images)), model(images))
     copy = model.folded(images[:1])
     assert copy is not model.model
@@ -242,7 +256,7 @@ NAMES = {0: "cat", 1: "husky", 2: "wolf"}
 
 
 def test_the_matrix_equals_hand_counts() -> None:
-    matrix = whose_background(scores_table(), NAMES).set_index(["label", "donor_label"])
+    matrix = count_swaps(scores_table(), NAMES).set_index(["label", "donor_label"])
     assert sorted(matrix.index) == [(0, 1), (0, 2), (2, 0), (2, 1)]
     # Image 1 was a husky to the model before any swap: it is lost, but did not become one.
     cat = matrix.loc[(0, 1)]
@@ -254,39 +268,38 @@ def test_the_matrix_equals_hand_counts() -> None:
 
 
 def test_the_busiest_part_says_what_it_leaves_out() -> None:
-    matrix = whose_background(scores_table(), NAMES)
-    whole = busiest(matrix)
-    assert [c["label_name"] for c in whole["classes"]] == ["cat", "husky", "wolf"]
-    assert [(c["swaps"], c["lost"]) for c in whole["classes"]] == [(6, 4), (0, 0), (3, 2)]
-    assert (whole["left_out"], whole["swaps"], whole["became_donor"]) == (0, 9, 3)
-    part = busiest(matrix, 2)
-    assert [c["label_name"] for c in part["classes"]] == ["cat", "husky"]
-    assert (part["left_out"], part["became_donor"], part["became_donor_shown"]) == (1, 3, 2)
+    counted = count_swaps(scores_table(), NAMES)
+    whole = busiest(counted)
+    assert [c.label_name for c in whole.classes] == ["cat", "husky", "wolf"]
+    assert [(c.swaps, c.lost) for c in whole.classes] == [(6, 4), (0, 0), (3, 2)]
+    assert (whole.left_out, whole.swaps, whole.became_donor) == (0, 9, 3)
+    assert len(whole.cells) == len(counted)
+    part = busiest(counted, 2)
+    assert [c.label_name for c in part.classes] == ["cat", "husky"]
+    assert (part.left_out, part.became_donor, part.became_donor_shown) == (1, 3, 2)
 
 
 def test_the_rates_of_donors_equal_hand_counts() -> None:
     found = turning_donors(foreign_swaps(scores_table()), 1)
     # Row 10 met four objects and turned three; row 11 met three and turned none.
-    assert found == {
-        "swaps": 7,
-        "became": 3,
-        "victim": {"label": 0, "swaps": 5, "became": 2},
-        "tried": 2,
-        "donors": [{"row": 10, "swaps": 4, "became": 3}],
-    }
+    assert found == TurningDonors(
+        swaps=7, became=3, affected=Turned(0, 5, 2), tried=2, donors=(Turned(10, 4, 3),)
+    )
 
 
 def test_scores_of_an_earlier_version_give_a_matrix_but_no_donors() -> None:
     old = scores_table().drop(columns="swap_other_donor_rows")
-    assert len(whose_background(old, NAMES)) == 4
+    assert len(count_swaps(old, NAMES)) == 4
     found = turning_donors(foreign_swaps(old), 1)
-    assert (found["became"], found["tried"], found["donors"]) == (3, 0, [])
+    assert (found.became, found.tried, found.donors) == (3, 0, ())
 
 
-def test_without_swaps_the_matrix_is_empty() -> None:
-    matrix = whose_background(scores_table().iloc[3:], NAMES)
-    assert matrix.empty
-    assert busiest(matrix)["classes"] == []
+def test_without_swaps_the_matrix_is_empty_and_its_table_as_any_other() -> None:
+    counted = count_swaps(scores_table().iloc[3:], NAMES)
+    assert counted.empty
+    assert busiest(counted).classes == ()
+    whole = matrix_table(count_swaps(scores_table(), NAMES), "one")
+    assert len(pa.concat_tables([matrix_table(counted, "none"), whole])) == 4
 
 
 def test_images_are_chosen_by_seed_and_not_by_order() -> None:
@@ -359,26 +372,27 @@ def audited_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Session, Deci
     return session, decide(session.run, session.manifest)
 
 
-def bee_of(session: Session, decided: Decided) -> dict:
-    findings = compose(session.run, decided)["findings"]
-    assert {f["label_name"] for f in findings if f["cues"]} == {"bee", "elk"}
-    return next(f["cues"] for f in findings if f["label_name"] == "bee")
+def bee_of(session: Session, decided: Decided) -> Cues:
+    found = {f.label_name: f.cues for f in compose(session.run, decided).findings if f.cues}
+    assert set(found) == {"bee", "elk"}
+    return found["bee"]
 
 
 def test_the_planted_scene_is_the_cue(audited_run: tuple[Session, Decided]) -> None:
     session, decided = audited_run
     assert find_cues(session, decided) == 2
     cues = bee_of(session, decided)
-    assert (cues["images"], cues["contrast_class"], cues["contrast_images"]) == (20, "elk", 20)
-    assert cues["clusters"][0]["seen"] > 10
-    assert cues["clusters"][0]["contrast"] == 0
-    for crop in cues["clusters"][0]["crops"]:
-        pixels = np.asarray(Image.open(session.run.path / crop["path"]))
+    assert (cues.images, cues.contrast_class, cues.contrast_images) == (20, "elk", 20)
+    assert (cues.clusters[0].seen.trials, cues.clusters[0].contrast.trials) == (20, 20)
+    assert cues.clusters[0].seen.hits > 10
+    assert cues.clusters[0].contrast.hits == 0
+    for crop in cues.clusters[0].crops:
+        pixels = np.asarray(Image.open(session.run.path / crop.path))
         assert np.abs(pixels.mean((0, 1)) - SCENES[1]).max() < 6
     matrix = pd.read_parquet(session.run.whose_background)
     on_bee = matrix[matrix["donor_name"] == "bee"]
-    assert cues["donors"]["swaps"] == on_bee["swaps"].sum()
-    assert cues["donors"]["became"] == on_bee["became_donor"].sum()
+    assert cues.donors.became.trials == on_bee["swaps"].sum()
+    assert cues.donors.became.hits == on_bee["became_donor"].sum()
 
 
 def test_what_was_found_is_not_looked_for_again_unless_a_picture_is_gone(
@@ -386,7 +400,7 @@ def test_what_was_found_is_not_looked_for_again_unless_a_picture_is_gone(
 ) -> None:
     session, decided = audited_run
     find_cues(session, decided)
-    crop = session.run.path / bee_of(session, decided)["clusters"][0]["crops"][0]["path"]
+    crop = session.run.path / bee_of(session, decided).clusters[0].crops[0].path
     stamp = crop.stat().st_mtime_ns
     assert find_cues(session, decide(session.run, session.manifest)) == 2
     assert crop.stat().st_mtime_ns == stamp
@@ -403,10 +417,13 @@ def test_blank_maps_give_no_cue_and_it_is_said(audited_run: tuple[Session, Decid
     assert find_cues(blank, decided) == 2
     cues = bee_of(blank, decided)
     shutil.rmtree(run.cues)
-    assert cues["clusters"] == []
-    assert cues["note"] == (
-        "No cue was found. Of 20 images looked at, 20 have a blank saliency map."
+    assert cues.clusters == ()
+    counts = {"images": 20, "blank_map": 20, "no_evidence": 0, "no_background": 0}
+    assert cues.notes == (
+        Reason(code=Code.NO_CUE_FOUND),
+        Reason(code=Code.IMAGES_WITHOUT_WINDOW, values=counts),
     )
-    assert (cues["between"]["towards"], cues["between"]["away"]) == (None, None)
+    assert cues.contrast_maps is not None
+    assert (cues.contrast_maps.towards, cues.contrast_maps.away) == (None, None)
     # The swaps do not depend on the maps.
-    assert cues["donors"]["swaps"] > 0
+    assert cues.donors.became.trials > 0

@@ -15,9 +15,9 @@ from mkdocs.config import load_config
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from audit.findings import ClassRow
 from audit.manifest import Manifest
 from audit.measuring.columns import SCORE_COLUMNS
+from audit.verdicts.tables import CLASS_COLUMNS
 from docs import reference
 
 ROOT = Path(__file__).parent.parent
@@ -88,7 +88,7 @@ def test_every_option_of_what_a_key_can_name_is_explained(key: str) -> None:
 
 @pytest.mark.parametrize(
     ("table", "columns"),
-    [("scores", SCORE_COLUMNS.names), ("classes", list(ClassRow.model_fields))],
+    [("scores", SCORE_COLUMNS.names), ("classes", CLASS_COLUMNS.names)],
 )
 def test_every_column_is_explained_and_no_other(table: str, columns: list[str]) -> None:
     said = reference.meanings(table)

@@ -1,4 +1,4 @@
-"""The second look: a class that one other class robs of its votes, and nobody else."""
+"""The follow-up: a class that one other class robs of its votes, and nobody else."""
 
 from __future__ import annotations
 
@@ -12,18 +12,20 @@ from auditing import audited, opened
 from planted import CLASSES, write_dataset
 from scipy import stats
 
+from audit.findings import Verdict
 from audit.manifest import VerdictSection
 from audit.measuring.follow_up import DONORS, FOLLOW_UP_COLUMNS
 from audit.measuring.swap_table import each_swap
 from audit.pipeline.measure import follow_up
 from audit.pipeline.report import report_again
 from audit.run_folder import RunFolder
-from audit.verdicts.affected import victim_effects
-from audit.verdicts.decide import decide
+from audit.verdicts.affected import one_class_losses
+from audit.verdicts.decide import Criteria, decide
 from audit.verdicts.effects import class_effects
 from audit.verdicts.suspicion import PAIRS, choose_pairs
 
-# Five other classes lend, so the thief is met in a fifth of the swaps: too little for this floor.
+# Five other classes lend, so the attracting one is met in a fifth of the swaps: too little for
+# this floor.
 HIGH_FLOOR = "verdict.effect=0.2"
 
 
@@ -34,7 +36,7 @@ def robbery(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, RunFolder]:
     return manifest, audited(manifest, folder / "run", HIGH_FLOOR)
 
 
-def test_exactly_the_victim_is_found_and_the_thief_is_named(
+def test_exactly_the_affected_class_is_found_and_the_attracting_one_is_named(
     robbery: tuple[Path, RunFolder],
 ) -> None:
     found = pd.read_parquet(robbery[1].classes).set_index("label_name")
@@ -47,34 +49,36 @@ def test_exactly_the_victim_is_found_and_the_thief_is_named(
     assert "On backgrounds of dog" in victim["reasons"][0]
 
 
-def test_without_the_second_look_the_victim_is_missed(robbery: tuple[Path, RunFolder]) -> None:
+def test_without_the_follow_up_the_affected_class_is_missed(
+    robbery: tuple[Path, RunFolder],
+) -> None:
     scores = pd.read_parquet(robbery[1].scores)
     labels = dict(enumerate(CLASSES))
-    found = decide(class_effects(scores, labels), VerdictSection(effect=0.2), 0.95, True)
-    assert "suspect" not in set(found["verdict"])
+    found = decide(class_effects(scores, labels), Criteria(VerdictSection(effect=0.2)))
+    assert Verdict.SUSPECT not in {decision.verdict for decision in found}
 
 
 def test_the_pair_was_looked_at_with_fresh_donors_only(robbery: tuple[Path, RunFolder]) -> None:
     run = robbery[1]
-    second, scores = pd.read_parquet(run.follow_up), pd.read_parquet(run.scores)
-    assert second.columns.tolist() == FOLLOW_UP_COLUMNS.names
-    assert {(0, 3)} <= set(zip(second["label"], second["donor_label"], strict=True))
+    swaps, scores = pd.read_parquet(run.follow_up), pd.read_parquet(run.scores)
+    assert swaps.columns.tolist() == FOLLOW_UP_COLUMNS.names
+    assert {(0, 3)} <= set(zip(swaps["label"], swaps["donor_label"], strict=True))
     samples = pd.read_parquet(run.samples)
-    assert (samples["label"].to_numpy()[second["donor_row"]] == second["donor_label"]).all()
+    assert (samples["label"].to_numpy()[swaps["donor_row"]] == swaps["donor_label"]).all()
     first = dict(zip(scores["sample_id"], scores["swap_other_donor_rows"], strict=True))
-    for sample_id, own in second.groupby("sample_id"):
+    for sample_id, own in swaps.groupby("sample_id"):
         assert not set(own["donor_row"]) & set(first[sample_id])
         assert (own.groupby("donor_label").size() <= DONORS).all()
 
 
-def test_a_finished_second_look_is_not_repeated(robbery: tuple[Path, RunFolder]) -> None:
+def test_a_finished_follow_up_is_not_repeated(robbery: tuple[Path, RunFolder]) -> None:
     manifest, run = robbery
     before = run.follow_up.stat().st_mtime_ns
     assert follow_up(opened(manifest, run.path, HIGH_FLOOR)) == 0
     assert run.follow_up.stat().st_mtime_ns == before
 
 
-def test_the_report_step_keeps_the_second_look(robbery: tuple[Path, RunFolder]) -> None:
+def test_the_report_step_keeps_the_follow_up(robbery: tuple[Path, RunFolder]) -> None:
     manifest, run = robbery
     report_again(run, manifest, [HIGH_FLOOR, "report.formats=[]"])
     found = pd.read_parquet(run.classes).set_index("label_name")
@@ -110,8 +114,7 @@ def test_pairs_worth_a_look_by_hand() -> None:
         {0: [0.8, 0.0, 0.0], 1: [0.0, 0.0, 0.0], 2: [0.0, 0.0, 0.0], 3: [0.8, 0.0, 0.0]},
         {0: [3, 1, 2], 1: [0, 2, 3], 2: [0, 1, 3], 3: [0, 1, 2]},
     )
-    decided = pd.DataFrame({"label": [0, 1, 2, 3], "verdict": ["clear"] * 3 + ["suspect"]})
-    pairs = choose_pairs(scores, decided)
+    pairs = choose_pairs(scores, open_cases=[0, 1, 2])
     # Class 0 on 3: (0.8 + 4 * clip(0.8/3 + 0.8/3 - 1.6/12)) / 5; class 3 is decided already.
     best = pairs.iloc[0]
     assert (best["label"], best["donor_label"]) == (0, 3)
@@ -120,12 +123,12 @@ def test_pairs_worth_a_look_by_hand() -> None:
     assert (pairs.groupby("label").size() <= PAIRS).all()
 
 
-def second_of(rows: list[tuple[str, int, int, int, float, float]]) -> pd.DataFrame:
+def follow_up_of(rows: list[tuple[str, int, int, int, float, float]]) -> pd.DataFrame:
     names = ["sample_id", "label", "donor_label", "prediction", "probability", "margin"]
     return pd.DataFrame(rows, columns=names)
 
 
-def test_victim_effects_by_hand() -> None:
+def test_the_loss_to_one_class_by_hand() -> None:
     scores = pd.concat(
         [scores_of({0: [0.0], 1: [0.0], 2: [0.0]}, {0: [1], 1: [0], 2: [0]})] * 3,
         ignore_index=True,
@@ -135,17 +138,17 @@ def test_victim_effects_by_hand() -> None:
     for image, (lost, margin) in enumerate(((0.3, -1.0), (0.5, -2.0), (0.4, -1.5))):
         rows += [(f"0/{image}", 0, 1, 1, 0.9 - lost, margin)] * 2
         rows += [(f"0/{image}", 0, 2, 0, 0.85, 1.0)]
-    found = victim_effects(scores, second_of(rows)).loc[0]
-    assert found["victim_of"] == 1
-    assert found["victim_gap"] == pytest.approx(0.4)
-    assert found["victim_flips"] == pytest.approx(1.0)
-    assert found["victim_harm"] == pytest.approx(0.7)
+    found = one_class_losses(scores, follow_up_of(rows))[0]
+    assert found.donor_label == 1
+    assert found.probability_loss == pytest.approx(0.4)
+    assert found.decisions_changed == pytest.approx(1.0)
+    assert found.harm.value == pytest.approx(0.7)
     # Margins lost: 2, 3, 2.5; t = 2.5 / (0.5 / sqrt 3); two donor classes were searched.
     expected = 2 * stats.t.sf(2.5 / (0.5 / np.sqrt(3)), 2)
-    assert found["victim_p"] == pytest.approx(expected)
-    assert found["victim_q"] == pytest.approx(expected)
+    assert found.p_value == pytest.approx(expected)
+    assert found.q_value == pytest.approx(expected)
 
 
-def test_a_class_without_a_second_look_has_none() -> None:
+def test_a_class_without_a_follow_up_has_none() -> None:
     scores = scores_of({0: [0.0], 1: [0.0]}, {0: [1], 1: [0]})
-    assert victim_effects(scores, scores.iloc[:0]).empty
+    assert one_class_losses(scores, scores.iloc[:0]) == {}

@@ -15,13 +15,14 @@ from report_fixture import write_run
 from test_report import NAMES, parse
 
 from audit.errors import ManifestError
+from audit.findings import Reason
 from audit.manifest import ReportSection, load_manifest
-from audit.report import formatting
+from audit.report import formatting, sentences
 from audit.report.content import VERDICTS
 from audit.report.exhibits import RULES
 from audit.report.i18n import ENGLISH, Language, counted, read_language, say, spoken, whole
 from audit.report.render import render_report
-from audit.verdicts.evidence import LIMITS
+from audit.verdicts.summary import LIMITS
 
 LANGUAGES = get_args(ReportSection.model_fields["language"].annotation)
 OTHERS = [code for code in LANGUAGES if code != ENGLISH.code]
@@ -52,7 +53,8 @@ def test_every_fixed_text_has_an_entry_and_no_entry_is_stale(language):
 
 
 def test_what_every_run_writes_is_translated(language):
-    always = {*VERDICTS, *RULES, *RULES.values(), *LIMITS, "noted", "background", "object"}
+    limits = [sentences.english(Reason(code=code)) for code in LIMITS]
+    always = {*VERDICTS, *RULES, *RULES.values(), *limits, "noted", "background", "object"}
     assert always <= set(language.recorded)
 
 

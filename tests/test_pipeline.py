@@ -20,7 +20,7 @@ import audit
 from audit.errors import InputError, RunFolderError
 from audit.measuring.columns import SCORE_COLUMNS
 from audit.pipeline import prepare, run, session
-from audit.verdicts.evidence import CLASS_COLUMNS
+from audit.verdicts.tables import CLASS_COLUMNS
 
 STEPS = ["donors", "scores", "gather", "follow-up", "controls", "decide", "exhibits", "cues"]
 STEPS += ["cmvs", "compose", "report"]
@@ -101,19 +101,19 @@ def test_each_step_is_told_and_timed(finished: tuple[Any, audit.Run, Told, Any])
     assert list(told.totals) == STEPS
     assert told.totals["scores"] == told.done["scores"] == 20 * len(CLASSES)
     assert told.totals["cmvs"] == told.done["cmvs"] == 4
-    assert list(done.facts["timings"]) == STEPS
-    assert all(seconds >= 0 for seconds in done.facts["timings"].values())
+    assert list(done.facts.timings) == STEPS
+    assert all(seconds >= 0 for seconds in done.facts.timings.values())
 
 
 def test_a_run_opens_as_tables_and_findings(finished: tuple[Any, audit.Run, Any, Any]) -> None:
     done = audit.open_run(finished[1].path)
     assert done == finished[1]
     assert done.scores.columns.tolist() == SCORE_COLUMNS.names
-    assert tuple(done.classes.columns) == CLASS_COLUMNS
-    assert done.findings["summary"]["suspect"] == 1
-    suspect = done.findings["findings"][0]
-    assert (suspect["label_name"], len(suspect["cmv"])) == ("bee", 4)
-    assert done.facts["status"] == "complete"
+    assert done.classes.columns.tolist() == CLASS_COLUMNS.names
+    assert done.findings.summary.suspect == 1
+    suspect = done.findings.findings[0]
+    assert (suspect.label_name, len(suspect.cmv)) == ("bee", 4)
+    assert done.facts.status == "complete"
 
 
 def test_a_resumed_run_finds_what_is_finished(
@@ -122,7 +122,7 @@ def test_a_resumed_run_finds_what_is_finished(
     manifest, done, _, _ = finished
     kept = ["scores/part-00000.parquet", "follow_up.parquet", "controls.json"]
     kept += ["exhibits/index.json", "cues/index.json"]
-    kept += [f["path"] for f in done.findings["findings"][0]["cmv"]]
+    kept += [entry.path for entry in done.findings.findings[0].cmv]
     kept = [name for name in kept if (done.path / name).exists()]
     stamps = {name: (done.path / name).stat().st_mtime_ns for name in kept}
     before = done.findings
@@ -134,9 +134,9 @@ def test_a_resumed_run_finds_what_is_finished(
     with monkeypatch.context() as patch, pytest.raises(ValueError, match="the report broke"):
         patch.setattr(run, "write_reports", refuse)
         audit.run(manifest, done.path, device="cpu", overrides=settings)
-    assert done.facts["status"] == "failed"
+    assert done.facts.status == "failed"
     again = audit.run(manifest, done.path, device="cpu", overrides=settings)
-    assert again.facts["status"] == "complete"
+    assert again.facts.status == "complete"
     assert {name: (done.path / name).stat().st_mtime_ns for name in kept} == stamps
     assert again.findings == before
 

@@ -54,19 +54,12 @@ def test_a_folder_of_other_things_is_refused(tmp_path: Path) -> None:
 def test_leftovers_of_a_crash_are_swept(tmp_path: Path) -> None:
     run = RunFolder(tmp_path / "run")
     run.prepare()
-    run.update_run(status="running")
+    write_json(run.run_json, {})
     (run.path / "scores").mkdir()
     (run.path / "scores" / ".writing-abc.parquet").write_bytes(b"torn")
     run.prepare()
     assert list((run.path / "scores").iterdir()) == []
-    assert run.read_run()["status"] == "running"
-
-
-def test_a_run_of_another_version_is_refused(tmp_path: Path) -> None:
-    run = RunFolder(tmp_path)
-    write_json(run.run_json, {"schema_version": 999})
-    with pytest.raises(RunFolderError, match="expected schema_version 1"):
-        run.read_run()
+    assert run.run_json.exists()
 
 
 @given(st.text(max_size=400))

@@ -8,12 +8,8 @@ from drawing import foreground, ignored, maps
 from hypothesis import given
 from hypothesis import strategies as st
 
+from audit.findings import Status
 from audit.scoring import (
-    BLANK_MAP,
-    FULL_FOREGROUND,
-    NO_FOREGROUND,
-    NOT_FINITE,
-    SCORED,
     STATUSES,
     foreground_area,
     foreground_mass,
@@ -75,7 +71,13 @@ def test_statuses_and_undefined_numbers() -> None:
     values = maps("10\n01", "10\n01", "10\n01", "00\n00", "10\n01")
     values[4, 0, 0] = torch.nan
     scores = score_maps(values, masks)
-    expected = [SCORED, NO_FOREGROUND, FULL_FOREGROUND, BLANK_MAP, NOT_FINITE]
+    expected = [
+        Status.SCORED,
+        Status.NO_FOREGROUND,
+        Status.FULL_FOREGROUND,
+        Status.BLANK_MAP,
+        Status.NOT_FINITE,
+    ]
     assert [STATUSES[place] for place in scores["status"].tolist()] == expected
     for name in ("foreground_mass", "mass_lift", "rank_accuracy", "pointing_hit"):
         column = scores[name]

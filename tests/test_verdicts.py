@@ -1,21 +1,25 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from audit.manifest import VerdictSection
+from audit.findings import ClassRow, Code, ControlName, Kind, Reason, Says, Strength, Verdict
+from audit.manifest import Manifest, VerdictSection
 from audit.measuring.columns import SCORE_COLUMNS
 from audit.verdicts.controls import negative_control
-from audit.verdicts.decide import decide
-from audit.verdicts.effects import class_effects, confusions, swap_effects
-from audit.verdicts.indicators import agreement, witnesses
+from audit.verdicts.decide import Criteria, Decision, decide
+from audit.verdicts.effects import ClassEffects, class_effects
+from audit.verdicts.find import find
+from audit.verdicts.indicators import indicators
 from audit.verdicts.reasons import advice, reasons
 from audit.verdicts.rfs import relative_foreground_sensitivity
 from audit.verdicts.statistics import (
@@ -27,12 +31,14 @@ from audit.verdicts.statistics import (
     sign_flip,
     wilson,
 )
+from audit.verdicts.swap_rates import swap_effects
+from audit.verdicts.tables import class_table, confusion_table
 
 NAMES = {0: "ant", 1: "bee", 2: "cat"}
 
 
 def row(index: int, label: int, **more: Any) -> dict[str, Any]:
-    """A sample that every witness finds clean."""
+    """A sample that every indicator finds clean."""
     other = (label + 1) % 3
     plain: dict[str, Any] = dict.fromkeys(SCORE_COLUMNS.names)
     plain |= {
@@ -86,9 +92,20 @@ LEANS = {
 }
 
 
-def verdicts(scores: pd.DataFrame, **thresholds: Any) -> pd.DataFrame:
-    effects = class_effects(scores, NAMES)
-    return decide(effects, VerdictSection(**thresholds), 0.95, True).set_index("label_name")
+def effects_of(scores: pd.DataFrame, **more: Any) -> dict[str, ClassEffects]:
+    return {e.label_name: e for e in class_effects(scores, NAMES, **more)}
+
+
+def verdicts(scores: pd.DataFrame, **thresholds: Any) -> dict[str, Decision]:
+    decided = decide(class_effects(scores, NAMES), Criteria(VerdictSection(**thresholds)))
+    return {decision.effects.label_name: decision for decision in decided}
+
+
+def why(
+    decision: Decision, attracting: str | None = None, **criteria: Any
+) -> dict[Code, dict[str, int | float | str | None]]:
+    said = reasons(decision, attracting, Criteria(VerdictSection(), **criteria))
+    return {reason.code: reason.values for reason in said}  # noqa: PD011
 
 
 def test_effects_by_hand() -> None:
@@ -112,22 +129,27 @@ def test_effects_by_hand() -> None:
 
 def test_a_class_that_leans_is_suspect_and_the_others_are_clear() -> None:
     found = verdicts(table({0: LEANS}))
-    assert found["verdict"].to_dict() == {"ant": "suspect", "bee": "clear", "cat": "clear"}
-    assert found.loc["ant", "background_gap"] == pytest.approx(0.6)
-    assert found.loc["ant", "kind"] == "own_shortcut"
-    assert found.loc["ant", "strength"] == "strong"
+    assert {name: d.verdict for name, d in found.items()} == {
+        "ant": Verdict.SUSPECT,
+        "bee": Verdict.CLEAR,
+        "cat": Verdict.CLEAR,
+    }
+    assert found["ant"].effects.background_gap.value == pytest.approx(0.6)
+    assert found["ant"].kind is Kind.OWN_SHORTCUT
+    assert found["ant"].strength is Strength.STRONG
+    assert found["bee"].strength is Strength.NONE
 
 
-def test_without_an_own_signal_it_is_a_victim() -> None:
-    victim = LEANS | {"swap_other_own_margin": 1.9}
-    assert verdicts(table({0: victim})).loc["ant", "kind"] == "victim"
+def test_without_an_own_signal_it_is_affected_by_another() -> None:
+    affected = LEANS | {"swap_other_own_margin": 1.9}
+    assert verdicts(table({0: affected}))["ant"].kind is Kind.VICTIM
 
 
 def test_significant_but_small_is_not_suspect() -> None:
     small = {"swap_other_margin": 1.5, "swap_other_probability": 0.86}
-    found = verdicts(table({0: small}))
-    assert found.loc["ant", "q_value"] < 0.001
-    assert found.loc["ant", "verdict"] == "clear"
+    found = verdicts(table({0: small}))["ant"]
+    assert found.effects.q_value < 0.001
+    assert found.verdict is Verdict.CLEAR
 
 
 def test_large_but_uncertain_is_watched() -> None:
@@ -136,89 +158,147 @@ def test_large_but_uncertain_is_watched() -> None:
     wild = np.where(np.arange(own.sum()) % 2, 0.6, 1.1)
     scores.loc[own, "swap_other_probability"] = wild
     scores.loc[own, "swap_other_margin"] = np.where(np.arange(own.sum()) % 2, -8.0, 11.9)
-    found = verdicts(scores)
-    assert found.loc["ant", "verdict"] == "watch"
+    assert verdicts(scores)["ant"].verdict is Verdict.WATCH
 
 
 def test_attraction_alone_is_watched() -> None:
     scores = table({1: {"swap_other_predictions": [1, 0]}, 2: {"swap_other_predictions": [0, 2]}})
-    found = verdicts(scores)
-    assert found.loc["ant", "attraction"] == pytest.approx(1.0)
-    assert found.loc["ant", "verdict"] == "watch"
+    found = verdicts(scores)["ant"]
+    assert found.effects.attraction.value == pytest.approx(1.0)
+    assert found.verdict is Verdict.WATCH
 
 
 def test_too_few_images_give_no_verdict_and_say_how_many_would() -> None:
     found = verdicts(table({0: LEANS}, n=12))
-    assert set(found["verdict"]) == {"inconclusive"}
-    said = reasons(found.reset_index().to_dict("records")[0], VerdictSection(), 0.95, True)
-    assert "12 images" in said[0]
-    assert "8 more images would do" in said[0]
+    assert {d.verdict for d in found.values()} == {Verdict.INCONCLUSIVE}
+    assert why(found["ant"])[Code.TOO_FEW_IMAGES] == {
+        "judged": 12,
+        "needed": 20,
+        "missing": 8,
+    }
 
 
 def test_an_incomplete_run_calls_nothing_clear() -> None:
     scores = table({0: LEANS})
     scores.loc[scores.index[scores["label"] == 2][:5], "status"] = "unreadable"
     found = verdicts(scores)
-    assert found["verdict"].to_dict() == {
-        "ant": "suspect",
-        "bee": "inconclusive",
-        "cat": "inconclusive",
+    assert {name: d.verdict for name, d in found.items()} == {
+        "ant": Verdict.SUSPECT,
+        "bee": Verdict.INCONCLUSIVE,
+        "cat": Verdict.INCONCLUSIVE,
     }
-    assert not found["complete"].any()
+    assert not any(d.complete for d in found.values())
+    assert Code.RUN_INCOMPLETE in why(found["bee"])
+    assert why(found["cat"])[Code.COVERAGE_TOO_LOW]["coverage"] == pytest.approx(25 / 30)
 
 
 def test_without_foregrounds_nothing_is_clear_and_the_run_is_complete() -> None:
     bare = {name: None for name in SCORE_COLUMNS.names if name.startswith(("swap", "background"))}
     scores = table({label: bare | {"status": "no_foreground"} for label in NAMES})
-    found = decide(class_effects(scores, NAMES), VerdictSection(), 0.95, False)
-    assert set(found["verdict"]) == {"inconclusive"}
-    assert found["complete"].all()
-    said = reasons(found.to_dict("records")[0], VerdictSection(), 0.95, False)
-    assert "cannot tell" in said[0]
+    criteria = Criteria(VerdictSection(), has_foregrounds=False)
+    found = decide(class_effects(scores, NAMES), criteria)
+    assert {d.verdict for d in found} == {Verdict.INCONCLUSIVE}
+    assert all(d.complete for d in found)
+    assert list(why(found[0], has_foregrounds=False)) == [Code.NO_FOREGROUNDS]
 
 
 def test_undefined_rates_are_nan_and_never_predicted_has_no_precision() -> None:
     scores = table({2: {"prediction": 0}}, n=20)
-    effects = class_effects(scores, {**NAMES, 3: "empty"}).set_index("label_name")
-    assert math.isnan(effects.loc["cat", "precision"])
-    assert effects.loc["cat", "recall"] == 0.0
-    assert effects.loc["cat", "f1"] == 0.0
-    assert effects.loc["ant", "precision"] == 0.5
-    empty = effects.loc["empty"]
-    assert empty["images"] == 0
-    assert empty[["recall", "f1", "background_gap", "p_value", "q_value"]].isna().all()
+    effects = {e.label_name: e for e in class_effects(scores, {**NAMES, 3: "empty"})}
+    assert math.isnan(effects["cat"].answers.precision)
+    assert effects["cat"].answers.recall == 0.0
+    assert effects["cat"].answers.f1 == 0.0
+    assert effects["ant"].answers.precision == 0.5
+    empty = effects["empty"]
+    assert empty.answers.images == 0
+    undefined = (empty.answers.recall, empty.answers.f1, empty.background_gap.value)
+    assert all(math.isnan(value) for value in (*undefined, empty.p_value, empty.q_value))
 
 
-def test_every_verdict_has_a_reason_and_witnesses_agree_with_it() -> None:
-    effects = class_effects(table({0: LEANS}), NAMES)
-    found = decide(effects, VerdictSection(), 0.95, True)
-    for made in found.to_dict("records"):
-        said = reasons(made | {"attractor": None}, VerdictSection(), 0.95, True)
-        assert said
-        assert all(s.endswith(".") for s in said)
-        swap = witnesses(made, VerdictSection())[0]
-        assert swap["says"] == ("background" if made["verdict"] == "suspect" else "object")
-        assert bool(advice(made)) == (made["verdict"] != "clear")
+def test_every_verdict_has_a_reason_and_indicators_agree_with_it() -> None:
+    for made in verdicts(table({0: LEANS})).values():
+        assert why(made)
+        swap = indicators(made.effects, VerdictSection())[0]
+        suspect = made.verdict is Verdict.SUSPECT
+        assert swap.says is (Says.BACKGROUND if suspect else Says.OBJECT)
+        assert bool(advice(made, None)) == (made.verdict is not Verdict.CLEAR)
 
 
 def test_confusions_count_answers() -> None:
     scores = table({1: {"prediction": 2}}, n=4)
-    found = confusions(scores, list(NAMES.values()))
+    found = confusion_table(scores, list(NAMES.values()), "a run").to_pandas()
     assert found[["label", "prediction", "count"]].to_numpy().tolist() == [
         [0, 0, 4],
         [1, 2, 4],
         [2, 2, 4],
     ]
+    assert set(found["run_id"]) == {"a run"}
+
+
+def findings_of(scores: pd.DataFrame) -> dict[str, Any]:
+    manifest = Manifest.model_validate(
+        {
+            "version": 1,
+            "name": "by hand",
+            "dataset": {"root": "images"},
+            "model": {"loader": "nothing:at_all"},
+        }
+    )
+    found = find(scores, manifest, NAMES, list(NAMES.values()), True)
+    return {finding.label_name: finding for finding in found}
+
+
+def test_the_record_holds_all_that_was_measured() -> None:
+    made = {
+        "swap_other_predictions": [2, 2],
+        "foreground_noise_prediction": 1,
+        "background_noise_prediction": 0,
+        "mass_lift_eroded": 0.4,
+        "mass_lift_dilated": -0.2,
+    }
+    scores = table({0: LEANS | made})
+    scores.loc[1, "prediction"] = 2
+    scores.loc[2, "foreground_noise_prediction"] = 0
+    found = findings_of(scores)["ant"]
+    later = ("victim", "cmv_background_share", "attractor")
+    unset = {n for n in ClassRow.model_fields if getattr(found, n) is None}
+    assert {name for name in unset if not name.startswith(later)} == set()
+    assert found.contrast_class == "cat"
+    assert [(c.label_name, c.count) for c in found.confusions] == [("cat", 1)]
+    assert len(found.masses) == 30
+
+
+def test_tables_of_runs_with_different_outcomes_can_be_joined() -> None:
+    affected = LEANS | {"swap_other_own_margin": 1.9}
+    tables = [
+        class_table(findings_of(scores).values(), run_id, lambda reason: reason.code.value)
+        for run_id, scores in (
+            ("all clear", table()),
+            ("one affected", table({0: affected})),
+            ("too few", table(n=3)),
+        )
+    ]
+    joined = pa.concat_tables(tables).to_pandas()
+    assert joined["run_id"].value_counts().to_dict() == dict.fromkeys(joined["run_id"], 3)
+    assert joined["attractor"].dropna().tolist() == ["cat"]
+    assert (
+        "loss_goes_to_class" in joined.set_index("run_id").loc["one affected"].iloc[0].reason_codes
+    )
+    confused = [confusion_table(s, list(NAMES.values()), "x") for s in (table(), table()[:0])]
+    assert len(pa.concat_tables(confused)) == 3
 
 
 def test_the_negative_control_flags_nothing_on_clean_swaps_and_flags_a_broken_one() -> None:
     clean = negative_control(table({0: LEANS}), VerdictSection())
-    assert clean["passed"] is True
+    assert clean.name is ControlName.NEGATIVE
+    assert clean.passed is True
     biased = {"swap_same_margins": [3.0, 1.0], "swap_same_probabilities": [0.9, 0.5]}
     broken = negative_control(table({0: biased, 1: biased}), VerdictSection())
-    assert broken["passed"] is False
-    assert broken["found"].startswith("2 of 3")
-    assert negative_control(table(n=5), VerdictSection())["passed"] is None
+    assert broken.passed is False
+    assert broken.found == Reason(code=Code.CLASSES_FLAGGED, values={"flagged": 2, "of": 3})
+    unmade = negative_control(table(n=5), VerdictSection())
+    assert unmade.passed is None
+    assert unmade.found.code is Code.NOT_MEASURED
 
 
 def test_rates_by_hand() -> None:
@@ -296,16 +376,14 @@ def test_relative_foreground_sensitivity_is_undefined_where_nothing_can_change()
 
 
 def test_a_loss_on_every_background_is_an_own_shortcut_and_on_one_it_is_not() -> None:
-    everywhere = verdicts(table({0: LEANS | {"swap_other_own_margin": 2.0}}))
-    # Two other classes are too few to tell by the median; the own margin says victim then.
-    assert everywhere.loc["ant", "kind"] == "victim"
-    effects = class_effects(table({0: LEANS}), NAMES).set_index("label_name")
-    assert effects.loc["ant", "typical_gap"] == pytest.approx(0.6)
-    assert effects.loc["bee", "typical_gap"] == pytest.approx(0.0)
-    many = class_effects(table({0: LEANS | {"swap_other_own_margin": 2.0}}), NAMES)
-    many["donor_classes"] = 3
-    decided = decide(many, VerdictSection(), 0.95, True).set_index("label_name")
-    assert decided.loc["ant", "kind"] == "own_shortcut"
+    everywhere = table({0: LEANS | {"swap_other_own_margin": 2.0}})
+    # Two other classes are too few to tell by the median; the own margin says affected then.
+    assert verdicts(everywhere)["ant"].kind is Kind.VICTIM
+    effects = effects_of(table({0: LEANS}))
+    assert effects["ant"].typical_gap == pytest.approx(0.6)
+    assert effects["bee"].typical_gap == pytest.approx(0.0)
+    many = [replace(e, donor_classes=3) for e in class_effects(everywhere, NAMES)]
+    assert decide(many, Criteria(VerdictSection()))[0].kind is Kind.OWN_SHORTCUT
 
 
 def test_a_doubt_says_how_many_images_would_settle_it() -> None:
@@ -313,20 +391,23 @@ def test_a_doubt_says_how_many_images_would_settle_it() -> None:
     scores = table()
     own = scores["label"] == 0
     scores.loc[own, "swap_other_probability"] = 0.9 - random.normal(0.09, 0.2, own.sum())
-    found = verdicts(scores)
-    assert found.loc["ant", "verdict"] == "watch"
-    record = found.reset_index().to_dict("records")[0] | {"attractor": None}
-    said = " ".join(reasons(record, VerdictSection(), 0.95, True))
-    half = (record["background_gap_high"] - record["background_gap_low"]) / 2
-    needed = math.ceil(30 * (half / abs(record["background_gap"] - 0.10)) ** 2)
-    assert f"About {needed:,} images would settle it" in said
+    found = verdicts(scores)["ant"]
+    assert found.verdict is Verdict.WATCH
+    said, gap = why(found), found.effects.background_gap
+    assert said[Code.NEITHER_SHOWN_NOR_EXCLUDED] == {"images": 30}
+    half = (gap.high - gap.low) / 2
+    needed = math.ceil(30 * (half / abs(gap.value - 0.10)) ** 2)
+    assert said[Code.IMAGES_WOULD_SETTLE] == {"images": needed}
 
 
-def test_the_agreement_of_witnesses_is_counted() -> None:
-    record = verdicts(table({0: LEANS})).reset_index().to_dict("records")[0]
-    heard = [w["says"] for w in witnesses(record, VerdictSection())]
-    count = heard.count("background")
-    assert agreement(record, VerdictSection()).startswith(f"{count} of {len(heard)} witnesses")
+def test_the_agreement_of_indicators_is_counted() -> None:
+    found = verdicts(table({0: LEANS}))["ant"]
+    said = [i.says for i in indicators(found.effects, VerdictSection())]
+    assert why(found)[Code.INDICATORS_AGREE] == {
+        "background": said.count(Says.BACKGROUND),
+        "asked": len(said),
+        "unclear": said.count(Says.UNCLEAR),
+    }
 
 
 def test_sign_flip_by_hand() -> None:
@@ -363,22 +444,19 @@ def test_a_sign_flip_test_and_its_mirror_cover_every_order(values: list[float]) 
 
 def test_the_test_of_the_manifest_decides() -> None:
     scores = table({0: LEANS}, n=5)
-    labels = dict(NAMES)
-    by_t = class_effects(scores, labels, test="t")
-    by_flips = class_effects(scores, labels, test="sign_flip")
-    assert by_t.loc[0, "p_value"] < 0.001
-    assert by_flips.loc[0, "p_value"] == pytest.approx(1 / 32)
+    assert effects_of(scores, test="t")["ant"].p_value < 0.001
+    assert effects_of(scores, test="sign_flip")["ant"].p_value == pytest.approx(1 / 32)
 
 
 def test_a_moderate_loss_counts_only_where_decisions_change() -> None:
     weaker = {"swap_other_probability": 0.78, "swap_other_margin": 1.0}
-    unmoved = verdicts(table({0: weaker}))
-    assert unmoved.loc["ant", "background_gap"] == pytest.approx(0.12)
-    assert unmoved.loc["ant", "verdict"] == "watch"
-    record = unmoved.reset_index().to_dict("records")[0] | {"attractor": None}
-    assert "0 % of the decisions change" in reasons(record, VerdictSection(), 0.95, True)[0]
-    moved = verdicts(table({0: weaker | {"swap_other_predictions": [0, 1]}}))
-    assert moved.loc["ant", "decision_gap"] == pytest.approx(0.5)
-    assert moved.loc["ant", "verdict"] == "suspect"
-    strong = verdicts(table({0: weaker | {"swap_other_probability": 0.7}}))
-    assert strong.loc["ant", "verdict"] == "suspect"
+    unmoved = verdicts(table({0: weaker}))["ant"]
+    assert unmoved.effects.background_gap.value == pytest.approx(0.12)
+    assert unmoved.verdict is Verdict.WATCH
+    assert why(unmoved)[Code.FEW_DECISIONS_CHANGE] == {"decisions": 0.0, "needed": 0.1}
+    moved = verdicts(table({0: weaker | {"swap_other_predictions": [0, 1]}}))["ant"]
+    assert moved.effects.decision_gap == pytest.approx(0.5)
+    assert moved.verdict is Verdict.SUSPECT
+    assert moved.strength is Strength.MODERATE
+    strong = verdicts(table({0: weaker | {"swap_other_probability": 0.7}}))["ant"]
+    assert strong.verdict is Verdict.SUSPECT

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from audit.cmv.painting import draw_crops, soften, view
 from audit.cmv.places import Climbed, Stages
+from audit.findings import Code, Reason
 from audit.models import AuditedModel
 from audit.pixels import to_picture
 
@@ -81,20 +82,17 @@ class Cmv:
     stages: Stages
 
     @property
-    def failure(self) -> str:
-        """Why nothing may be read into the picture, as a sentence; empty where it holds."""
+    def failure(self) -> Reason | None:
+        """Why nothing may be read into the picture; None where it holds."""
         if self.rank > 1:
-            return f"Failed: among the classes that the model sees in it, this one is {self.rank}."
+            return Reason(code=Code.CMV_NOT_FIRST, values={"rank": self.rank})
         if self.robust_probability < CONVINCED:
-            return (
-                "Failed: after small shifts and zooms the model gives this picture only "
-                f"{self.robust_probability:.0%} for the class."
-            )
+            return Reason(code=Code.CMV_NOT_ROBUST, values={"probability": self.robust_probability})
         worst = max(self.rank_jpeg, self.rank_shift)
         if worst > NEAR:
-            what = "JPEG" if self.rank_jpeg == worst else "a small shift"
-            return f"Failed: after {what} the class is only number {worst}."
-        return ""
+            code = Code.CMV_LOST_IN_JPEG if self.rank_jpeg == worst else Code.CMV_LOST_IN_SHIFT
+            return Reason(code=code, values={"rank": worst})
+        return None
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,12 +7,12 @@ import torch
 from torch import Tensor
 
 from audit.dataset.batches import Batch
+from audit.findings import Status
 from audit.measuring.plan import MeasurementPlan
 from audit.models.engine import Engine
 from audit.pixels import to_float
 from audit.saliency import Against, explain
 from audit.sampling import sample_seed
-from audit.scoring import SCORED
 
 
 def hardest(own: pd.DataFrame) -> int | None:
@@ -23,7 +23,7 @@ def hardest(own: pd.DataFrame) -> int | None:
     own : DataFrame
         The class's rows of ``scores.parquet``, indexed by their position.
     """
-    margin = own.loc[own["status"] == SCORED, "margin"].dropna()
+    margin = own.loc[own["status"] == Status.SCORED, "margin"].dropna()
     return None if margin.empty else int(margin.idxmin())
 
 

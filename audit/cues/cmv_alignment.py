@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Final
 
 import pandas as pd
+import pyarrow as pa
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -21,8 +23,18 @@ IMAGES = 20
 FEWEST_CLASSES = 3
 """With fewer pictures their mean, from which each is told apart, says nothing."""
 
+ALIGNMENT_COLUMNS: Final = pa.schema(
+    [
+        ("label", pa.int64()),
+        ("like_object", pa.float64()),
+        ("like_background", pa.float64()),
+        ("run_id", pa.string()),
+    ]
+)
+"""Of ``likenesses.parquet``: a row an image that was compared with the CMV of its class."""
 
-def likeness(
+
+def cmv_alignment(
     table: pd.DataFrame,
     rows: Sequence[int],
     pictures: Mapping[int, Tensor],
@@ -107,3 +119,9 @@ def _features(batch: Batch, model: Engine, reader: FeatureReader, fill: str) -> 
     alone = object_only(images, feather(foreground))
     without = FILLS[fill](images, removal_mask(foreground, ignored))
     return torch.stack([reader.read(alone), reader.read(without)]).double()
+
+
+def alignment_table(found: pd.DataFrame, run_id: str, key: str) -> pa.Table:
+    """What :func:`cmv_alignment` found as it is written down, with the key of its making."""
+    schema = ALIGNMENT_COLUMNS.with_metadata({"key": key})
+    return pa.Table.from_pandas(found.assign(run_id=run_id), schema, preserve_index=False)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from audit.errors import ModelError
+from audit.findings import Code, Reason
 from audit.models.audited import AuditedModel
 from audit.models.engine import Engine
 from audit.saliency import class_scores, in_pieces
@@ -25,12 +26,12 @@ class FeatureReader:
     ----------
     read : callable
         From images float ``(N, 3, H, W)`` in 0..1 to features float32 ``(N, D)`` on the CPU.
-    source : str
-        Where they come from, in words for people.
+    source : Reason
+        Where they come from.
     """
 
     read: Callable[[Tensor], Tensor]
-    source: str
+    source: Reason
 
 
 def feature_reader(model: nn.Module, images: Tensor) -> FeatureReader:
@@ -51,19 +52,20 @@ def feature_reader(model: nn.Module, images: Tensor) -> FeatureReader:
     layer, pooled, source = _choose(model, images[:1])
     if layer is None:
         return FeatureReader(lambda pixels: class_scores(model, pixels).float().cpu(), source)
+    name = str(source.values["layer"])
 
     def keep(_name: str, inputs: tuple[Any, ...], output: Any) -> Tensor | None:
         return pooled(inputs, output)
 
     def read(pixels: Tensor) -> Tensor:
         nobody = torch.zeros(len(pixels), dtype=torch.int64, device=pixels.device)
-        with torch.no_grad(), record_calls({source: layer}, keep) as recording:
+        with torch.no_grad(), record_calls({name: layer}, keep) as recording:
 
             def one(piece: Tensor, _targets: Tensor, _seeds: Sequence[int]) -> Tensor:
                 model(piece)
                 held = recording.take_last()
                 if held is None:
-                    raise ModelError(f"cues: {source} was not reached by this image")
+                    raise ModelError(f"cues: the layer {name} was not reached by this image")
                 return held
 
             return in_pieces(one, pixels, nobody, [0] * len(pixels)).float().cpu()
@@ -74,8 +76,8 @@ def feature_reader(model: nn.Module, images: Tensor) -> FeatureReader:
 _Pool = Callable[[tuple[Any, ...], Any], Tensor | None]
 
 
-def _choose(model: nn.Module, image: Tensor) -> tuple[nn.Module | None, _Pool, str]:
-    """The layer, the features ``(N, D)`` of a call of it, and its name in words."""
+def _choose(model: nn.Module, image: Tensor) -> tuple[nn.Module | None, _Pool, Reason]:
+    """The layer, the features ``(N, D)`` of a call of it, and which it is."""
     network = model.module if isinstance(model, (Engine, AuditedModel)) else model
     modules = dict(network.named_modules())
     layers = {
@@ -89,17 +91,18 @@ def _choose(model: nn.Module, image: Tensor) -> tuple[nn.Module | None, _Pool, s
         called = list(recording.calls)
     for name in reversed(called):
         if _decides(modules[name], classes):
-            return modules[name], _of_input, f"the input of the model's last layer, {name}"
+            source = Reason(code=Code.FEATURES_LAST_LAYER_INPUT, values={"layer": name})
+            return modules[name], _of_input, source
     try:
         found = find_layer(model, image, None)
     except ModelError:
-        return None, _of_input, "the class scores, since no layer before them was found"
+        return None, _of_input, Reason(code=Code.FEATURES_CLASS_SCORES)
 
     def of_output(_inputs: tuple[Any, ...], output: Any) -> Tensor | None:
         fits = isinstance(output, Tensor) and found.grid.fits(output)
         return found.grid.maps(output).detach().mean((2, 3)) if fits else None
 
-    source = f"the pooled output of the layer {found.name}, since no last layer was found"
+    source = Reason(code=Code.FEATURES_POOLED_LAYER, values={"layer": found.name})
     return found.module, of_output, source
 
 

@@ -19,13 +19,13 @@ from audit.cues.clusters import assign, cluster, representatives
 from audit.cues.features import FeatureReader, feature_reader
 from audit.dataset.batches import Batch, iterate_batches
 from audit.dataset.loader import Loader
+from audit.findings import Code, Reason, Status
 from audit.interventions import FILLS
 from audit.measuring.plan import MeasurementPlan
 from audit.measuring.rows import maps_of
 from audit.models.engine import Engine
 from audit.pixels import to_float, to_picture
 from audit.sampling import at_most
-from audit.scoring import BLANK_MAP, SCORED
 
 IMAGES = 40
 """Most images of the class, and as many of its contrast class, that are looked at."""
@@ -80,17 +80,17 @@ class Search:
         The most frequent first; empty where no image has a window.
     images, images_elsewhere : int
         Images looked at, of the class and of its contrast class.
-    source : str
-        Where the features come from.
-    note : str
+    source : Reason
+        Where the features come from; None without images.
+    notes : tuple of Reason
         Why nothing was found, or how many images have no window; empty where all have one.
     """
 
     cues: tuple[Cue, ...]
     images: int
     images_elsewhere: int
-    source: str
-    note: str
+    source: Reason | None
+    notes: tuple[Reason, ...]
 
 
 @dataclass
@@ -122,7 +122,8 @@ def sampled(scores: pd.DataFrame, label: int, seed: int, most: int = IMAGES) -> 
     list of int
         Rows in ascending order; only such with object and background.
     """
-    own = scores[(scores["label"] == label) & scores["status"].isin((SCORED, BLANK_MAP))]
+    usable = scores["status"].isin((Status.SCORED, Status.BLANK_MAP))
+    own = scores[(scores["label"] == label) & usable]
     return [int(row) for row in at_most(own, most, seed, "cues").index]
 
 
@@ -173,8 +174,8 @@ def find_cues(
         cues=_cues(own, elsewhere),
         images=own.images,
         images_elsewhere=elsewhere.images,
-        source=reader.source if reader else "",
-        note=_note(own),
+        source=reader.source if reader else None,
+        notes=_notes(own),
     )
 
 
@@ -230,19 +231,19 @@ def _cues(own: _Gathered, elsewhere: _Gathered) -> tuple[Cue, ...]:
     )
 
 
-_WHY = {
-    regions.BLANK_MAP: "have a blank saliency map",
-    regions.NO_EVIDENCE: "have no saliency on the background",
-    regions.NO_BACKGROUND: "have too little background for a window",
-}
-
-
-def _note(own: _Gathered) -> str:
+def _notes(own: _Gathered) -> tuple[Reason, ...]:
     """Say how many images gave no window, and why."""
     if not own.images:
-        return "No cue was found: no image of the class has both an object and a background."
+        return (Reason(code=Code.NO_CUE_IMAGES),)
     if not own.missing:
-        return ""
-    parts = [f"{own.missing[status]} {why}" for status, why in _WHY.items() if own.missing[status]]
-    begun = "" if own.crops else "No cue was found. "
-    return f"{begun}Of {own.images} images looked at, {', '.join(parts)}."
+        return ()
+    missing = Reason(
+        code=Code.IMAGES_WITHOUT_WINDOW,
+        values={
+            "images": own.images,
+            "blank_map": own.missing[regions.BLANK_MAP],
+            "no_evidence": own.missing[regions.NO_EVIDENCE],
+            "no_background": own.missing[regions.NO_BACKGROUND],
+        },
+    )
+    return (missing,) if own.crops else (Reason(code=Code.NO_CUE_FOUND), missing)

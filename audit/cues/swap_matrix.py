@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Final
 
 import pandas as pd
+import pyarrow as pa
 
+from audit.findings import MatrixCell, MatrixClass, SwapMatrix
 from audit.measuring.swap_table import each_swap
 
 LEAST_SWAPS = 3
 """Swaps on one background below which its rate is not listed."""
 DONORS_SHOWN = 6
 
-MATRIX_COLUMNS = (
-    "label",
-    "label_name",
-    "donor_label",
-    "donor_name",
-    "swaps",
-    "became_donor",
-    "lost",
-    "mean_lost_probability",
+MATRIX_COLUMNS: Final = pa.schema(
+    [
+        ("label", pa.int64()),
+        ("label_name", pa.string()),
+        ("donor_label", pa.int64()),
+        ("donor_name", pa.string()),
+        ("swaps", pa.int64()),
+        ("became_donor", pa.int64()),
+        ("lost", pa.int64()),
+        ("mean_lost_probability", pa.float64()),
+        ("run_id", pa.string()),
+    ]
 )
+"""Of ``whose_background.parquet``: a row a pair of classes that met."""
 
 
 def foreign_swaps(scores: pd.DataFrame) -> pd.DataFrame:
@@ -56,7 +63,7 @@ def foreign_swaps(scores: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def whose_background(scores: pd.DataFrame, labels: Mapping[int, str]) -> pd.DataFrame:
+def count_swaps(scores: pd.DataFrame, labels: Mapping[int, str]) -> pd.DataFrame:
     """Count, for each pair of classes, what the background of one does to objects of the other.
 
     Parameters
@@ -69,9 +76,9 @@ def whose_background(scores: pd.DataFrame, labels: Mapping[int, str]) -> pd.Data
     Returns
     -------
     DataFrame
-        A row a pair that met, with :data:`MATRIX_COLUMNS`: ``swaps``, of which ``became_donor``
-        turned into the donor's class and ``lost`` were not answered with the label;
-        ``mean_lost_probability`` of the label.
+        A row a pair that met, with the columns of :data:`MATRIX_COLUMNS` but the last: ``swaps``,
+        of which ``became_donor`` turned into the donor's class and ``lost`` were not answered with
+        the label; ``mean_lost_probability`` of the label.
     """
     swaps = foreign_swaps(scores)
     counted = (
@@ -87,10 +94,15 @@ def whose_background(scores: pd.DataFrame, labels: Mapping[int, str]) -> pd.Data
     counted["label_name"] = [labels.get(label, "") for label in counted["label"]]
     counted["donor_name"] = [labels.get(label, "") for label in counted["donor_label"]]
     kinds = {"swaps": "int64", "became_donor": "int64", "lost": "int64"}
-    return counted[list(MATRIX_COLUMNS)].astype(kinds)
+    return counted[MATRIX_COLUMNS.names[:-1]].astype(kinds)
 
 
-def busiest(matrix: pd.DataFrame, classes: int = 12) -> dict[str, Any]:
+def matrix_table(counted: pd.DataFrame, run_id: str) -> pa.Table:
+    """The pairs of :func:`count_swaps` as they are written down."""
+    return pa.Table.from_pandas(counted.assign(run_id=run_id), MATRIX_COLUMNS, preserve_index=False)
+
+
+def busiest(counted: pd.DataFrame, classes: int = 12) -> SwapMatrix:
     """The part of the matrix that a page has room for: the classes where most happens.
 
     What counts is how often a class's background turned other objects into the class, and how
@@ -98,43 +110,80 @@ def busiest(matrix: pd.DataFrame, classes: int = 12) -> dict[str, Any]:
 
     Parameters
     ----------
-    matrix : DataFrame
-        From :func:`whose_background`.
+    counted : DataFrame
+        From :func:`count_swaps`.
     classes : int
-        Most rows and columns.
-
-    Returns
-    -------
-    dict
-        ``classes`` (label, name, ``swaps`` and ``lost`` of its objects on all backgrounds; in the
-        order of the labels), ``cells`` (rows of the matrix between them), ``left_out``
-        (classes), ``swaps`` and ``became_donor`` (of the whole matrix), ``became_donor_shown``
-        (of the cells).
+        Most rows and columns; they come in the order of the labels.
     """
-    given = matrix.groupby("donor_label")["became_donor"].sum()
-    own = matrix.groupby("label")[["swaps", "lost"]].sum()
+    given = counted.groupby("donor_label")["became_donor"].sum()
+    own = counted.groupby("label")[["swaps", "lost"]].sum()
     action = given.add(own["lost"], fill_value=0).sort_index()
     busy = action.sort_values(ascending=False, kind="stable").head(classes)
     shown = sorted(int(label) for label in busy.index)
-    cells = matrix[matrix["label"].isin(shown) & matrix["donor_label"].isin(shown)]
-    names = dict(zip(matrix["label"], matrix["label_name"], strict=True))
-    names |= dict(zip(matrix["donor_label"], matrix["donor_name"], strict=True))
-    return {
-        "classes": [
-            {"label": label, "label_name": names[label], **totals}
-            for label, totals in zip(
-                shown, own.reindex(shown, fill_value=0).to_dict("records"), strict=True
+    cells = counted[counted["label"].isin(shown) & counted["donor_label"].isin(shown)]
+    names = dict(zip(counted["label"], counted["label_name"], strict=True))
+    names |= dict(zip(counted["donor_label"], counted["donor_name"], strict=True))
+    totals = own.reindex(shown, fill_value=0)
+    return SwapMatrix(
+        classes=tuple(
+            MatrixClass(label=label, label_name=names[label], swaps=int(swaps), lost=int(lost))
+            for label, swaps, lost in zip(shown, totals["swaps"], totals["lost"], strict=True)
+        ),
+        cells=tuple(
+            MatrixCell(
+                label=row.label,
+                donor_label=row.donor_label,
+                swaps=row.swaps,
+                became_donor=row.became_donor,
+                lost=row.lost,
+                mean_lost_probability=row.mean_lost_probability,
             )
-        ],
-        "cells": cells.to_dict("records"),
-        "left_out": len(action) - len(shown),
-        "swaps": int(matrix["swaps"].sum()),
-        "became_donor": int(matrix["became_donor"].sum()),
-        "became_donor_shown": int(cells["became_donor"].sum()),
-    }
+            for row in cells.itertuples()
+        ),
+        left_out=len(action) - len(shown),
+        swaps=int(counted["swaps"].sum()),
+        became_donor=int(counted["became_donor"].sum()),
+        became_donor_shown=int(cells["became_donor"].sum()),
+    )
 
 
-def turning_donors(swaps: pd.DataFrame, label: int) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Turned:
+    """So many swaps, and how many of them turned the object into the donor's class.
+
+    `place` is the row of a background in the list of samples, or the label of a class.
+    """
+
+    place: int
+    swaps: int
+    became: int
+
+
+@dataclass(frozen=True)
+class TurningDonors:
+    """What the backgrounds of a class did to the objects of others.
+
+    Parameters
+    ----------
+    swaps, became : int
+        Over all backgrounds of the class.
+    affected : Turned or None
+        The class whose objects became it most often; None where none did.
+    tried : int
+        Backgrounds with at least :data:`LEAST_SWAPS` swaps.
+    donors : tuple of Turned
+        At most :data:`DONORS_SHOWN` of those that turned any. The highest rate comes first, of
+        equal rates the one with more swaps, then the lower row.
+    """
+
+    swaps: int
+    became: int
+    affected: Turned | None
+    tried: int
+    donors: tuple[Turned, ...]
+
+
+def turning_donors(swaps: pd.DataFrame, label: int) -> TurningDonors:
     """The backgrounds of a class that turn most objects of other classes into it.
 
     Parameters
@@ -143,15 +192,6 @@ def turning_donors(swaps: pd.DataFrame, label: int) -> dict[str, Any]:
         From :func:`foreign_swaps`.
     label : int
         The donors' class.
-
-    Returns
-    -------
-    dict
-        ``swaps`` and ``became`` over all backgrounds of the class; ``victim``, the class whose
-        objects became it most often, with its own ``label``, ``swaps`` and ``became``, or None;
-        ``tried`` (backgrounds with at least :data:`LEAST_SWAPS` swaps); and ``donors``: at most
-        :data:`DONORS_SHOWN` of those that turned any, each with ``row``, ``swaps``, ``became``.
-        The highest rate comes first, of equal rates the one with more swaps, then the lower row.
     """
     own = swaps[swaps["donor_label"] == label]
     counted = own[own["donor_row"] >= 0].groupby("donor_row")["became_donor"].agg(["size", "sum"])
@@ -163,19 +203,18 @@ def turning_donors(swaps: pd.DataFrame, label: int) -> dict[str, Any]:
     )
     by_object = own.groupby("label")["became_donor"].agg(["size", "sum"])
     turned = by_object[by_object["sum"] > 0].sort_values("sum", ascending=False, kind="stable")
-    victims = [
-        {"label": int(label), "swaps": int(size), "became": int(became)}
-        for label, size, became in zip(turned.index, turned["size"], turned["sum"], strict=True)
-    ]
-    return {
-        "swaps": len(own),
-        "became": int(own["became_donor"].sum()),
-        "victim": victims[0] if victims else None,
-        "tried": len(listed),
-        "donors": [
-            {"row": int(row), "swaps": int(size), "became": int(became)}
-            for row, size, became in zip(
-                ordered["row"], ordered["size"], ordered["sum"], strict=True
-            )
-        ][:DONORS_SHOWN],
-    }
+    affected = _turned(turned.head(1))
+    return TurningDonors(
+        swaps=len(own),
+        became=int(own["became_donor"].sum()),
+        affected=affected[0] if affected else None,
+        tried=len(listed),
+        donors=_turned(ordered.head(DONORS_SHOWN)),
+    )
+
+
+def _turned(counted: pd.DataFrame) -> tuple[Turned, ...]:
+    return tuple(
+        Turned(int(place), int(size), int(became))
+        for place, size, became in zip(counted.index, counted["size"], counted["sum"], strict=True)
+    )

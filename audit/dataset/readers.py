@@ -9,9 +9,10 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pandas as pd
+import pyarrow as pa
 
 from audit.dataset.coco import coco
 from audit.dataset.csv_index import csv_index
@@ -183,6 +184,30 @@ def stamp_foregrounds(table: pd.DataFrame, foreground: Foreground | None) -> Non
         return
     stamps = [foreground.stamp(sample_of(row)) for row in table.itertuples()]
     table["mask_size"], table["mask_mtime_ns"] = map(list, zip(*stamps, strict=True))
+
+
+SAMPLE_COLUMNS: Final = pa.schema(
+    [
+        ("sample_id", pa.string()),
+        ("path", pa.binary()),  # as the file system has it
+        ("label", pa.int64()),
+        ("label_name", pa.string()),
+        ("mask", pa.binary()),
+        ("boxes", pa.string()),  # JSON
+        ("metadata", pa.string()),  # JSON
+        ("size", pa.int64()),
+        ("mtime_ns", pa.int64()),
+        ("mask_size", pa.int64()),
+        ("mask_mtime_ns", pa.int64()),
+    ]
+)
+"""Of ``samples.parquet``: a row a sample; its place is the row that other tables name."""
+
+
+def sample_rows(table: pd.DataFrame) -> pa.Table:
+    """The list of samples as ``samples.parquet`` holds it; -1 for masks that no file holds."""
+    stamped = {name: -1 for name in ("mask_size", "mask_mtime_ns") if name not in table}
+    return pa.Table.from_pandas(table.assign(**stamped), SAMPLE_COLUMNS, preserve_index=False)
 
 
 _AT_ONCE = 8192

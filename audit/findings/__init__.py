@@ -8,6 +8,7 @@ stands for "undefined" or "not measured", never 0.
 from __future__ import annotations
 
 from audit.findings.codes import VALUES, Code
+from audit.findings.controls import ControlMeasurements, PlantedTag, UntrainedLifts
 from audit.findings.evidence import (
     AffectedClass,
     CmvEntry,
@@ -22,13 +23,17 @@ from audit.findings.evidence import (
     MeanMap,
     Swap,
 )
-from audit.findings.facts import Counts, Hashes, RunFacts
+from audit.findings.facts import Counts, Hashes, RunFacts, Settings
 from audit.findings.files import (
     json_schemas,
+    read_controls,
     read_facts,
     read_findings,
+    read_index,
+    write_controls,
     write_facts,
     write_findings,
+    write_index,
 )
 from audit.findings.record import (
     SCHEMA_VERSION,
@@ -75,6 +80,7 @@ __all__ = [
     "Confusion",
     "ContrastMaps",
     "Control",
+    "ControlMeasurements",
     "ControlName",
     "Counts",
     "CueCluster",
@@ -95,12 +101,14 @@ __all__ = [
     "MatrixCell",
     "MatrixClass",
     "MeanMap",
+    "PlantedTag",
     "Rate",
     "Reason",
     "Role",
     "RunFacts",
     "RunStatus",
     "Says",
+    "Settings",
     "Status",
     "Strength",
     "Summary",
@@ -108,10 +116,15 @@ __all__ = [
     "SwapMatrix",
     "Thresholds",
     "Unit",
+    "UntrainedLifts",
     "Verdict",
     "json_schemas",
+    "read_controls",
     "read_facts",
     "read_findings",
+    "read_index",
+    "write_controls",
     "write_facts",
     "write_findings",
+    "write_index",
 ]

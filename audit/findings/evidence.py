@@ -100,7 +100,8 @@ class ContrastMaps(Record):
 class Cues(Record):
     """What in the background a suspect class may depend on: a hypothesis, beside the experiment.
 
-    `key` says from what it was made, so that a resumed run need not look again.
+    `key` says from what it was made, so that a resumed run need not look again; `features` where
+    the features come from that told windows apart, None without images.
     """
 
     label: int
@@ -109,7 +110,7 @@ class Cues(Record):
     contrast_class: str | None
     images: int = Field(ge=0)
     contrast_images: int = Field(ge=0)
-    features: Reason
+    features: Reason | None
     notes: tuple[Reason, ...]
     clusters: tuple[CueCluster, ...]
     donors: CueDonors

@@ -9,6 +9,9 @@ from pydantic import Field
 from audit.findings.record import SCHEMA_VERSION, Summary
 from audit.findings.values import Number, Record, RunStatus, Share
 
+Settings = dict[str, str | int | float | bool | None]
+"""What the scores were made with, in the order in which a reader should meet it."""
+
 
 class Counts(Record):
     """The samples of a run in counts."""
@@ -53,6 +56,6 @@ class RunFacts(Record):
     model_name: str
     limit: int | None = None
     probe_accuracy: Share = None
-    settings: dict[str, str | int | float | bool | None] = Field(default_factory=dict)
+    settings: Settings = Field(default_factory=dict)
     compiled: bool | None = None
     summary: Summary | None = None

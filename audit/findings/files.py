@@ -1,20 +1,23 @@
-"""The one writer and the one reader of ``findings.json`` and ``run.json``."""
+"""The one writer and the one reader of the record's files: findings, run, controls, indices."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from audit.errors import RunFolderError
+from audit.findings.controls import ControlMeasurements
 from audit.findings.facts import RunFacts
 from audit.findings.record import SCHEMA_VERSION, Findings
 from audit.findings.values import Record
 from audit.run_folder import write_json
 
 R = TypeVar("R", bound=Record)
+T = TypeVar("T")
 
 MAX_BYTES = 512 * 2**20
 """A larger file is not ours; a thousand classes with all their evidence take a few MB."""
@@ -52,6 +55,38 @@ def write_facts(path: Path, facts: RunFacts) -> None:
     write_json(path, facts.model_dump(mode="json"))
 
 
+def read_controls(path: Path) -> ControlMeasurements:
+    """Read ``controls.json``; empty where it was not written.
+
+    Raises
+    ------
+    RunFolderError
+        It is not as this version writes it.
+    """
+    return _checked(path, ControlMeasurements) if path.exists() else ControlMeasurements()
+
+
+def write_controls(path: Path, controls: ControlMeasurements) -> None:
+    """Write ``controls.json`` atomically."""
+    write_json(path, controls.model_dump(mode="json"))
+
+
+def read_index(path: Path, kind: type[R]) -> tuple[R, ...]:
+    """Read an ``index.json`` of exhibits, cues or CMVs; empty where it was not written.
+
+    Raises
+    ------
+    RunFolderError
+        It is not as this version writes it.
+    """
+    return _checked(path, tuple[kind, ...]) if path.exists() else ()  # type: ignore[valid-type]
+
+
+def write_index(path: Path, entries: Iterable[Record]) -> None:
+    """Write an ``index.json`` atomically."""
+    write_json(path, [entry.model_dump(mode="json") for entry in entries])
+
+
 def json_schemas() -> dict[str, Any]:
     """JSON Schema of the two files, by file name."""
     return {
@@ -61,16 +96,7 @@ def json_schemas() -> dict[str, Any]:
 
 
 def _read(path: Path, kind: type[R]) -> R:
-    try:
-        if path.stat().st_size > MAX_BYTES:
-            raise RunFolderError(f"{path.name}: more than {MAX_BYTES:,} bytes; not written by us")
-        held = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        raise RunFolderError(
-            f"{path.name}: not in the run folder. Has the run come as far? Resume it first."
-        ) from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise RunFolderError(f"{path.name}: cannot be read ({type(error).__name__})") from error
+    held = _load(path)
     found = held.get("schema_version") if isinstance(held, dict) else None
     if found != SCHEMA_VERSION:
         raise RunFolderError(
@@ -78,8 +104,26 @@ def _read(path: Path, kind: type[R]) -> R:
             f"{found if isinstance(found, int) else 'none'}; it was written by another version of "
             "this tool. Audit again, or use that version."
         )
+    return _checked(path, kind, held)
+
+
+def _load(path: Path) -> object:
     try:
-        return kind.model_validate(held)
+        if path.stat().st_size > MAX_BYTES:
+            raise RunFolderError(f"{path.name}: more than {MAX_BYTES:,} bytes; not written by us")
+        held: object = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise RunFolderError(
+            f"{path.name}: not in the run folder. Has the run come as far? Resume it first."
+        ) from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise RunFolderError(f"{path.name}: cannot be read ({type(error).__name__})") from error
+    return held
+
+
+def _checked(path: Path, kind: type[T], held: object = None) -> T:
+    try:
+        return TypeAdapter(kind).validate_python(_load(path) if held is None else held)
     except ValidationError as error:
         raise RunFolderError(f"{path.name}: {_first(error)}") from error
 

@@ -146,6 +146,10 @@ class ClassFinding(ClassRow):
     cues: Cues | None = None
     cmv: tuple[CmvEntry, ...] = ()
 
+    def with_evidence(self, **changes: object) -> ClassFinding:
+        """A copy with some fields replaced, checked like any other."""
+        return ClassFinding.model_validate(dict(self) | changes)
+
 
 class Control(Record):
     """A check of the audit by itself; `passed` is None where it could not be made."""
@@ -263,6 +267,10 @@ class Findings(Record):
     foreground_quality: ForegroundFacts
     swap_matrix: SwapMatrix = SwapMatrix()
     findings: tuple[ClassFinding, ...]
+
+    def with_classes(self, classes: tuple[ClassFinding, ...]) -> Findings:
+        """A copy with other findings, checked like any other."""
+        return Findings.model_validate(dict(self) | {"findings": classes})
 
     def with_verdict(self, verdict: Verdict) -> tuple[ClassFinding, ...]:
         """The classes of one verdict, in the order of the record: the largest effect first."""

@@ -6,6 +6,7 @@ import csv
 import hashlib
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +15,33 @@ import pyarrow.parquet as pq
 
 from audit.dataset.readers import printable
 from audit.dataset.samples import Skipped
-from audit.measuring.columns import SCORE_COLUMNS
+from audit.findings import Counts, Status
+from audit.measuring.columns import SCORE_COLUMNS, Row
 from audit.run_folder import RunFolder, write_atomically
-from audit.scoring import SCORED
 
 ROW_GROUP = 65_536
 PROBLEM_COLUMNS = ("sample_id", "path", "label_name", "reason", "detail", "kind")
 
-_REJECTED = ("unreadable", "not_finite")
+_REJECTED = (Status.UNREADABLE, Status.NOT_FINITE)
 
 
-def collect(run: RunFolder, shards: int, skipped: Sequence[Skipped]) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Collected:
+    """What was counted on the way.
+
+    Parameters
+    ----------
+    counts : Counts
+        Of samples.
+    data : str
+        A sha256 over the hashes of all images.
+    """
+
+    counts: Counts
+    data: str
+
+
+def collect(run: RunFolder, shards: int, skipped: Sequence[Skipped]) -> Collected:
     """Join the parts into ``scores.parquet`` and write ``problems.csv``.
 
     The bytes depend on the rows alone, not on how they were sharded; nothing larger than a row
@@ -41,9 +58,8 @@ def collect(run: RunFolder, shards: int, skipped: Sequence[Skipped]) -> dict[str
 
     Returns
     -------
-    dict
-        ``counts`` (found, scored, noted, rejected, skipped) and ``data``, a sha256 over the
-        hashes of all images.
+    Collected
+        What was counted.
     """
     parts = [run.part(shard) for shard in range(shards)]
 
@@ -60,7 +76,7 @@ def collect(run: RunFolder, shards: int, skipped: Sequence[Skipped]) -> dict[str
         for row in _rows(run.scores):
             digest.update(str(row["sha256"]).encode())
             counts["found"] += 1
-            counts["scored"] += row["status"] == SCORED
+            counts["scored"] += row["status"] == Status.SCORED
             problems = list(problems_of(row))
             counts["rejected"] += any(p["kind"] == "rejected" for p in problems)
             counts["noted"] += bool(problems) and row["status"] not in _REJECTED
@@ -69,7 +85,7 @@ def collect(run: RunFolder, shards: int, skipped: Sequence[Skipped]) -> dict[str
             yield _skipped_row(item)
 
     write_problems(run.problems, rows())
-    return {"counts": counts, "data": digest.hexdigest()}
+    return Collected(Counts(**counts), digest.hexdigest())
 
 
 def _regrouped(parts: Sequence[Path]) -> Iterator[pa.Table]:
@@ -83,17 +99,17 @@ def _regrouped(parts: Sequence[Path]) -> Iterator[pa.Table]:
     yield waiting.combine_chunks()
 
 
-def _rows(path: Path) -> Iterator[dict[str, Any]]:
+def _rows(path: Path) -> Iterator[Row]:
     wanted = ["sample_id", "path", "label_name", "status", "reason", "detail", "notes", "sha256"]
     with pq.ParquetFile(path) as opened:
         for batch in opened.iter_batches(columns=wanted):
             yield from batch.to_pylist()
 
 
-def problems_of(row: dict[str, Any]) -> Iterator[dict[str, str]]:
+def problems_of(row: Row) -> Iterator[dict[str, str]]:
     """What ``problems.csv`` says of one row of the scores: its status, then its notes."""
     shown = {name: row[name] for name in ("sample_id", "path", "label_name")}
-    if row["status"] != SCORED:
+    if row["status"] != Status.SCORED:
         kind = "rejected" if row["status"] in _REJECTED else "noted"
         yield {**shown, "reason": row["reason"] or "", "detail": row["detail"] or "", "kind": kind}
     for note in row["notes"] or []:

@@ -13,6 +13,9 @@ from audit.errors import AuditError
 from audit.run_folder import write_atomically
 from audit.scoring import STATUSES
 
+Row = dict[str, Any]
+"""Values by column, on their way into a table that checks them against its schema."""
+
 _FLOATS = pa.list_(pa.float64())
 _INTS = pa.list_(pa.int32())
 

@@ -6,9 +6,7 @@ Both are measured here and judged in :mod:`audit.verdicts.controls`.
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
 from functools import partial
-from typing import Any
 
 import pandas as pd
 import torch
@@ -16,6 +14,7 @@ from torch import Tensor, nn
 
 from audit.dataset.batches import Batch, iterate_batches
 from audit.dataset.loader import Loader
+from audit.findings import PlantedTag, UntrainedLifts
 from audit.measuring.answers import margins
 from audit.measuring.donors import DonorBank
 from audit.measuring.plan import MeasurementPlan
@@ -89,7 +88,7 @@ def plant_tags(
     loader: Loader,
     *,
     seed: int,
-) -> list[dict[str, Any]]:
+) -> tuple[PlantedTag, ...]:
     """Plant a tag on some classes in memory and swap their backgrounds.
 
     Parameters
@@ -105,9 +104,8 @@ def plant_tags(
 
     Returns
     -------
-    list of dict
-        For each class and gain: ``label``, ``gain``, and for each image the losses ``g``
-        (probability) and ``h`` (margin) beyond a same-class swap.
+    tuple of PlantedTag
+        One for each class and gain.
     """
     able = scores[scores["swap_same_margin"].notna() & scores["swap_other_margin"].notna()]
     found = []
@@ -120,8 +118,8 @@ def plant_tags(
                 same, other = (_answer(*image[kind], label, gain * worth) for kind in _KINDS)
                 g.append(same[0] - other[0])
                 h.append(same[1] - other[1])
-            found.append({"label": label, "gain": gain, "g": g, "h": h})
-    return found
+            found.append(PlantedTag(label=label, gain=gain, g=tuple(g), h=tuple(h)))
+    return tuple(found)
 
 
 _KINDS = ("same", "other")
@@ -216,20 +214,19 @@ def untrained_lifts(
     scores: pd.DataFrame,
     plan: MeasurementPlan,
     loader: Loader,
-) -> Mapping[str, list[float]]:
+) -> UntrainedLifts:
     """Mass lifts of some images under the model and under an untrained one of the same form.
 
     Returns
     -------
-    dict
-        ``trained`` and ``untrained``, as long as each other; images where either map is blank
-        are left out.
+    UntrainedLifts
+        Images where either map is blank are left out.
     """
     able = scores[scores["mass_lift"].notna()]
     few = table[table["sample_id"].isin(_some(able, UNTRAINED_IMAGES, plan.seed))]
     blank = Engine(untrained(model.model, plan.seed))
     trained = dict(zip(able["sample_id"], able["mass_lift"], strict=True))
-    found: dict[str, list[float]] = {"trained": [], "untrained": []}
+    found: list[tuple[float, float]] = []
     for batch in iterate_batches(few, loader, PIECE) if len(few) else ():
         if not len(batch):
             continue
@@ -241,6 +238,7 @@ def untrained_lifts(
         )
         for sample_id, lift in zip(batch.ids, lifts.tolist(), strict=True):
             if lift == lift and abs(lift) != float("inf"):
-                found["trained"].append(trained[sample_id])
-                found["untrained"].append(lift)
-    return found
+                found.append((float(trained[sample_id]), lift))
+    return UntrainedLifts(
+        trained=tuple(own for own, _ in found), untrained=tuple(blank for _, blank in found)
+    )

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -15,10 +17,19 @@ from torch import Tensor
 from audit.dataset.batches import Batch, iterate_batches, on_device
 from audit.dataset.loader import Loader
 from audit.interventions import FILLS, removal_mask
+from audit.measuring.columns import write_table
 from audit.pixels import to_float, to_uint8
 from audit.run_folder import write_atomically
 from audit.sampling import at_most, permuted, sample_seed
 
+DONOR_COLUMNS: Final = pa.schema(
+    [
+        ("row", pa.int64()),  # of samples.parquet
+        ("label", pa.int64()),
+        ("sha256", pa.string()),
+    ]
+)
+"""Of ``donors.parquet``: a row a background, at its position in ``backgrounds.npy``."""
 MAX_HOLE = 0.9
 """An image whose hole covers more than this share has no background to lend."""
 
@@ -193,10 +204,7 @@ def build_bank(
             stored.flush()
 
     write_atomically(folder / "backgrounds.npy", write)
-    frame = pd.DataFrame(rows, columns=["row", "label", "sha256"]).astype(
-        {"row": "int64", "label": "int64", "sha256": "object"}
-    )
-    write_atomically(folder / "donors.parquet", lambda temporary: frame.to_parquet(temporary))
+    write_table(folder / "donors.parquet", pa.Table.from_pylist(rows, DONOR_COLUMNS))
     return len(rows)
 
 

@@ -20,6 +20,7 @@ from audit.interventions import (
     with_noise,
 )
 from audit.measuring.answers import answers
+from audit.measuring.columns import Row
 from audit.measuring.device_results import DeviceResults, ReadResults
 from audit.measuring.donors import DonorBank, donor_seed
 from audit.measuring.plan import MeasurementPlan
@@ -66,7 +67,7 @@ def experiment(
     plan: MeasurementPlan,
     bank: DonorBank,
     results: DeviceResults,
-) -> Callable[[], list[dict[str, Any]]]:
+) -> Callable[[], list[Row]]:
     """Run every experiment, each with a forward pass of the whole batch.
 
     Returns
@@ -100,8 +101,8 @@ def experiment(
 
     count = len(subjects.ids)
 
-    def columns() -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = [{} for _ in range(count)]
+    def columns() -> list[Row]:
+        found: list[Row] = [{} for _ in range(count)]
         for prefix, read in asked:
             add(found, read(), prefix)
         for kind, turns in swaps.items():
@@ -138,7 +139,7 @@ EXTRA_EXPERIMENTS: Mapping[str, Callable[..., list[tuple[str, Tensor]]]] = {
 """Experiments that no verdict needs: the manifest's ``interventions.extra``."""
 
 
-def add(rows: Sequence[dict[str, Any]], found: Mapping[str, list[float]], prefix: str) -> None:
+def add(rows: Sequence[Row], found: Mapping[str, list[float]], prefix: str) -> None:
     """Write the answers that were read into the rows, each name behind `prefix`."""
     for name, values in found.items():
         if prefix and name == "confidence":
@@ -170,9 +171,9 @@ def _swap(
     return turns
 
 
-def _met(turns: Sequence[_Turn], bank: DonorBank, subjects: int) -> list[list[dict[str, Any]]]:
+def _met(turns: Sequence[_Turn], bank: DonorBank, subjects: int) -> list[list[Row]]:
     """What each subject answered to each of its donors."""
-    met: list[list[dict[str, Any]]] = [[] for _ in range(subjects)]
+    met: list[list[Row]] = [[] for _ in range(subjects)]
     for has, positions, read in turns:
         found = read()
         found["donor_label"] = bank.labels[positions].tolist()
@@ -183,7 +184,7 @@ def _met(turns: Sequence[_Turn], bank: DonorBank, subjects: int) -> list[list[di
     return met
 
 
-def _summary(answered: list[dict[str, Any]], prefix: str, of_others: bool) -> dict[str, Any]:
+def _summary(answered: list[Row], prefix: str, of_others: bool) -> Row:
     """Means over the donors, and each by itself; nothing where no donor was found."""
     if not answered:
         return {}

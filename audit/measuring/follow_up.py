@@ -6,8 +6,7 @@ ones, and only they are tested.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import pandas as pd
 import pyarrow as pa
@@ -15,7 +14,7 @@ import pyarrow as pa
 from audit.dataset.batches import Batch, iterate_batches, on_device
 from audit.dataset.loader import Loader
 from audit.measuring.answers import answers
-from audit.measuring.columns import write_table
+from audit.measuring.columns import Row, write_table
 from audit.measuring.donors import DonorBank
 from audit.measuring.swaps import Objects, swapped_scores
 from audit.models.engine import Engine
@@ -80,7 +79,7 @@ def follow_up(
         Swaps made.
     """
     wanted = {int(label): list(held) for label, held in pairs.groupby("label")["donor_label"]}
-    rows: list[dict[str, Any]] = []
+    rows: list[Row] = []
     chosen = _chosen(table, scores, wanted, seed)
     first = scores[scores["sample_id"].isin(set(chosen["sample_id"]))]
     met = dict(zip(first["sample_id"], first["swap_other_donor_rows"], strict=True))
@@ -107,9 +106,9 @@ def _measure(
     batch: Batch,
     wanted: dict[int, list[int]],
     bank: DonorBank,
-    met: dict[str, Any],
+    met: Mapping[str, Sequence[int]],
     seed: int,
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[Row]:
     if not len(batch):
         return
     images = to_float(on_device(batch.images, model.device))

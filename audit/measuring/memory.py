@@ -9,11 +9,11 @@ from functools import partial
 import torch
 
 from audit.dataset.batches import Batch
+from audit.findings import Status
 from audit.measuring.donors import DonorBank
 from audit.measuring.plan import MeasurementPlan
 from audit.measuring.rows import Rows, measure_batch
 from audit.models.engine import Engine
-from audit.scoring import UNREADABLE
 
 _log = logging.getLogger(__name__)
 
@@ -72,7 +72,7 @@ def _no_memory_row(batch: Batch) -> Rows:
         "path": batch.ids[0],
         "label": int(batch.targets[0]),
         "label_name": batch.label_names[0],
-        "status": UNREADABLE,
+        "status": Status.UNREADABLE,
         "reason": "OUT_OF_MEMORY",
         "detail": "one image alone does not fit into the device's memory",
         "notes": [],

@@ -8,8 +8,10 @@ from typing import Any
 from torch import Tensor
 
 from audit.dataset.batches import Batch, on_device
+from audit.findings import Status
 from audit.interventions import boundary_band, dilate, removal_radius
 from audit.measuring.answers import answers
+from audit.measuring.columns import Row
 from audit.measuring.device_results import DeviceResults
 from audit.measuring.donors import DonorBank
 from audit.measuring.experiments import Subjects, add, experiment
@@ -18,16 +20,7 @@ from audit.models.engine import Engine
 from audit.pixels import to_float
 from audit.saliency import Explanation, class_scores, explain
 from audit.sampling import sample_seed
-from audit.scoring import (
-    NOT_FINITE,
-    SCORED,
-    STATUSES,
-    UNREADABLE,
-    foreground_area,
-    foreground_mass,
-    mass_lift,
-    score_maps,
-)
+from audit.scoring import STATUSES, foreground_area, foreground_mass, mass_lift, score_maps
 
 
 def maps_of(model: Engine, batch: Batch, plan: MeasurementPlan) -> Tensor:
@@ -49,7 +42,7 @@ def _explanation(
     )
 
 
-Rows = list[dict[str, Any]]
+Rows = list[Row]
 
 
 def measure_batch(
@@ -138,7 +131,7 @@ def _other_masks(maps: Tensor, foreground: Tensor, ignored: Tensor | None) -> di
     return found
 
 
-def unreadable_rows(batch: Batch, table: Any) -> list[dict[str, Any]]:
+def unreadable_rows(batch: Batch, table: Any) -> list[Row]:
     """A row for each sample of a batch that could not be read."""
     rows = []
     for position, error in batch.unreadable:
@@ -150,7 +143,7 @@ def unreadable_rows(batch: Batch, table: Any) -> list[dict[str, Any]]:
                 "path": sample.sample_id,
                 "label": int(sample.label),
                 "label_name": sample.label_name,
-                "status": UNREADABLE,
+                "status": Status.UNREADABLE,
                 "reason": error.reason,
                 "detail": error.detail,
                 "notes": [],
@@ -159,7 +152,7 @@ def unreadable_rows(batch: Batch, table: Any) -> list[dict[str, Any]]:
     return rows
 
 
-def _identity(batch: Batch, index: int) -> dict[str, Any]:
+def _identity(batch: Batch, index: int) -> Row:
     return {
         "row": batch.rows[index],
         "sample_id": batch.ids[index],
@@ -171,25 +164,27 @@ def _identity(batch: Batch, index: int) -> dict[str, Any]:
     }
 
 
-def _settle(row: dict[str, Any], batch: Batch, index: int, finite: bool) -> None:
+def _settle(row: Row, batch: Batch, index: int, finite: bool) -> None:
     """Name why a sample is not scored, and leave no number that means nothing."""
     row["pointing_hit"] = None if row["pointing_hit"] is None else bool(row["pointing_hit"])
     if not finite:
-        row.update(status=NOT_FINITE, prediction=None, confidence=None, probability=None)
+        row.update(status=Status.NOT_FINITE, prediction=None, confidence=None, probability=None)
         row["margin"] = None
-    if row["status"] != SCORED:
+    if row["status"] != Status.SCORED:
         problem = batch.loaded[index].foreground_problem
         row["reason"], _, row["detail"] = problem.partition(": ")
-        if not problem or row["status"] == NOT_FINITE:
+        if not problem or row["status"] == Status.NOT_FINITE:
             row["reason"] = row["status"].upper()
             row["detail"] = _EXPLANATIONS[row["status"]]
 
 
 _EXPLANATIONS = {
-    "no_foreground": "the foreground is empty",
-    "full_foreground": "the foreground fills the whole input; there is no background to compare",
-    "blank_map": "the saliency map is zero everywhere",
-    "not_finite": "the model or the map gave NaN or infinite values",
+    Status.NO_FOREGROUND: "the foreground is empty",
+    Status.FULL_FOREGROUND: (
+        "the foreground fills the whole input; there is no background to compare"
+    ),
+    Status.BLANK_MAP: "the saliency map is zero everywhere",
+    Status.NOT_FINITE: "the model or the map gave NaN or infinite values",
 }
 
 

@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable, Generator, Mapping
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from audit.cmv import Cmv, visualize_classes
 from audit.cmv.objectives import pictures_each
+from audit.errors import RunFolderError
+from audit.findings import CmvEntry, read_index, write_index
 from audit.manifest import CmvSection
 from audit.pipeline.cmv_material import Material
 from audit.pixels import to_picture
 from audit.report.overlays import to_png
-from audit.run_folder import RunFolder, file_slug, write_bytes, write_json
-
-_SIMONYAN = "Simonyan's own form (class score minus an L2 penalty)."
+from audit.report.sentences import english
+from audit.run_folder import RunFolder, file_slug, write_bytes
 
 Keys = dict[tuple[int, str, str], str]
-Entries = dict[tuple[int, str, str, int], dict[str, Any]]
+Entries = dict[tuple[int, str, str, int], CmvEntry]
 
 
 def draw_cmvs(
@@ -32,7 +31,7 @@ def draw_cmvs(
     material: Material,
     *,
     on_progress: Callable[[int], None] = lambda _: None,
-) -> list[dict[str, Any]]:
+) -> list[CmvEntry]:
     """Make the pictures that are missing and write ``cmv/index.json``.
 
     Pictures that this run or one beside it made of the same model, in the same way, are taken
@@ -67,15 +66,15 @@ def draw_cmvs(
         # Closed, since a traceback would keep it alive, and with it the threads that climb.
         with closing(_visualize(material, missing, recipe, objective)) as pictures:
             for made in pictures:
-                entry = _write(run, made, classes[made.label], material)
-                entry["key"] = keys[made.label, recipe, objective]
+                key = keys[made.label, recipe, objective]
+                entry = _write(run, made, classes[made.label], material, key)
                 entries[made.label, recipe, objective, made.variant] = entry
                 if made.variant == each - 1:
                     on_progress(1)
                     # After each class: a crash loses none that was finished.
-                    write_json(index_path, list(entries.values()))
+                    write_index(index_path, entries.values())
     chosen = [entries[place] for place in sorted(entries)]
-    write_json(index_path, chosen)
+    write_index(index_path, chosen)
     return chosen
 
 
@@ -102,18 +101,20 @@ def _visualize(
 
 def _kept(run: RunFolder, keys: Keys) -> Entries:
     """The entries of a folder that still hold, with their pictures."""
-    path = run.cmv / "index.json"
     try:
-        held = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
-        return {
-            (e["label"], e["recipe"], e["objective"], e["variant"]): e
-            for e in held
-            if keys.get((e["label"], e["recipe"], e["objective"])) == e["key"]
-            and all((run.path / p).is_file() for p in _paths(e))
-        }
-    except (OSError, ValueError, KeyError, TypeError):
-        # Of an older version, or half written by something else: made again.
+        held = read_index(run.cmv / "index.json", CmvEntry)
+    except RunFolderError:
+        # Of another version, or half written by something else: made again.
         return {}
+    # Names of ours only: an index that was tampered with copies nothing from elsewhere.
+    if any(Path(path).parent != Path("cmv") for entry in held for path in _paths(entry)):
+        return {}
+    return {
+        (e.label, e.recipe, e.objective, e.variant): e
+        for e in held
+        if keys.get((e.label, e.recipe, e.objective)) == e.key
+        and all((run.path / path).is_file() for path in _paths(e))
+    }
 
 
 def _adopt(run: RunFolder, keys: Keys, entries: Entries) -> None:
@@ -131,15 +132,11 @@ def _adopt(run: RunFolder, keys: Keys, entries: Entries) -> None:
             entries[place] = entry
 
 
-def _paths(entry: Mapping[str, Any]) -> list[str]:
-    found = [entry["path"], *([entry["strip"]] if entry["strip"] else [])]
-    # Names of ours only: an index that was tampered with copies nothing from elsewhere.
-    if any(Path(p).parent != Path("cmv") for p in found):
-        raise ValueError(f"expected files in the folder cmv, found {found}")
-    return found
+def _paths(entry: CmvEntry) -> list[str]:
+    return [entry.path, *([entry.strip] if entry.strip else [])]
 
 
-def _write(run: RunFolder, made: Cmv, name: str, material: Material) -> dict[str, Any]:
+def _write(run: RunFolder, made: Cmv, name: str, material: Material, key: str) -> CmvEntry:
     kind = made.objective if made.recipe == "robust" else f"{made.recipe}-{made.objective}"
     ending = "" if kind == "logit" else f".{kind}"
     ending += f"-{made.variant + 1}" if pictures_each(made.objective) > 1 else ""
@@ -153,7 +150,7 @@ def _write(run: RunFolder, made: Cmv, name: str, material: Material) -> dict[str
         "seed": str(made.seed),
         "steps": str(made.steps),
         "model_sha256": material.session.model.sha256,
-        "status": made.failure or "The class is reached.",
+        "status": english(made.failure) if made.failure else "The class is reached.",
     }
     path = run.cmv / f"{stem}.png"
     write_bytes(path, to_png(to_picture(made.image), told))
@@ -161,30 +158,28 @@ def _write(run: RunFolder, made: Cmv, name: str, material: Material) -> dict[str
     if strip is not None:
         shown = [to_picture(picture) for _, picture in made.stages]
         write_bytes(strip, to_png(np.concatenate(shown, axis=1), told))
-    return {
-        "label": made.label,
-        "label_name": name,
-        "recipe": made.recipe,
-        "objective": made.objective,
-        "variant": made.variant,
-        "path": path.relative_to(run.path).as_posix(),
-        "strip": None if strip is None else strip.relative_to(run.path).as_posix(),
-        "strip_steps": [step for step, _ in made.stages],
-        "score": made.score,
-        "probability": made.probability,
-        "robust_probability": made.robust_probability,
-        "rank": made.rank,
-        "rank_jpeg": made.rank_jpeg,
-        "rank_shift": made.rank_shift,
-        "transfer_rank": made.transfer_rank,
-        "transfer_probability": made.transfer_probability,
-        "steps": made.steps,
-        "rival": _rival(made, material),
-        "failed": bool(made.failure),
-        "note": " ".join(
-            filter(None, [_SIMONYAN if made.recipe == "simonyan" else "", made.failure])
-        ),
-    }
+    return CmvEntry(
+        label=made.label,
+        label_name=name,
+        key=key,
+        recipe=made.recipe,
+        objective=made.objective,
+        variant=made.variant,
+        path=path.relative_to(run.path).as_posix(),
+        strip=None if strip is None else strip.relative_to(run.path).as_posix(),
+        strip_steps=tuple(step for step, _ in made.stages),
+        score=made.score,
+        probability=made.probability,
+        robust_probability=made.robust_probability,
+        rank=made.rank,
+        rank_jpeg=made.rank_jpeg,
+        rank_shift=made.rank_shift,
+        transfer_rank=made.transfer_rank,
+        transfer_probability=made.transfer_probability,
+        steps=made.steps,
+        rival=_rival(made, material),
+        failure=made.failure,
+    )
 
 
 def _rival(made: Cmv, material: Material) -> str | None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from audit.cmv import OBJECTIVES
 from audit.errors import ManifestError
+from audit.findings import CmvEntry
 from audit.pipeline.cmv_alignment import align_cmvs
 from audit.pipeline.cmv_material import Material
 from audit.pipeline.cmv_pictures import draw_cmvs
@@ -41,7 +41,7 @@ def _wanted(session: Session, decided: Decided) -> list[int]:
     if wanted == "none":
         return []
     if wanted == "suspect":
-        return sorted(finding["label"] for finding in decided.suspects)
+        return sorted(finding.label for finding in decided.suspects)
     names = set(session.labels.values()) if wanted == "all" else set(wanted)
     return sorted(label for label, name in session.labels.items() if name in names)
 
@@ -50,15 +50,15 @@ def _rivals(session: Session, decided: Decided) -> dict[int, int]:
     """The class that each is contrasted with, where the findings name one."""
     indices = {name: index for index, name in enumerate(session.class_names)}
     return {
-        finding["label"]: indices[finding["contrast_class"]]
-        for finding in decided.findings["findings"]
-        if finding["contrast_class"] in indices
+        finding.label: indices[finding.contrast_class]
+        for finding in decided.findings.findings
+        if finding.contrast_class in indices
     }
 
 
 def visualize_alone(
     session: Session, classes: tuple[str, ...], objective: str, against: str | None, out: Path
-) -> list[dict[str, Any]]:
+) -> list[CmvEntry]:
     """Make CMVs into the folder ``cmv`` below `out`, without an audit.
 
     Parameters
@@ -76,7 +76,7 @@ def visualize_alone(
 
     Returns
     -------
-    list of dict
+    list of CmvEntry
         The entries of ``cmv/index.json``.
 
     Raises

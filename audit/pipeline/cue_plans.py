@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import asdict, dataclass
 
 import pandas as pd
 
 from audit.cues.class_contrast import hardest
 from audit.cues.find import sampled
-from audit.cues.swap_matrix import foreign_swaps, turning_donors
+from audit.cues.swap_matrix import TurningDonors, foreign_swaps, turning_donors
+from audit.findings import ClassFinding
 from audit.manifest import fingerprint
 from audit.pipeline.session import Session
-from audit.verdicts.evidence import plain
 
 CLASSES = 40
 """Most suspect classes that are looked into: those that get a page of their own."""
-_FORM = 1
+_FORM = 2
 """Of an entry; entries of another form are made again."""
 
 
@@ -36,7 +35,7 @@ class CuePlan:
         Images of the two.
     hardest : int or None
         The image that the two classes are contrasted on.
-    donors : dict
+    donors : TurningDonors
         From :func:`audit.cues.swap_matrix.turning_donors`.
     """
 
@@ -47,16 +46,18 @@ class CuePlan:
     rows: list[int]
     rows_elsewhere: list[int]
     hardest: int | None
-    donors: dict[str, Any]
+    donors: TurningDonors
 
     @property
     def key(self) -> str:
         """Equal where the same would be looked at again."""
-        looked = (self.contrast, self.rows, self.rows_elsewhere, self.hardest, self.donors)
-        return fingerprint(_FORM, self.label, json.dumps(plain(looked)))
+        looked = (self.contrast, self.rows, self.rows_elsewhere, self.hardest)
+        return fingerprint(_FORM, self.label, json.dumps([*looked, asdict(self.donors)]))
 
 
-def plans(session: Session, scores: pd.DataFrame, suspects: Sequence[Any]) -> list[CuePlan]:
+def plans(
+    session: Session, scores: pd.DataFrame, suspects: Sequence[ClassFinding]
+) -> list[CuePlan]:
     """Plan what is looked at for each suspect class, in the order of the findings.
 
     Parameters
@@ -65,18 +66,19 @@ def plans(session: Session, scores: pd.DataFrame, suspects: Sequence[Any]) -> li
         For names and seed.
     scores : DataFrame
         All rows of ``scores.parquet``.
-    suspects : sequence of dict
-        Entries of ``findings.json``; at most :data:`CLASSES` are taken.
+    suspects : sequence of ClassFinding
+        At most :data:`CLASSES` are taken.
     """
     swaps, seed = foreign_swaps(scores), session.manifest.run.seed
     planned = []
     for finding in suspects[:CLASSES]:
-        label, name = int(finding["label"]), finding["contrast_class"]
-        contrast = session.class_names.index(name) if name in session.class_names else None
+        label, name = finding.label, finding.contrast_class
+        names = session.class_names
+        contrast = names.index(name) if name is not None and name in names else None
         planned.append(
             CuePlan(
                 label=label,
-                name=finding["label_name"],
+                name=finding.label_name,
                 contrast=contrast,
                 contrast_name=None if contrast is None else name,
                 rows=sampled(scores, label, seed),

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,14 +15,25 @@ from audit.cues.find import Crop, Search
 from audit.cues.find import find_cues as search_cues
 from audit.dataset.batches import iterate_batches
 from audit.dataset.loader import Loader
+from audit.findings import (
+    AffectedClass,
+    ContrastMaps,
+    CueCluster,
+    CueCrop,
+    CueDonor,
+    CueDonors,
+    Cues,
+    Rate,
+    read_index,
+    write_index,
+)
 from audit.interventions import FILLS, removal_mask
 from audit.pipeline.cue_plans import CuePlan, plans
 from audit.pipeline.decide import Decided
 from audit.pipeline.session import Session
 from audit.pixels import to_float, to_picture
 from audit.report.overlays import overlay, to_png
-from audit.run_folder import RunFolder, file_slug, write_bytes, write_json
-from audit.verdicts.evidence import plain
+from audit.run_folder import RunFolder, file_slug, write_bytes
 from audit.verdicts.statistics import wilson
 
 _CROP_SIDE = 96
@@ -42,42 +51,39 @@ def find_cues(session: Session, decided: Decided) -> int:
         return len(_draw(session, wanted, done, loader))
 
 
-def _kept(run: RunFolder, wanted: Sequence[CuePlan]) -> dict[int, dict[str, Any]]:
+def _kept(run: RunFolder, wanted: Sequence[CuePlan]) -> dict[int, Cues]:
     """The entries of ``cues/index.json`` that still hold, with all their pictures, by label."""
-    path = run.cues / "index.json"
-    entries = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
     keys = {plan.key for plan in wanted}
     return {
-        entry["label"]: entry
-        for entry in entries
-        if entry["key"] in keys and all((run.path / p).exists() for p in _pictures_of(entry))
+        entry.label: entry
+        for entry in read_index(run.cues / "index.json", Cues)
+        if entry.key in keys and all((run.path / path).exists() for path in _pictures_of(entry))
     }
 
 
-def _pictures_of(entry: dict[str, Any]) -> list[str]:
-    crops = [crop["path"] for cluster in entry["clusters"] for crop in cluster["crops"]]
-    donors = [donor["path"] for donor in entry["donors"]["shown"] if donor["path"]]
-    between = entry["between"] or {}
-    maps = [between.get(name) for name in ("image", "towards", "away")]
-    return crops + donors + [path for path in maps if path]
+def _pictures_of(entry: Cues) -> list[str]:
+    paths = [crop.path for cluster in entry.clusters for crop in cluster.crops]
+    paths += [donor.path for donor in entry.donors.shown if donor.path]
+    maps = entry.contrast_maps
+    return paths + [p for p in ((maps.image, maps.towards, maps.away) if maps else ()) if p]
 
 
 def _draw(
-    session: Session, wanted: Sequence[CuePlan], done: dict[int, dict[str, Any]], loader: Loader
-) -> list[dict[str, Any]]:
+    session: Session, wanted: Sequence[CuePlan], done: dict[int, Cues], loader: Loader
+) -> list[Cues]:
     """Look for the cues that are missing and write ``cues/index.json``; returns its entries."""
     run, entries = session.run, dict(done)
     for plan in wanted:
         if plan.label not in entries:
             entries[plan.label] = _look(session, plan, loader)
             # After each class: a crash loses none that was finished.
-            write_json(run.cues / "index.json", list(entries.values()))
+            write_index(run.cues / "index.json", entries.values())
     chosen = [entries[plan.label] for plan in wanted]
-    write_json(run.cues / "index.json", chosen)
+    write_index(run.cues / "index.json", chosen)
     return chosen
 
 
-def _look(session: Session, plan: CuePlan, loader: Loader) -> dict[str, Any]:
+def _look(session: Session, plan: CuePlan, loader: Loader) -> Cues:
     search = search_cues(
         session.table,
         plan.rows,
@@ -88,80 +94,81 @@ def _look(session: Session, plan: CuePlan, loader: Loader) -> dict[str, Any]:
         loader,
         batch_size=session.batch_size(),
     )
-    entry: dict[str, Any] = plain(
-        {
-            "label": plan.label,
-            "label_name": plan.name,
-            "key": plan.key,
-            "contrast_class": plan.contrast_name,
-            "images": search.images,
-            "contrast_images": search.images_elsewhere,
-            "features": search.source,
-            "note": search.note,
-            "clusters": _clusters(session, plan, search),
-            "donors": _donors(session, plan, loader),
-            "between": _between(session, plan, loader),
-        }
+    return Cues(
+        label=plan.label,
+        label_name=plan.name,
+        key=plan.key,
+        contrast_class=plan.contrast_name,
+        images=search.images,
+        contrast_images=search.images_elsewhere,
+        features=search.source,
+        notes=search.notes,
+        clusters=_clusters(session, plan, search),
+        donors=_donors(session, plan, loader),
+        contrast_maps=_contrast_maps(session, plan, loader),
     )
-    return entry
 
 
-def _clusters(session: Session, plan: CuePlan, search: Search) -> list[dict[str, Any]]:
-    def crop(group: int, held: Crop) -> dict[str, Any]:
+def _clusters(session: Session, plan: CuePlan, search: Search) -> tuple[CueCluster, ...]:
+    def crop(group: int, held: Crop) -> CueCrop:
         path = _write(session.run, plan, f"cue-{group}-{held.row:07d}", _enlarged(held.pixels))
         sample_id = session.table["sample_id"].loc[held.row]
-        return {"path": path, "sample_id": sample_id, "share": held.share}
+        return CueCrop(path=path, sample_id=sample_id, share=held.share)
 
-    return [
-        {
-            **_rate("seen", cue.seen, search.images),
-            **_rate("contrast", cue.seen_elsewhere, search.images_elsewhere),
-            "crops": [crop(group, held) for held in cue.crops],
-        }
+    return tuple(
+        CueCluster(
+            seen=_rate(cue.seen, search.images),
+            contrast=_rate(cue.seen_elsewhere, search.images_elsewhere),
+            crops=tuple(crop(group, held) for held in cue.crops),
+        )
         for group, cue in enumerate(search.cues)
-    ]
+    )
 
 
-def _rate(name: str, hits: int, trials: int) -> dict[str, float | int]:
-    """A count with its rate and interval."""
+def _rate(hits: int, trials: int) -> Rate:
     low, high = wilson(hits, trials)
-    rate = hits / trials if trials else float("nan")
-    return {name: hits, f"{name}_rate": rate, f"{name}_rate_low": low, f"{name}_rate_high": high}
+    return Rate(hits=hits, trials=trials, low=low, high=high)
 
 
-def _donors(session: Session, plan: CuePlan, loader: Loader) -> dict[str, Any]:
+def _donors(session: Session, plan: CuePlan, loader: Loader) -> CueDonors:
     """The backgrounds that turn most objects, as the swaps used them."""
-    found = plan.donors
-    table = session.table.loc[sorted(donor["row"] for donor in found["donors"])]
+    found, pictures = plan.donors, _backgrounds(session, plan, loader)
+    sample_ids, turned = session.table["sample_id"], plan.donors.affected
+    return CueDonors(
+        became=_rate(found.became, found.swaps),
+        affected=None
+        if turned is None
+        else AffectedClass(
+            label_name=session.class_names[turned.place],
+            became=_rate(turned.became, turned.swaps),
+        ),
+        tried=found.tried,
+        shown=tuple(
+            CueDonor(
+                path=pictures.get(donor.place),
+                sample_id=sample_ids.loc[donor.place],
+                became=_rate(donor.became, donor.swaps),
+            )
+            for donor in found.donors
+        ),
+    )
+
+
+def _backgrounds(session: Session, plan: CuePlan, loader: Loader) -> dict[int, str]:
+    """Draw the donors' backgrounds; returns their paths by row."""
+    table = session.table.loc[sorted(donor.place for donor in plan.donors.donors)]
+    fill = FILLS[session.manifest.interventions.fill]
     pictures: dict[int, str] = {}
     for batch in iterate_batches(table, loader, session.batch_size()):
         if not len(batch):
             continue
-        hole = removal_mask(batch.foreground, batch.ignored)
-        fill = FILLS[session.manifest.interventions.fill]
-        filled = fill(to_float(batch.images), hole)
+        filled = fill(to_float(batch.images), removal_mask(batch.foreground, batch.ignored))
         for row, picture in zip(batch.rows, filled, strict=True):
             pictures[row] = _write(session.run, plan, f"donor-{row:07d}", to_picture(picture))
-    shown = [
-        {
-            "path": pictures.get(donor["row"]),
-            "sample_id": session.table["sample_id"].loc[donor["row"]],
-            "swaps": donor["swaps"],
-            **_rate("became", donor["became"], donor["swaps"]),
-        }
-        for donor in found["donors"]
-    ]
-    whole = _rate("became", found["became"], found["swaps"])
-    victim = found["victim"] and {
-        "label_name": session.class_names[found["victim"]["label"]],
-        "swaps": found["victim"]["swaps"],
-        "became": found["victim"]["became"],
-    }
-    tried = found["tried"]
-    return {"swaps": found["swaps"], **whole, "victim": victim, "tried": tried, "shown": shown}
+    return pictures
 
 
-def _between(session: Session, plan: CuePlan, loader: Loader) -> dict[str, Any] | None:
+def _contrast_maps(session: Session, plan: CuePlan, loader: Loader) -> ContrastMaps | None:
     """The image with the lowest margin, and what in it speaks for which of the two classes."""
     if plan.hardest is None or plan.contrast is None:
         return None
@@ -178,10 +185,15 @@ def _between(session: Session, plan: CuePlan, loader: Loader) -> dict[str, Any] 
         # A blank map means that nothing speaks this way; it is said, not drawn.
         if bool((saliency > 0).any()):
             drawn[name] = overlay(image, saliency.numpy(), mask if mask.any() else None)
-    paths: dict[str, Any] = {"image": None, "towards": None, "away": None}
-    for name, pixels in drawn.items():
-        paths[name] = _write(session.run, plan, f"between-{name}", pixels)
-    return {"sample_id": batch.ids[0], **paths}
+    paths = {
+        name: _write(session.run, plan, f"between-{name}", pixels) for name, pixels in drawn.items()
+    }
+    return ContrastMaps(
+        sample_id=batch.ids[0],
+        image=paths["image"],
+        towards=paths.get("towards"),
+        away=paths.get("away"),
+    )
 
 
 def _enlarged(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
-from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 
-from audit.cues.swap_matrix import busiest, whose_background
+from audit.cues.swap_matrix import busiest, count_swaps, matrix_table
+from audit.findings import ClassFinding, Findings, Verdict, read_controls, read_facts
 from audit.manifest import Manifest
 from audit.run_folder import RunFolder
-from audit.verdicts.decide import SUSPECT
-from audit.verdicts.effects import confusions
-from audit.verdicts.evidence import CLASS_COLUMNS, find, plain, write_down
+from audit.verdicts.find import find
+from audit.verdicts.summary import summarize
+from audit.verdicts.tables import confusion_table
 
 
 @dataclass(frozen=True)
@@ -22,39 +22,33 @@ class Decided:
 
     Parameters
     ----------
-    table : DataFrame
-        One row a class: the columns of ``classes.parquet``.
-    confusions, backgrounds : DataFrame
+    findings : Findings
+        The record, but for exhibits, cues and CMVs.
+    confusions, swap_counts : Table
         What ``confusions.parquet`` and ``whose_background.parquet`` hold.
-    findings : dict
-        What ``findings.json`` holds, but for exhibits, cues and CMVs.
     """
 
-    table: pd.DataFrame
-    confusions: pd.DataFrame
-    backgrounds: pd.DataFrame
-    findings: dict[str, Any]
+    findings: Findings
+    confusions: pa.Table
+    swap_counts: pa.Table
 
     @property
-    def suspects(self) -> list[dict[str, Any]]:
+    def suspects(self) -> tuple[ClassFinding, ...]:
         """The findings of suspect classes, the most urgent first."""
-        return [f for f in self.findings["findings"] if f["verdict"] == SUSPECT]
+        return self.findings.with_verdict(Verdict.SUSPECT)
 
 
 def decide(run: RunFolder, manifest: Manifest) -> Decided:
     """Give each class its verdict, with intervals and false-discovery control."""
-    facts = run.read_run()
-    class_names = facts["class_names"]
-    labels = {int(index): name for index, name in facts["labels"].items()}
+    facts = read_facts(run.run_json)
     scores = pd.read_parquet(run.scores)
-    has_foregrounds = facts["foreground_source"] != "none"
-    second = pd.read_parquet(run.follow_up) if run.follow_up.exists() else None
-    table = find(scores, manifest, labels, class_names, has_foregrounds, second)
-    confused = confusions(scores, class_names)
-    backgrounds = whose_background(scores, labels)
-    checks = json.loads(run.controls.read_text()) if run.controls.exists() else None
-    findings = write_down(
-        table, scores, manifest, confused, facts["foreground_source"], facts["model_name"], checks
+    follow_up = pd.read_parquet(run.follow_up) if run.follow_up.exists() else None
+    has_foregrounds = facts.foreground_source != "none"
+    classes = find(scores, manifest, facts.labels, facts.class_names, has_foregrounds, follow_up)
+    counted = count_swaps(scores, facts.labels)
+    checks = read_controls(run.controls)
+    return Decided(
+        summarize(classes, scores, manifest, facts, checks, busiest(counted)),
+        confusion_table(scores, facts.class_names, facts.run_id),
+        matrix_table(counted, facts.run_id),
     )
-    findings["whose_background"] = plain(busiest(backgrounds))
-    return Decided(table[list(CLASS_COLUMNS)], confused, backgrounds, findings)

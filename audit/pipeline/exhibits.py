@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import json
-
 import pandas as pd
 
+from audit.findings import Exhibit, read_index, write_index
 from audit.pipeline.decide import Decided
 from audit.pipeline.mean_maps import average_maps
 from audit.pipeline.measure import open_bank
 from audit.pipeline.session import Session
 from audit.report.exhibits import choose, draw
-from audit.run_folder import write_json
-from audit.verdicts.evidence import plain
 
 
 def draw_exhibits(session: Session, decided: Decided) -> None:
     """Draw the samples that the report shows, more of them for suspect classes, and mean maps."""
-    _draw_samples(session, {finding["label"] for finding in decided.suspects})
+    _draw_samples(session, {finding.label for finding in decided.suspects})
     average_maps(session, decided.suspects)
 
 
@@ -31,8 +28,8 @@ def _draw_samples(session: Session, suspect: set[int]) -> None:
     ]
     index = run.exhibits / "index.json"
     ids = session.table["sample_id"]
-    before = json.loads(index.read_text(encoding="utf-8")) if index.exists() else []
-    if {(ids[c.row], c.role) for c in choices} == {(e["sample_id"], e["role"]) for e in before}:
+    before = read_index(index, Exhibit)
+    if {(ids[c.row], c.role) for c in choices} == {(e.sample_id, e.role) for e in before}:
         return
     bank = open_bank(session)
     with session.loader() as loader:
@@ -48,4 +45,4 @@ def _draw_samples(session: Session, suspect: set[int]) -> None:
             loader,
             batch_size=session.batch_size(),
         )
-    write_json(index, plain(drawn))
+    write_index(index, drawn)

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
 
 import pandas as pd
 
 from audit.cancellation import stop_if_asked
 from audit.dataset.loader import Loader
+from audit.findings import (
+    ControlMeasurements,
+    Counts,
+    UntrainedLifts,
+    Verdict,
+    read_facts,
+    write_controls,
+)
 from audit.measuring.collect import collect
 from audit.measuring.controls import plant_tags, untrained_lifts
 from audit.measuring.donors import DonorBank, build_bank
 from audit.measuring.follow_up import follow_up as measure_pairs
 from audit.measuring.shards import score_shard
 from audit.pipeline.progress import SILENT, Progress
+from audit.pipeline.run_json import update_facts
 from audit.pipeline.session import Session
-from audit.run_folder import write_json
-from audit.verdicts.evidence import find
+from audit.verdicts.find import find
 from audit.verdicts.suspicion import choose_pairs
 
 _log = logging.getLogger(__name__)
@@ -78,13 +85,13 @@ def score(session: Session, shard: int, progress: Progress = SILENT) -> bool:
     return True
 
 
-def gather_scores(session: Session) -> dict[str, int]:
+def gather_scores(session: Session) -> Counts:
     """Join all parts into ``scores.parquet`` and write ``problems.csv``; returns the counts."""
     run = session.run
     collected = collect(run, session.shards, session.skipped)
-    counts: dict[str, int] = collected["counts"] | {"classes": len(session.labels)}
-    hashes = run.read_run()["hashes"] | {"data": collected["data"]}
-    run.update_run(counts=counts, hashes=hashes)
+    counts = collected.counts.model_copy(update={"classes": len(session.labels)})
+    hashes = read_facts(run.run_json).hashes.model_copy(update={"data": collected.data})
+    update_facts(run, counts=counts, hashes=hashes)
     return counts
 
 
@@ -100,8 +107,8 @@ def follow_up(session: Session) -> int:
     if run.follow_up.exists() or not session.has_foregrounds:
         return 0
     scores = pd.read_parquet(run.scores)
-    decided = find(scores, session.manifest, session.labels, session.class_names, True)
-    pairs = choose_pairs(scores, decided)
+    found = find(scores, session.manifest, session.labels, session.class_names, True)
+    pairs = choose_pairs(scores, [f.label for f in found if f.verdict is not Verdict.SUSPECT])
     bank = open_bank(session) if len(pairs) else None
     if bank is None:
         return 0
@@ -137,16 +144,14 @@ def run_controls(session: Session) -> bool:
             seed=session.manifest.run.seed,
         )
         lifts = _untrained_lifts(session, scores, loader)
-    write_json(run.controls, {"tags": tags, "lifts": lifts})
+    write_controls(run.controls, ControlMeasurements(tags=tags, lifts=lifts))
     return True
 
 
-def _untrained_lifts(
-    session: Session, scores: pd.DataFrame, loader: Loader
-) -> Mapping[str, list[float]]:
+def _untrained_lifts(session: Session, scores: pd.DataFrame, loader: Loader) -> UntrainedLifts:
     try:
         return untrained_lifts(session.engine, session.table, scores, session.measurement(), loader)
     except Exception:
         # A network that cannot be copied or started anew is no reason to lose the night.
         _log.warning("the untrained network could not be measured", exc_info=True)
-        return {}
+        return UntrainedLifts()

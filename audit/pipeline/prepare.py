@@ -6,19 +6,21 @@ import importlib.metadata
 import platform
 import shutil
 import time
-from typing import Any
 
 import torch
 
+from audit.dataset.readers import sample_rows
 from audit.errors import RunFolderError
+from audit.findings import Counts, Hashes, RunFacts, RunStatus, Settings, read_facts, write_facts
 from audit.manifest import fingerprint
+from audit.measuring.columns import write_table
 from audit.pipeline.check import try_one_batch
 from audit.pipeline.cmv_material import check_second
 from audit.pipeline.methods import described
 from audit.pipeline.run_json import now
 from audit.pipeline.session import Session
 from audit.report.style import keep_style
-from audit.run_folder import RunFolder, write_atomically, write_bytes
+from audit.run_folder import RunFolder, write_bytes
 
 _VERSIONED = ("torch", "torchvision", "prefect", "pandas", "pillow", "weasyprint", "numpy")
 
@@ -33,18 +35,17 @@ def prepare(session: Session, *, resume: bool = True) -> None:
     """
     run = session.run
     run.prepare()
-    before = run.read_run()
+    before = read_facts(run.run_json) if run.run_json.exists() else None
     if before and not resume:
         _clear(run)
-        before = {}
+        before = None
     shard_size = session.manifest.run.shard_size
-    held = before.get("fingerprint")
-    if held and held != session.key:
+    if before and before.fingerprint != session.key:
         raise RunFolderError(
             f"{run.path}: holds another audit (its dataset, model, method or software differs). "
             "Choose another --out, or replace it with --no-resume."
         )
-    if before and before.get("shard_size") != shard_size:
+    if before and before.shard_size != shard_size:
         # Parts of another size cannot be mixed.
         shutil.rmtree(run.path / "scores", ignore_errors=True)
     check_second(session)
@@ -52,21 +53,22 @@ def prepare(session: Session, *, resume: bool = True) -> None:
     keep_style(run.path, session.manifest)
     write_bytes(run.manifest, session.manifest.source.encode())
     _drop_mixed(run, session)
-    write_atomically(run.samples, lambda temporary: session.table.to_parquet(temporary))
-    run.update_run(**_facts(session, before, accuracy) | _compiled(session, before))
+    write_table(run.samples, sample_rows(session.table))
+    write_facts(run.run_json, _compile(session, _facts(session, before, accuracy)))
 
 
-def _compiled(session: Session, before: dict[str, Any]) -> dict[str, Any]:
+def _compile(session: Session, facts: RunFacts) -> RunFacts:
     """Compile now what would be compiled at the first picture, and count the time it takes."""
     engine = session.engine
     if not engine.compiles:
-        return {}
+        return facts
     began, side = time.monotonic(), engine.geometry.size
     image = torch.zeros(1, 3, side, side, device=engine.device)
     taken = engine.for_scores(image)[0] is not engine.folded(image)
-    timings = before.get("timings", {})
-    spent = round(timings.get("compiling", 0.0) + time.monotonic() - began, 3)
-    return {"compiled": taken, "timings": timings | {"compiling": spent}}
+    spent = round((facts.timings.get("compiling") or 0.0) + time.monotonic() - began, 3)
+    return facts.model_copy(
+        update={"compiled": taken, "timings": facts.timings | {"compiling": spent}}
+    )
 
 
 def _clear(run: RunFolder) -> None:
@@ -96,38 +98,37 @@ def _drop_mixed(run: RunFolder, session: Session) -> None:
             part.unlink()
 
 
-def _facts(session: Session, before: dict[str, Any], accuracy: float) -> dict[str, Any]:
-    started = before.get("started") or now()
+def _facts(session: Session, before: RunFacts | None, accuracy: float) -> RunFacts:
+    started = before.started if before else now()
     manifest, model = session.manifest, session.model
     device = str(model.device)
     if model.device.type == "cuda":
         device += f" ({torch.cuda.get_device_name(model.device)})"
-    return {
-        "status": "running",
-        "name": manifest.name,
-        "run_id": before.get("run_id") or f"{started}-{session.key[:8]}",
-        "started": started,
-        "finished": None,
-        "fingerprint": session.key,
-        "shard_size": manifest.run.shard_size,
-        "device": device,
-        "seed": manifest.run.seed,
-        "precision": "bfloat16" if model.in_bfloat16 else "float32",
-        "versions": _versions(),
-        "hashes": {"model": model.sha256, "data": "", "manifest": fingerprint(manifest.source)},
-        "timings": before.get("timings", {}),
-        "counts": before.get("counts", {}),
-        "class_names": list(session.class_names),
-        "labels": {str(index): name for index, name in session.labels.items()},
-        "foreground_source": session.source,
-        "model_name": model.name,
-        "limit": session.request.limit,
-        "probe_accuracy": accuracy,
-        "settings": _settings(session),
-    }
+    return RunFacts(
+        status=RunStatus.RUNNING,
+        name=manifest.name,
+        run_id=before.run_id if before else f"{started}-{session.key[:8]}",
+        started=started,
+        fingerprint=session.key,
+        shard_size=manifest.run.shard_size,
+        device=device,
+        seed=manifest.run.seed,
+        precision="bfloat16" if model.in_bfloat16 else "float32",
+        versions=_versions(),
+        hashes=Hashes(model=model.sha256, manifest=fingerprint(manifest.source)),
+        timings=before.timings if before else {},
+        counts=before.counts if before else Counts(),
+        class_names=tuple(session.class_names),
+        labels=dict(session.labels),
+        foreground_source=session.source,
+        model_name=model.name,
+        limit=session.request.limit,
+        probe_accuracy=accuracy,
+        settings=_settings(session),
+    )
 
 
-def _settings(session: Session) -> dict[str, Any]:
+def _settings(session: Session) -> Settings:
     manifest, model, geometry = session.manifest, session.model, session.model.geometry
     layer = session.saliency.layer
     return {

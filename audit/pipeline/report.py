@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from audit.errors import RunFolderError
+from audit.findings import Findings
 from audit.manifest import ReportSection, load_manifest
-from audit.pipeline.compose import Findings, compose
+from audit.pipeline.compose import compose
 from audit.pipeline.decide import decide
 from audit.pipeline.run_json import finish, timed
 from audit.report.render import FORMATS, render_report
@@ -49,7 +50,7 @@ def report_again(
         findings = compose(run, decide(run, declared))
         with timed(run, "report"):
             write_reports(run, declared.report)
-        finish(run, findings["summary"])
+        finish(run, findings.summary)
     return findings
 
 

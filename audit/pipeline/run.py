@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import ParamSpec, Protocol, TypeVar
 
 from audit import cancellation
+from audit.findings import Findings
 from audit.pipeline.cmvs import count_cmvs, visualize_classes
-from audit.pipeline.compose import Findings, compose
+from audit.pipeline.compose import compose
 from audit.pipeline.cues import find_cues
 from audit.pipeline.decide import decide
 from audit.pipeline.exhibits import draw_exhibits
@@ -148,5 +149,5 @@ def take_steps(
         runner.run_step("cmvs", visualize_classes, session, decided, progress)
     findings = step("compose", compose, run, decided)
     step("report", write_reports, run, manifest.report)
-    finish(run, findings["summary"])
+    finish(run, findings.summary)
     return findings

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any
 
+from audit.findings import RunFacts, RunStatus, Summary, read_facts, write_facts
 from audit.run_folder import RunFolder
 
 
 def now() -> str:
     """Tell the time in UTC, as run.json writes it."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def update_facts(run: RunFolder, **changes: object) -> RunFacts:
+    """Lay changes over ``run.json`` and write it."""
+    facts = RunFacts.model_validate(dict(read_facts(run.run_json)) | changes)
+    write_facts(run.run_json, facts)
+    return facts
 
 
 @contextmanager
@@ -24,22 +31,23 @@ def timed(run: RunFolder, step: str) -> Iterator[None]:
     try:
         yield
     finally:
-        timings = run.read_run().get("timings", {})
-        timings[step] = round(timings.get(step, 0.0) + time.monotonic() - began, 3)
-        run.update_run(timings=timings)
+        timings = read_facts(run.run_json).timings
+        spent = round((timings.get(step) or 0.0) + time.monotonic() - began, 3)
+        update_facts(run, timings=timings | {step: spent})
 
 
 def mark_failed(run: RunFolder) -> None:
     """Say that the run ended early, where there is a ``run.json`` to say it in."""
     if run.run_json.exists():
-        run.update_run(status="failed", finished=now())
+        update_facts(run, status=RunStatus.FAILED, finished=now())
 
 
-def finish(run: RunFolder, summary: Mapping[str, Any]) -> None:
+def finish(run: RunFolder, summary: Summary) -> None:
     """Close the run: it is complete, or finished but incomplete."""
     shutil.rmtree(run.donors, ignore_errors=True)
-    run.update_run(
-        status="complete" if summary["complete"] else "incomplete",
+    update_facts(
+        run,
+        status=RunStatus.COMPLETE if summary.complete else RunStatus.INCOMPLETE,
         finished=now(),
-        summary=dict(summary),
+        summary=summary,
     )

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from audit.errors import RunFolderError
-from audit.pipeline.compose import Findings, read_findings
+from audit.findings import Findings, RunFacts, RunStatus, read_facts, read_findings
 from audit.pipeline.report import report_again, reports_of
 from audit.pipeline.session import LaidOver, Session, laid_over
 from audit.run_folder import RunFolder, file_slug
@@ -40,16 +38,16 @@ class Run:
     @property
     def findings(self) -> Findings:
         """What ``findings.json`` holds: one finding a class, the most urgent first."""
-        return read_findings(self.folder)
+        return read_findings(self.folder.findings)
 
     @property
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> RunFacts:
         """What ``run.json`` holds: status, fingerprint, versions, device, timings, counts."""
-        return self.folder.read_run()
+        return read_facts(self.folder.run_json)
 
     @property
     def classes(self) -> pd.DataFrame:
-        """One row a class: :data:`audit.verdicts.evidence.CLASS_COLUMNS`, undefined numbers NaN.
+        """One row a class: :data:`audit.verdicts.tables.CLASS_COLUMNS`, undefined numbers NaN.
 
         Counts (``images``, ``scored``, ``judged``), accuracy (``precision``, ``recall``, ``f1``),
         where the maps lie (``foreground_mass``, ``mass_lift``), what the background does
@@ -103,8 +101,10 @@ def open_run(path: str | Path) -> Run:
         The folder holds no such run, or one of another version of this tool.
     """
     run = Run(Path(path).resolve())
-    if not run.facts or not run.folder.findings.exists():
+    held = run.folder
+    if not held.findings.exists() or not held.run_json.exists():
         raise RunFolderError(f"{path}: no finished run here. Run the audit, or resume it.")
+    _ = run.facts
     return run
 
 
@@ -131,10 +131,10 @@ def folder_for(session: Session, out: str | Path | None, *, resume: bool) -> Pat
 
 def _unfinished(folder: Path, key: str) -> bool:
     try:
-        run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        facts = read_facts(folder / "run.json")
+    except RunFolderError:
         return False
-    return run.get("fingerprint") == key and run.get("status") in ("running", "failed")
+    return facts.fingerprint == key and facts.status in (RunStatus.RUNNING, RunStatus.FAILED)
 
 
 def point_latest(folder: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from audit.errors import ReportError
+from audit.report.bridge import read_findings_as_before, read_run_as_before
 from audit.report.content import (
     SUSPECT,
     VERDICTS,
@@ -26,7 +27,6 @@ from audit.report.json_values import (
     count,
     number,
     objects,
-    read_object,
     section,
     text,
     texts,
@@ -55,8 +55,8 @@ def load_context(run_folder: Path) -> ReportContext:
     ReportError
         Something that the report needs is missing or not as this version writes it.
     """
-    run = read_object(run_folder / "run.json")
-    held = read_object(run_folder / "findings.json")
+    run = read_run_as_before(run_folder / "run.json")
+    held = read_findings_as_before(run_folder / "findings.json")
     audit = section(held, "audit")
     name = clean_text(audit.get("name") or run.get("name") or "audit", 200)
     return ReportContext(

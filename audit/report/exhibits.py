@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 
 from audit.dataset.batches import Batch, iterate_batches
 from audit.dataset.loader import Loader
+from audit.findings import Exhibit, ExhibitPictures, Role, Swap
 from audit.measuring.donors import DonorBank
 from audit.measuring.plan import MeasurementPlan
 from audit.measuring.rows import maps_of
@@ -22,10 +22,10 @@ from audit.report.overlays import outline, overlay, to_png
 from audit.run_folder import RunFolder, file_slug, write_bytes
 
 RULES = {
-    "worst": "loses most of the right class's probability on another class's background",
-    "typical": "foreground mass nearest to the median of the class",
-    "best": "keeps the right class best on other backgrounds, most mass on the object",
-    "mistaken": "wrong with the highest confidence",
+    Role.WORST: "loses most of the right class's probability on another class's background",
+    Role.TYPICAL: "foreground mass nearest to the median of the class",
+    Role.BEST: "keeps the right class best on other backgrounds, most mass on the object",
+    Role.MISTAKEN: "wrong with the highest confidence",
 }
 
 
@@ -37,12 +37,12 @@ class Choice:
     ----------
     row : int
         Position in the list of samples.
-    role : str
-        Key of :data:`RULES`.
+    role : Role
+        By which rule.
     """
 
     row: int
-    role: str
+    role: Role
 
 
 def choose(own: pd.DataFrame, *, each: int = 1) -> list[Choice]:
@@ -61,15 +61,17 @@ def choose(own: pd.DataFrame, *, each: int = 1) -> list[Choice]:
     gap = right["swap_same_probability"] - right["swap_other_probability"]
     mass = right["foreground_mass"]
     ranked = {
-        "worst": (gap if gap.notna().any() else -mass).sort_values(ascending=False, kind="stable"),
-        "typical": (mass - mass.median()).abs().sort_values(kind="stable"),
-        "best": (gap.abs() - mass).sort_values(kind="stable"),
-        "mistaken": wrong["confidence"].sort_values(ascending=False, kind="stable"),
+        Role.WORST: (gap if gap.notna().any() else -mass).sort_values(
+            ascending=False, kind="stable"
+        ),
+        Role.TYPICAL: (mass - mass.median()).abs().sort_values(kind="stable"),
+        Role.BEST: (gap.abs() - mass).sort_values(kind="stable"),
+        Role.MISTAKEN: wrong["confidence"].sort_values(ascending=False, kind="stable"),
     }
     chosen: list[Choice] = []
     for role, order in ranked.items():
         free = [int(i) for i in order.dropna().index if int(i) not in {c.row for c in chosen}]
-        chosen += [Choice(row, role) for row in free[: 1 if role == "best" else each]]
+        chosen += [Choice(row, role) for row in free[: 1 if role is Role.BEST else each]]
     return chosen
 
 
@@ -86,7 +88,7 @@ def draw(
     *,
     batch_size: int,
     on_progress: Callable[[int], None] = lambda _: None,
-) -> list[dict[str, Any]]:
+) -> list[Exhibit]:
     """Draw exhibits into the run folder.
 
     Parameters
@@ -108,12 +110,12 @@ def draw(
 
     Returns
     -------
-    list of dict
-        One entry an exhibit, as ``findings.json`` holds it, with its ``label``.
+    list of Exhibit
+        By class, then by role.
     """
     roles = {choice.row: choice.role for choice in choices}
     chosen = table.loc[sorted(roles)]
-    drawn: list[dict[str, Any]] = []
+    drawn: list[Exhibit] = []
     for batch in iterate_batches(chosen, loader, batch_size):
         if len(batch):
             maps = maps_of(model, batch, plan).cpu().numpy()
@@ -122,11 +124,12 @@ def draw(
                 pictures = _pictures(batch, index, maps[index])
                 swap = _swap(batch, index, record, bank, class_names)
                 if swap is not None:
-                    pictures["swap"] = swap.pop("picture")
-                drawn.append(_entry(run, record, roles[row], pictures, swap, class_names))
+                    pictures["swap"] = swap[1]
+                told = swap[0] if swap else None
+                drawn.append(_entry(run, record, roles[row], pictures, told, class_names))
         on_progress(len(batch) + len(batch.unreadable))
     order = list(RULES)
-    return sorted(drawn, key=lambda entry: (entry["label"], order.index(entry["role"])))
+    return sorted(drawn, key=lambda entry: (entry.label, order.index(entry.role)))
 
 
 def _pictures(
@@ -147,7 +150,7 @@ def _swap(
     record: pd.Series,
     bank: DonorBank | None,
     class_names: Sequence[str],
-) -> dict[str, Any] | None:
+) -> tuple[Swap, NDArray[np.uint8]] | None:
     """The foreign background that cost this sample most, with what the model then said."""
     probabilities, rows = record["swap_other_probabilities"], record["swap_other_donor_rows"]
     if bank is None or probabilities is None or rows is None:
@@ -160,41 +163,41 @@ def _swap(
     objects = Objects.of(
         to_float(batch.images[index : index + 1]), batch.foreground[index : index + 1]
     )
-    return {
-        "picture": to_picture(swapped(objects, [0], bank, [position])[0]),
-        "donor_class": class_names[int(record["swap_other_donor_labels"][hardest])],
-        "prediction_name": class_names[int(record["swap_other_predictions"][hardest])],
-        "probability": float(probabilities[hardest]),
-        "before": float(record["probability"]),
-    }
+    swap = Swap(
+        donor_class=class_names[int(record["swap_other_donor_labels"][hardest])],
+        donor_row=int(rows[hardest]),
+        prediction_name=class_names[int(record["swap_other_predictions"][hardest])],
+        probability=float(probabilities[hardest]),
+        before=float(record["probability"]),
+    )
+    return swap, to_picture(swapped(objects, [0], bank, [position])[0])
 
 
 def _entry(
     run: RunFolder,
     record: pd.Series,
-    role: str,
+    role: Role,
     pictures: dict[str, NDArray[np.uint8]],
-    swap: dict[str, Any] | None,
+    swap: Swap | None,
     class_names: Sequence[str],
-) -> dict[str, Any]:
+) -> Exhibit:
     label = int(record["label"])
     folder = run.exhibits / f"{label:04d}-{file_slug(str(record['label_name']))}"
-    paths: dict[str, str | None] = {"image": None, "overlay": None, "outline": None, "swap": None}
+    paths: dict[str, str] = {}
     for name, pixels in pictures.items():
         path = folder / f"{role}-{record.name:07d}-{name}.png"
         write_bytes(path, to_png(pixels))
         paths[name] = path.relative_to(run.path).as_posix()
-    return {
-        "label": label,
-        "role": role,
-        "rule": RULES[role],
-        "sample_id": record["sample_id"],
-        "label_name": record["label_name"],
-        "prediction_name": class_names[int(record["prediction"])],
-        **{
-            name: record[name]
-            for name in ("confidence", "foreground_area", "foreground_mass", "mass_lift")
-        },
-        "pictures": paths,
-        "swap": swap,
-    }
+    return Exhibit(
+        label=label,
+        role=role,
+        sample_id=record["sample_id"],
+        label_name=record["label_name"],
+        prediction_name=class_names[int(record["prediction"])],
+        confidence=record["confidence"],
+        foreground_area=record["foreground_area"],
+        foreground_mass=record["foreground_mass"],
+        mass_lift=record["mass_lift"],
+        pictures=ExhibitPictures(**paths),
+        swap=swap,
+    )

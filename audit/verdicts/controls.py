@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from scipy import stats
 
+from audit.findings import Code, Control, ControlName, PlantedTag, Reason, UntrainedLifts
 from audit.manifest import VerdictSection
 from audit.verdicts.statistics import false_discovery, greater_than_zero
 
 
-def negative_control(scores: pd.DataFrame, thresholds: VerdictSection) -> dict[str, Any]:
+def negative_control(scores: pd.DataFrame, thresholds: VerdictSection) -> Control:
     """Swap within the class on both sides: the same rule must flag no class.
 
     One half of an image's same-class donors plays the foreign background. Nothing can be gained
@@ -43,89 +44,74 @@ def negative_control(scores: pd.DataFrame, thresholds: VerdictSection) -> dict[s
         if classes
         else 0
     )
-    return {
-        "name": "Negative control",
-        "description": (
-            "The same rule, with other backgrounds of the same class in the place of foreign ones. "
-            "Nothing should be flagged."
-        ),
-        "expected": "0 classes flagged",
-        "found": f"{flagged} of {len(classes)} classes flagged" if classes else "not measured",
-        "passed": flagged == 0 if classes else None,
-    }
+    found = Reason(code=Code.CLASSES_FLAGGED, values={"flagged": flagged, "of": len(classes)})
+    return Control(
+        name=ControlName.NEGATIVE,
+        found=found if classes else Reason(code=Code.NOT_MEASURED),
+        passed=flagged == 0 if classes else None,
+    )
 
 
-def _halves(values: Any) -> tuple[float, float]:
+def _halves(values: NDArray[np.float64]) -> tuple[float, float]:
     half = len(values) // 2
     return float(np.mean(values[:half])), float(np.mean(values[half:]))
 
 
-def positive_control(
-    held: Sequence[Mapping[str, Any]], thresholds: VerdictSection
-) -> dict[str, Any]:
+def positive_control(tags: Sequence[PlantedTag], thresholds: VerdictSection) -> Control:
     """Whether a tag planted on some classes would have been found: sensitivity today.
 
     Parameters
     ----------
-    held : sequence of dict
+    tags : sequence of PlantedTag
         From :func:`audit.measuring.controls.plant_tags`.
     thresholds : VerdictSection
         Of the manifest.
     """
-    found: dict[float, tuple[int, int]] = {}
-    for gain in sorted({one["gain"] for one in held}):
-        tested = [one for one in held if one["gain"] == gain and one["g"]]
-        q_values = false_discovery([greater_than_zero(one["h"]) for one in tested])
-        gaps = np.array([float(np.mean(one["g"])) for one in tested])
+    values: dict[str, int | float | str | None] = {}
+    passed = None
+    for place, gain in enumerate(sorted({tag.gain for tag in tags}), 1):
+        tested = [tag for tag in tags if tag.gain == gain and tag.g]
+        q_values = false_discovery([greater_than_zero(tag.h) for tag in tested])
+        gaps = np.array([float(np.mean(tag.g)) for tag in tested])
         hits = int(((q_values <= thresholds.fdr) & (gaps >= thresholds.effect)).sum())
-        found[gain] = (hits, len(tested))
-    full = found.get(FULL_GAIN)
-    return {
-        "name": "Positive control",
-        "description": (
-            "A tag in the corner, planted in memory on some classes, and a model made to need it. "
-            "The gain is what the tag is worth, in units of the class's usual lead."
-        ),
-        "expected": f"every tagged class found at gain {FULL_GAIN:g}",
-        "found": "; ".join(
-            f"gain {gain:g}: {hits} of {tested} found" for gain, (hits, tested) in found.items()
-        )
-        or "not measured",
-        "passed": full[0] == full[1] if full and full[1] else None,
-    }
+        values |= {f"gain_{place}": gain, f"found_{place}": hits, f"tested_{place}": len(tested)}
+        if gain == FULL_GAIN and tested:
+            passed = hits == len(tested)
+    return Control(
+        name=ControlName.POSITIVE,
+        found=Reason(code=Code.TAGS_FOUND, values=values)
+        if values
+        else Reason(code=Code.NOT_MEASURED),
+        passed=passed,
+    )
 
 
 FULL_GAIN = 1.0
 
 
-def untrained_control(held: Mapping[str, Sequence[float]]) -> dict[str, Any]:
+def untrained_control(lifts: UntrainedLifts) -> Control:
     """Whether the maps tell more than those of a network that learned nothing.
 
     Parameters
     ----------
-    held : dict
+    lifts : UntrainedLifts
         From :func:`audit.measuring.controls.untrained_lifts`.
     """
-    trained, blank = (np.asarray(held.get(name, ()), np.float64) for name in _SIDES)
+    trained, blank = (np.asarray(held, np.float64) for held in (lifts.trained, lifts.untrained))
     differences = trained - blank
-    found, passed = "not measured", None
+    found, passed = Reason(code=Code.NOT_MEASURED), None
     if len(differences) >= 2:
-        p_value = 0.0 if np.ptp(differences) == 0 else stats.ttest_1samp(differences, 0).pvalue
-        passed = bool(p_value <= 0.05 and np.any(differences != 0))
-        found = (
-            f"mass lift {trained.mean():.2f} against {blank.mean():.2f} untrained "
-            f"({len(differences)} images, p = {p_value:.2g})"
+        p_value = (
+            0.0 if np.ptp(differences) == 0 else float(stats.ttest_1samp(differences, 0).pvalue)
         )
-    return {
-        "name": "Untrained network",
-        "description": (
-            "The same saliency method on the same network with random weights: what the form of "
-            "the network alone puts on the object."
-        ),
-        "expected": "maps that differ from an untrained network's",
-        "found": found,
-        "passed": passed,
-    }
-
-
-_SIDES = ("trained", "untrained")
+        passed = bool(p_value <= 0.05 and np.any(differences != 0))
+        found = Reason(
+            code=Code.UNTRAINED_COMPARED,
+            values={
+                "lift": float(trained.mean()),
+                "untrained_lift": float(blank.mean()),
+                "images": len(differences),
+                "p": p_value,
+            },
+        )
+    return Control(name=ControlName.UNTRAINED, found=found, passed=passed)

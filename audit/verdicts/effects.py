@@ -1,4 +1,4 @@
-"""What each class owes to its background: one row a class, every effect with its interval.
+"""What each class owes to its background: every effect of a class with its interval.
 
 The swap effects of an image ``i`` of class ``y``, means over its donors:
 
@@ -12,67 +12,127 @@ over the class's images; ``p_value`` tests H > 0.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from audit.measuring.swap_table import each_swap
-from audit.scoring import FULL_FOREGROUND, SCORED
-from audit.verdicts.affected import victim_effects
+from audit.findings import Status
+from audit.verdicts.affected import OneClassLoss, one_class_losses
 from audit.verdicts.rfs import relative_foreground_sensitivity
 from audit.verdicts.statistics import (
     TESTS,
-    Effect,
+    UNDEFINED,
+    EffectSize,
     bootstrap_mean,
     false_discovery,
-    rate_excess,
     robust_z,
 )
-
-EFFECTS = (
-    "foreground_area",
-    "foreground_mass",
-    "mass_lift",
-    "background_gap",
-    "margin_gap",
-    "own_margin_gap",
-    "attraction",
-    "background_only",
-    "rfs",
+from audit.verdicts.swap_rates import (
+    attractions,
+    backgrounds_alone,
+    decision_gap,
+    numbers,
+    swap_effects,
+    typical_gaps,
 )
-"""Columns that come with ``_low`` and ``_high``."""
 
 
-_GAPS = {"background_gap": "g", "margin_gap": "h", "own_margin_gap": "hx"}
+@dataclass(frozen=True)
+class Answers:
+    """The images of a class in counts, and how well it is recognised.
+
+    Parameters
+    ----------
+    images, scored, answered : int
+        All, those that were scored, those that the model answered.
+    covered : int
+        Those that were measured, or have no background to measure.
+    judged : int
+        Those that met donors of both kinds.
+    precision, recall, f1, mean_confidence : float
+        In 0..1; NaN where undefined.
+    """
+
+    images: int
+    scored: int
+    covered: int
+    answered: int
+    judged: int
+    precision: float
+    recall: float
+    f1: float
+    mean_confidence: float
 
 
-def swap_effects(scores: pd.DataFrame) -> pd.DataFrame:
-    """Add ``g``, ``h`` and ``hx`` of each image; NaN where it met no donor of either kind."""
-    known = np.abs(_number(scores, "margin"))
-    known = known[~np.isnan(known)]
-    scale = float(np.median(known)) if len(known) else np.nan
-    scale = scale if scale > 0 else np.nan
-    same, other = _number(scores, "swap_same_margin"), _number(scores, "swap_other_margin")
-    own = _number(scores, "swap_other_own_margin")
-    g = _number(scores, "swap_same_probability") - _number(scores, "swap_other_probability")
-    return scores.assign(g=g, h=(same - other) / scale, hx=(same - own) / scale)
+@dataclass(frozen=True)
+class ClassEffects:
+    """One class, measured; a number that is undefined is NaN.
 
+    Parameters
+    ----------
+    label, label_name : int, str
+        The class.
+    answers : Answers
+        Its images in counts.
+    foreground_area, foreground_mass, mass_lift : EffectSize
+        Means over its images.
+    mass_lift_eroded, mass_lift_dilated : float
+        The mass lift with foregrounds drawn narrower, and wider.
+    background_gap, margin_gap, own_margin_gap : EffectSize
+        G, H and HX.
+    attraction, background_only : EffectSize
+        How much more often other objects become the class on its backgrounds, and its background
+        alone is called the class.
+    rfs : EffectSize
+        Relative foreground sensitivity.
+    p_value : float
+        Of H > 0.
+    decision_gap : float
+        Share of the decisions that change with the background.
+    typical_gap, donor_classes : float, int
+        Median over donor classes of the mean loss, and how many there were.
+    follow_up : OneClassLoss
+        What it loses to one other class's background.
+    q_value, attraction_q, background_only_q : float
+        Under Benjamini-Hochberg over all classes.
+    lift_z : float
+        Of the mass lift among those of all classes.
+    """
 
-def _number(scores: pd.DataFrame, column: str) -> NDArray[np.float64]:
-    values: NDArray[np.float64] = scores[column].to_numpy(dtype=np.float64, na_value=np.nan)
-    return values
+    label: int
+    label_name: str
+    answers: Answers
+    foreground_area: EffectSize
+    foreground_mass: EffectSize
+    mass_lift: EffectSize
+    mass_lift_eroded: float
+    mass_lift_dilated: float
+    background_gap: EffectSize
+    margin_gap: EffectSize
+    own_margin_gap: EffectSize
+    attraction: EffectSize
+    background_only: EffectSize
+    rfs: EffectSize
+    p_value: float
+    decision_gap: float
+    typical_gap: float
+    donor_classes: int
+    follow_up: OneClassLoss
+    q_value: float = float("nan")
+    attraction_q: float = float("nan")
+    background_only_q: float = float("nan")
+    lift_z: float = float("nan")
 
 
 def class_effects(
     scores: pd.DataFrame,
     class_names: Mapping[int, str],
     seed: int = 0,
-    second: pd.DataFrame | None = None,
+    follow_up: pd.DataFrame | None = None,
     test: str = "t",
-) -> pd.DataFrame:
+) -> tuple[ClassEffects, ...]:
     """Measure every class.
 
     Parameters
@@ -80,160 +140,92 @@ def class_effects(
     scores : DataFrame
         All rows of ``scores.parquet``.
     class_names : mapping of int to str
-        The classes to report, by label; those without images get a row of nulls.
+        The classes to report, by label; of those without images nothing is known.
     seed : int
         Of the bootstrap.
-    second : DataFrame, optional
-        All rows of ``follow_up.parquet``; None before the second look.
+    follow_up : DataFrame, optional
+        All rows of ``follow_up.parquet``; None before the follow-up.
     test : str
         Key of :data:`audit.verdicts.statistics.TESTS`.
 
     Returns
     -------
-    DataFrame
-        One row a class in the order of the labels: counts, precision, recall, f1, the
-        :data:`EFFECTS` with intervals, ``attraction_p``, ``background_only_p``, ``p_value``,
-        ``q_value``, ``lift_z``, ``judged`` (images that met donors of both kinds), ``covered``
-        (images that were measured, or have no background to measure), and the second look's
-        :data:`~audit.verdicts.affected.VICTIM_COLUMNS`.
+    tuple of ClassEffects
+        In the order of the labels.
     """
     scores = swap_effects(scores)
-    attraction = _attraction(scores)
-    alone = _background_only(scores)
-    typical = _typical_gap(scores)
+    attraction, alone = attractions(scores), backgrounds_alone(scores)
+    typical = typical_gaps(scores)
     predicted = scores["prediction"].value_counts()
-    rows = []
+    losses = {} if follow_up is None else one_class_losses(scores, follow_up, seed, test)
+    found = []
     for label, name in sorted(class_names.items()):
         own = scores[scores["label"] == label]
-        row: dict[str, Any] = {"label": label, "label_name": name}
-        row |= _counts(own, int(predicted.get(label, 0)), label)
-        for effect in ("foreground_area", "foreground_mass", "mass_lift"):
-            row |= _spread(effect, bootstrap_mean(_number(own, effect), seed))
-        for effect, column in (
-            ("background_gap", "g"),
-            ("margin_gap", "h"),
-            ("own_margin_gap", "hx"),
-        ):
-            row |= _spread(effect, bootstrap_mean(own[column], seed))
-        row |= _spread("attraction", attraction.get(label, _NOTHING), with_p=True)
-        row |= _spread("background_only", alone.get(label, _NOTHING), with_p=True)
-        row["decision_gap"] = _decision_gap(own, label)
-        row["typical_gap"], row["donor_classes"] = typical.get(label, (np.nan, 0))
-        row |= _spread("rfs", relative_foreground_sensitivity(own, seed))
-        for effect in ("mass_lift_eroded", "mass_lift_dilated"):
-            row[effect] = float(np.nanmean(held)) if len(held := own[effect].dropna()) else np.nan
-        row["p_value"] = TESTS[test](own["h"])
-        rows.append(row)
-    table = pd.DataFrame(rows)
-    table["q_value"] = false_discovery(table["p_value"])
-    table["attraction_q"] = false_discovery(table["attraction_p"])
-    table["background_only_q"] = false_discovery(table["background_only_p"])
-    table["lift_z"] = robust_z(table["mass_lift"])
-    looked = scores.iloc[:0] if second is None else second
-    again = victim_effects(scores, looked, seed, test)
-    return table.join(again, on="label")
+        gap, donor_classes = typical.get(label, (float("nan"), 0))
+        found.append(
+            ClassEffects(
+                label=label,
+                label_name=name,
+                answers=_answers(own, int(predicted.get(label, 0)), label),
+                foreground_area=bootstrap_mean(numbers(own, "foreground_area"), seed),
+                foreground_mass=bootstrap_mean(numbers(own, "foreground_mass"), seed),
+                mass_lift=bootstrap_mean(numbers(own, "mass_lift"), seed),
+                mass_lift_eroded=_mean(own, "mass_lift_eroded"),
+                mass_lift_dilated=_mean(own, "mass_lift_dilated"),
+                background_gap=bootstrap_mean(own["g"], seed),
+                margin_gap=bootstrap_mean(own["h"], seed),
+                own_margin_gap=bootstrap_mean(own["hx"], seed),
+                attraction=attraction.get(label, UNDEFINED),
+                background_only=alone.get(label, UNDEFINED),
+                rfs=relative_foreground_sensitivity(own, seed),
+                p_value=TESTS[test](own["h"]),
+                decision_gap=decision_gap(own, label),
+                typical_gap=gap,
+                donor_classes=donor_classes,
+                follow_up=losses.get(label, OneClassLoss()),
+            )
+        )
+    return _beside_each_other(found)
 
 
-_NOTHING = Effect(float("nan"), float("nan"), float("nan"))
+def _beside_each_other(found: list[ClassEffects]) -> tuple[ClassEffects, ...]:
+    """Add what only all classes together tell."""
+    q_values = false_discovery([e.p_value for e in found])
+    attraction = false_discovery([e.attraction.p_value for e in found])
+    alone = false_discovery([e.background_only.p_value for e in found])
+    lifts = robust_z([e.mass_lift.value for e in found])
+    return tuple(
+        replace(
+            effects,
+            q_value=float(q_values[place]),
+            attraction_q=float(attraction[place]),
+            background_only_q=float(alone[place]),
+            lift_z=float(lifts[place]),
+        )
+        for place, effects in enumerate(found)
+    )
 
 
-def _spread(name: str, effect: Effect, with_p: bool = False) -> dict[str, float]:
-    found = {name: effect.value, f"{name}_low": effect.low, f"{name}_high": effect.high}
-    return found | ({f"{name}_p": effect.p_value} if with_p else {})
+def _mean(own: pd.DataFrame, column: str) -> float:
+    held = own[column].dropna()
+    return float(np.nanmean(held)) if len(held) else float("nan")
 
 
-def _counts(own: pd.DataFrame, predicted: int, label: int) -> dict[str, Any]:
+def _answers(own: pd.DataFrame, predicted: int, label: int) -> Answers:
     answered = own["prediction"].notna()
+    count = int(answered.sum())
     hits = int((own.loc[answered, "prediction"] == label).sum())
-    recall = hits / int(answered.sum()) if answered.any() else float("nan")
-    precision = hits / predicted if predicted else float("nan")
     # Never predicted: precision is undefined, and F1 is 0 by its counting form 2TP/(2TP+FP+FN).
-    both = int(answered.sum()) + predicted
-    return {
-        "images": len(own),
-        "scored": int((own["status"] == SCORED).sum()),
-        "covered": int(own["status"].isin((SCORED, FULL_FOREGROUND)).sum()),
-        "answered": int(answered.sum()),
-        "judged": int(own["g"].notna().sum()),
-        "precision": precision,
-        "recall": recall,
-        "f1": 2 * hits / both if both and answered.any() else float("nan"),
-        "mean_confidence": float(own["confidence"].mean()) if answered.any() else float("nan"),
-    }
-
-
-def _decision_gap(own: pd.DataFrame, label: int) -> float:
-    """How many fewer decisions are right on other classes' backgrounds than on its own class's."""
-    lists = ("swap_same_predictions", "swap_other_predictions")
-    met = own[own[lists[0]].map(_is_held) & own[lists[1]].map(_is_held)]
-    if met.empty:
-        return float("nan")
-    same, other = (
-        np.mean([np.mean(np.asarray(answers) == label) for answers in met[name]]) for name in lists
+    both = count + predicted
+    nothing = float("nan")
+    return Answers(
+        images=len(own),
+        scored=int((own["status"] == Status.SCORED).sum()),
+        covered=int(own["status"].isin((Status.SCORED, Status.FULL_FOREGROUND)).sum()),
+        answered=count,
+        judged=int(own["g"].notna().sum()),
+        precision=hits / predicted if predicted else nothing,
+        recall=hits / count if count else nothing,
+        f1=2 * hits / both if both and count else nothing,
+        mean_confidence=float(own["confidence"].mean()) if count else nothing,
     )
-    return float(same - other)
-
-
-def _is_held(answers: Any) -> bool:
-    return answers is not None
-
-
-def _typical_gap(scores: pd.DataFrame) -> dict[int, tuple[float, int]]:
-    """For each class: the median over donor classes of its mean loss, and how many there were."""
-    cells = each_swap(scores).groupby(["label", "donor_label"])["lost"].mean().dropna()
-    if cells.empty:
-        return {}
-    found = cells.groupby("label").agg(["median", "size"])
-    return {int(label): (float(m), int(n)) for label, m, n in found.itertuples()}
-
-
-def _attraction(scores: pd.DataFrame) -> dict[int, Effect]:
-    """For each class: objects of other classes that become it on its backgrounds.
-
-    The base rate counts the same among other-class swaps in which neither the object nor the
-    background is of the class.
-    """
-    swaps = each_swap(scores)
-    objects, donors, answers = (
-        swaps[name].to_numpy(dtype=np.int64) for name in ("label", "donor_label", "prediction")
-    )
-    found = {}
-    for label in np.unique(donors):
-        of_class = donors == label
-        neutral = (donors != label) & (objects != label)
-        became = answers == label
-        found[int(label)] = rate_excess(
-            int((of_class & became).sum()),
-            int(of_class.sum()),
-            int((neutral & became).sum()),
-            int(neutral.sum()),
-        )
-    return found
-
-
-def _background_only(scores: pd.DataFrame) -> dict[int, Effect]:
-    """For each class: how often its background alone still gives it, beyond the base rate."""
-    met = scores[scores["background_only_prediction"].notna()]
-    labels = met["label"].to_numpy(dtype=np.int64)
-    answers = met["background_only_prediction"].to_numpy(dtype=np.int64)
-    found = {}
-    for label in np.unique(labels):
-        own = labels == label
-        gives = answers == label
-        found[int(label)] = rate_excess(
-            int((own & gives).sum()), int(own.sum()), int((~own & gives).sum()), int((~own).sum())
-        )
-    return found
-
-
-def confusions(scores: pd.DataFrame, class_names: Sequence[str]) -> pd.DataFrame:
-    """How often which label was answered with which class; correct answers among them."""
-    answered = scores[scores["prediction"].notna()]
-    counted = (
-        answered.assign(prediction=answered["prediction"].astype("int64"))
-        .groupby(["label", "label_name", "prediction"])
-        .size()
-        .reset_index(name="count")
-    )
-    counted["prediction_name"] = [class_names[p] for p in counted["prediction"]]
-    return counted

@@ -1,96 +1,87 @@
-"""The witnesses of a class: each way of asking by itself, beside the one that decides."""
+"""The indicators of a class: each way of asking by itself, beside the one that decides."""
 
 from __future__ import annotations
 
-from typing import Any
-
+from audit.findings import Code, Estimate, Indicator, IndicatorName, Reason, Says, Unit
 from audit.manifest import VerdictSection
 from audit.verdicts.decide import EXCESS_FLOOR, VICTIM_FLOOR, leans_by_mass
+from audit.verdicts.effects import ClassEffects
+from audit.verdicts.statistics import EffectSize
+
+CMV_FLOOR = 0.1
+"""Of a share that says background; chosen on the benchmark's tuning worlds."""
 
 
-def witnesses(row: dict[str, Any], thresholds: VerdictSection) -> list[dict[str, Any]]:
-    """What each witness says by itself: ``background``, ``object`` or ``unclear``."""
-
-    def one(
-        name: str, column: str, p_value: float, floor: float, unit: str, explanation: str
-    ) -> dict[str, Any]:
-        value, low, high = (row[f"{column}{end}"] for end in ("", "_low", "_high"))
-        says = "unclear"
-        if value >= floor and low > 0:
-            says = "background"
-        elif high < floor:
-            says = "object"
-        return {
-            "name": name,
-            "says": says,
-            "value": value,
-            "low": low,
-            "high": high,
-            "p_value": p_value,
-            "unit": unit,
-            "explanation": explanation,
-        }
-
+def indicators(effects: ClassEffects, thresholds: VerdictSection) -> tuple[Indicator, ...]:
+    """What each indicator says by itself; those that were not measured are left out."""
+    loss, attraction, alone = effects.follow_up, effects.attraction, effects.background_only
+    asked = (
+        (IndicatorName.BACKGROUND_SWAP, effects.background_gap, effects.p_value, thresholds.effect),
+        (IndicatorName.FOLLOW_UP, loss.harm, loss.p_value, VICTIM_FLOOR),
+        (IndicatorName.ATTRACTION, attraction, attraction.p_value, EXCESS_FLOOR),
+        (IndicatorName.BACKGROUND_ONLY, alone, alone.p_value, EXCESS_FLOOR),
+    )
     found = [
-        one(
-            "Background swap",
-            "background_gap",
-            row["p_value"],
-            thresholds.effect,
-            "probability",
-            "Probability lost on another class's background, beyond a same-class swap.",
-        ),
-        one(
-            "Second look",
-            "victim_harm",
-            row["victim_p"],
-            VICTIM_FLOOR,
-            "rate",
-            "Half the probability lost and half the decisions changed, on fresh backgrounds of the "
-            "one class that costs it most.",
-        ),
-        one(
-            "Attraction",
-            "attraction",
-            row["attraction_p"],
-            EXCESS_FLOOR,
-            "rate",
-            "How much more often other objects become this class on its backgrounds.",
-        ),
-        one(
-            "Background only",
-            "background_only",
-            row["background_only_p"],
-            EXCESS_FLOOR,
-            "rate",
-            "How much more often the background alone is called this class.",
-        ),
+        _indicator(name, _by_floor(size, floor), size, p_value)
+        for name, size, p_value, floor in asked
+        if size.value == size.value
     ]
-    mass = {
-        "name": "Saliency",
-        "says": "background" if leans_by_mass(row) else "unclear",
-        "value": row["mass_lift"],
-        "low": row["mass_lift_low"],
-        "high": row["mass_lift_high"],
-        "p_value": float("nan"),
-        "unit": "log-odds",
-        "explanation": (
-            "Saliency on the object beyond its area; says background only when far below the "
-            "other classes. A picture, and the weakest witness."
-        ),
-    }
-    return [w for w in (*found, mass) if w["value"] == w["value"]]
+    lift = effects.mass_lift
+    if lift.value == lift.value:
+        says = Says.BACKGROUND if leans_by_mass(effects) else Says.UNCLEAR
+        found.append(_indicator(IndicatorName.SALIENCY, says, lift))
+    return tuple(found)
 
 
-def agreement(row: dict[str, Any], thresholds: VerdictSection) -> str:
-    """How many witnesses say the same, as a sentence.
+def cmv_indicator(share: EffectSize) -> Indicator | None:
+    """What the class model visualization says; None where nothing was measured.
 
     Parameters
     ----------
-    row, thresholds
-        As for :func:`witnesses`.
+    share : EffectSize
+        From :func:`audit.verdicts.cmv_share.background_shares`.
     """
-    heard = [witness["says"] for witness in witnesses(row, thresholds)]
-    against, unclear = heard.count("background"), heard.count("unclear")
-    said = f"{against} of {len(heard)} witnesses say background"
-    return f"{said}, {unclear} unclear." if unclear else f"{said}."
+    if share.value != share.value:
+        return None
+    says = Says.UNCLEAR
+    if share.low > CMV_FLOOR:
+        says = Says.BACKGROUND
+    elif share.high < CMV_FLOOR:
+        says = Says.OBJECT
+    return _indicator(IndicatorName.CMV, says, share)
+
+
+def agreement(effects: ClassEffects, thresholds: VerdictSection) -> Reason:
+    """How many indicators say the same."""
+    said = [indicator.says for indicator in indicators(effects, thresholds)]
+    return Reason(
+        code=Code.INDICATORS_AGREE,
+        values={
+            "background": said.count(Says.BACKGROUND),
+            "asked": len(said),
+            "unclear": said.count(Says.UNCLEAR),
+        },
+    )
+
+
+_UNITS = {
+    IndicatorName.BACKGROUND_SWAP: Unit.PROBABILITY,
+    IndicatorName.FOLLOW_UP: Unit.RATE,
+    IndicatorName.ATTRACTION: Unit.RATE,
+    IndicatorName.BACKGROUND_ONLY: Unit.RATE,
+    IndicatorName.SALIENCY: Unit.LOG_ODDS,
+    IndicatorName.CMV: Unit.SHARE,
+}
+
+
+def _by_floor(size: EffectSize, floor: float) -> Says:
+    if size.value >= floor and size.low > 0:
+        return Says.BACKGROUND
+    return Says.OBJECT if size.high < floor else Says.UNCLEAR
+
+
+def _indicator(
+    name: IndicatorName, says: Says, size: EffectSize, p_value: float | None = None
+) -> Indicator:
+    estimate = Estimate(value=size.value, low=size.low, high=size.high)
+    return Indicator(name=name, says=says, estimate=estimate, p_value=p_value, unit=_UNITS[name])

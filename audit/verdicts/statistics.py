@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,8 +14,8 @@ LEVEL = 0.95
 
 
 @dataclass(frozen=True)
-class Effect:
-    """An estimate with its 95 % interval.
+class EffectSize:
+    """A measured effect with its 95 % interval.
 
     Parameters
     ----------
@@ -34,8 +34,55 @@ class Effect:
     n: int = 0
 
 
-def bootstrap_mean(values: ArrayLike, seed: int = 0) -> Effect:
-    """Mean with its percentile bootstrap interval (Efron 1979).
+UNDEFINED = EffectSize(float("nan"), float("nan"), float("nan"))
+
+
+def bootstrap(
+    columns: Sequence[ArrayLike],
+    of_means: Callable[..., ArrayLike],
+    seed: int = 0,
+    resamples: int = RESAMPLES,
+) -> EffectSize:
+    """A function of means with its percentile bootstrap interval (Efron 1979).
+
+    Parameters
+    ----------
+    columns : sequence of float (n,)
+        Observations, one row each; rows are drawn whole.
+    of_means : callable
+        From the mean of each column, of any equal shapes, to the statistic, which may be NaN.
+    seed : int
+        Of the resampling.
+    resamples : int
+        How many.
+
+    Returns
+    -------
+    EffectSize
+        Without interval for fewer than two rows, or where the statistic itself is undefined.
+    """
+    held = [np.asarray(column, dtype=np.float64) for column in columns]
+    n = len(held[0])
+    if n == 0:
+        return UNDEFINED
+    value = float(np.asarray(of_means(*(column.mean() for column in held))))
+    if n == 1 or np.isnan(value):
+        return EffectSize(value, np.nan, np.nan, n=n)
+    random = np.random.default_rng(seed)
+    spread = np.concatenate(
+        [
+            np.asarray(of_means(*(column[drawn].mean(1) for column in held)))
+            for drawn in (random.integers(0, n, (piece, n)) for piece in _pieces(n, resamples))
+        ]
+    )
+    tail = (1 - LEVEL) / 2
+    low, high = np.nanquantile(spread, [tail, 1 - tail])
+    # The value may leave the resampled range by rounding when all observations are equal.
+    return EffectSize(value, min(float(low), value), max(float(high), value), n=n)
+
+
+def bootstrap_mean(values: ArrayLike, seed: int = 0) -> EffectSize:
+    """Mean with its interval, from :func:`bootstrap`.
 
     Parameters
     ----------
@@ -50,27 +97,13 @@ def bootstrap_mean(values: ArrayLike, seed: int = 0) -> Effect:
     >>> (effect.value, effect.low, effect.high)
     (1.0, 1.0, 1.0)
     """
-    kept = _finite(values)
-    n = len(kept)
-    if n == 0:
-        return Effect(np.nan, np.nan, np.nan)
-    mean = float(kept.mean())
-    if n == 1:
-        return Effect(mean, np.nan, np.nan, n=1)
-    random = np.random.default_rng(seed)
-    means = np.concatenate(
-        # In pieces, so that a class of many thousand images does not need gigabytes.
-        [kept[random.integers(0, n, (piece, n))].mean(1) for piece in _pieces(n)]
-    )
-    tail = (1 - LEVEL) / 2
-    low, high = np.quantile(means, [tail, 1 - tail])
-    # The mean may leave the resampled range by rounding when all values are equal.
-    return Effect(mean, min(float(low), mean), max(float(high), mean), n=n)
+    return bootstrap([_finite(values)], lambda mean: mean, seed)
 
 
-def _pieces(n: int) -> list[int]:
-    size = max(1, min(RESAMPLES, 2_000_000 // n))
-    full, rest = divmod(RESAMPLES, size)
+def _pieces(n: int, resamples: int) -> list[int]:
+    """In pieces, so that a class of many thousand images does not need gigabytes."""
+    size = max(1, min(resamples, 2_000_000 // n))
+    full, rest = divmod(resamples, size)
     return [size] * full + ([rest] if rest else [])
 
 
@@ -191,7 +224,7 @@ def wilson(successes: int, trials: int) -> tuple[float, float]:
     return float(interval.low), float(interval.high)
 
 
-def rate_excess(hits: int, trials: int, base_hits: int, base_trials: int) -> Effect:
+def rate_excess(hits: int, trials: int, base_hits: int, base_trials: int) -> EffectSize:
     """How far one rate exceeds another: Newcombe's interval (1998), Fisher's exact test.
 
     Parameters
@@ -203,7 +236,7 @@ def rate_excess(hits: int, trials: int, base_hits: int, base_trials: int) -> Eff
 
     Returns
     -------
-    Effect
+    EffectSize
         Difference of the rates in -1..1; NaN where either has no trials.
 
     Examples
@@ -213,13 +246,13 @@ def rate_excess(hits: int, trials: int, base_hits: int, base_trials: int) -> Eff
     (0.7, True)
     """
     if trials == 0 or base_trials == 0:
-        return Effect(np.nan, np.nan, np.nan, n=trials)
+        return EffectSize(np.nan, np.nan, np.nan, n=trials)
     rate, base = hits / trials, base_hits / base_trials
     low, high = wilson(hits, trials)
     base_low, base_high = wilson(base_hits, base_trials)
     difference = rate - base
     table = [[hits, trials - hits], [base_hits, base_trials - base_hits]]
-    return Effect(
+    return EffectSize(
         difference,
         difference - float(np.hypot(rate - low, base_high - base)),
         difference + float(np.hypot(high - rate, base - base_low)),

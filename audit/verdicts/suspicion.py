@@ -1,4 +1,4 @@
-"""Which backgrounds deserve a closer look: the pairs of classes that the follow-up measures.
+"""Which pairs of classes the follow-up measures.
 
 The first pass spreads few donors over all other classes, so a class that only *one* background
 takes votes from meets that background once or twice. The pairs where such a loss is likely are
@@ -8,6 +8,8 @@ the fresh swaps alone, so that choosing the pairs by the first ones cannot fake 
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
 import pandas as pd
 
@@ -15,12 +17,12 @@ from audit.measuring.swap_table import each_swap
 
 PAIRS = 3
 """Donor classes followed up for each class."""
-WORTH_A_LOOK = 0.05
+WORTH_FOLLOWING = 0.05
 """Expected loss of probability from which a pair is followed up."""
 _PRIOR_SWAPS = 4.0
 
 
-def choose_pairs(scores: pd.DataFrame, decided: pd.DataFrame) -> pd.DataFrame:
+def choose_pairs(scores: pd.DataFrame, open_cases: Collection[int]) -> pd.DataFrame:
     """Choose the pairs (class, donor class) to follow up.
 
     The expected loss of a pair is the mean loss of its swaps, shrunken towards what the class
@@ -30,8 +32,8 @@ def choose_pairs(scores: pd.DataFrame, decided: pd.DataFrame) -> pd.DataFrame:
     ----------
     scores : DataFrame
         All rows of ``scores.parquet``.
-    decided : DataFrame
-        From :func:`audit.verdicts.decide.decide`; suspects need no further proof.
+    open_cases : collection of int
+        Labels of the classes that are not suspect yet: suspects need no further proof.
 
     Returns
     -------
@@ -40,7 +42,6 @@ def choose_pairs(scores: pd.DataFrame, decided: pd.DataFrame) -> pd.DataFrame:
         within each label.
     """
     swaps = each_swap(scores)
-    open_cases = decided.loc[decided["verdict"].isin(("watch", "clear", "inconclusive")), "label"]
     cells = swaps.groupby(["label", "donor_label"])["lost"].agg(["sum", "count"]).reset_index()
     cells = cells[cells["count"] > 0]
     if cells.empty:
@@ -52,6 +53,6 @@ def choose_pairs(scores: pd.DataFrame, decided: pd.DataFrame) -> pd.DataFrame:
         cells["label"].map(of_class) + cells["donor_label"].map(of_donor) - everywhere, 0, 1
     )
     cells["expected"] = (cells["sum"] + _PRIOR_SWAPS * prior) / (cells["count"] + _PRIOR_SWAPS)
-    chosen = cells[cells["label"].isin(open_cases) & (cells["expected"] >= WORTH_A_LOOK)]
+    chosen = cells[cells["label"].isin(list(open_cases)) & (cells["expected"] >= WORTH_FOLLOWING)]
     chosen = chosen.sort_values(["label", "expected", "donor_label"], ascending=[True, False, True])
     return chosen.groupby("label").head(PAIRS)[["label", "donor_label", "expected"]]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from audit.cmv import Cmv, visualize_classes
-from audit.cues.cmv_alignment import likeness
+from audit.cues.cmv_alignment import cmv_alignment
 from audit.pipeline.session import AuditRequest, open_session
 from audit.verdicts.cmv_share import background_shares
 
@@ -30,7 +30,7 @@ def measure_cmvs(manifest: Path, run: Path) -> pd.DataFrame:
         c.label: c for c in visualize_classes(session.engine, sorted(session.labels), seed=seed)
     }
     with session.loader() as loader:
-        found = likeness(
+        found = cmv_alignment(
             session.table,
             list(session.table.index),
             {label: c.image for label, c in made.items()},
@@ -43,6 +43,12 @@ def measure_cmvs(manifest: Path, run: Path) -> pd.DataFrame:
         [(k, bool(c.failure), c.robust_probability) for k, c in made.items()],
         columns=["label", "cmv_failed", "cmv_robust"],
     )
-    table = facts.merge(background_shares(found, seed), on="label", how="left")
+    shares = background_shares(found, seed)
+    names = [f"cmv_background_share{end}" for end in ("", "_low", "_high")]
+    told = pd.DataFrame(
+        [(label, share.value, share.low, share.high) for label, share in shares.items()],
+        columns=["label", *names],
+    )
+    table = facts.merge(told, on="label", how="left")
     table.to_parquet(kept)
     return table

@@ -31,6 +31,6 @@ def cmv(
         made = visualize_alone(session, tuple(classes or ()), objective, against, Path(out))
     for entry in made:
         err.print(
-            f"{escape(str(Path(out) / entry['path']))}  p = {entry['probability']:.2f}, after "
-            f"shifts {entry['robust_probability']:.2f}{'  FAILED' if entry['failed'] else ''}"
+            f"{escape(str(Path(out) / entry.path))}  p = {entry.probability:.2f}, after "
+            f"shifts {entry.robust_probability:.2f}{'  FAILED' if entry.failed else ''}"
         )

@@ -27,4 +27,4 @@ def report(
     findings = report_again(run, manifest, overrides or ())
     show_findings(findings, run)
     if as_json:
-        print_json({**findings["summary"], "run_folder": str(run.path)})
+        print_json({**findings.summary.model_dump(), "run_folder": str(run.path)})

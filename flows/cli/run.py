@@ -40,10 +40,11 @@ def run(
     as_json: AsJson = False,
 ) -> None:
     """Audit a dataset and a classifier, and render the report."""
-    from audit.pipeline.compose import failed_controls, read_findings
+    from audit.findings import read_findings
     from audit.pipeline.report import reports_of
     from audit.pipeline.run import begun
     from audit.pipeline.session import AuditRequest, open_session
+    from audit.report.sentences import failed
     from flows.cli.outcome import show_findings
     from flows.runners import task_runner
 
@@ -55,21 +56,21 @@ def run(
     with begun(session, out, resume=resume) as session:
         err.print(f"Auditing into {escape(shown(session.run.path))}")
         _run_flow(session, shards_go_to)
-    findings = read_findings(session.run)
+    findings = read_findings(session.run.findings)
     show_findings(findings, session.run)
-    summary = findings["summary"]
+    summary = findings.summary
     if as_json:
         print_json(
             {
-                **summary,
-                "failed_controls": failed_controls(findings),
+                **summary.model_dump(),
+                "failed_controls": [failed(control) for control in findings.failed_controls],
                 "run_folder": str(session.run.path),
                 "reports": [str(path) for path in reports_of(session.run)],
             }
         )
-    if not summary["gate_passed"]:
+    if not summary.gate_passed:
         raise typer.Exit(GATE_FAILED)
-    if not summary["complete"]:
+    if not summary.complete:
         raise typer.Exit(INCOMPLETE)
 
 

@@ -1,0 +1,95 @@
+"""What the swaps did, per image and per class: losses, and how often an answer changed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from audit.measuring.swap_table import each_swap
+from audit.verdicts.statistics import EffectSize, rate_excess
+
+
+def swap_effects(scores: pd.DataFrame) -> pd.DataFrame:
+    """Add ``g``, ``h`` and ``hx`` of each image; NaN where it met no donor of either kind.
+
+    See :mod:`audit.verdicts.effects` for what they are.
+    """
+    known = np.abs(numbers(scores, "margin"))
+    known = known[~np.isnan(known)]
+    scale = float(np.median(known)) if len(known) else np.nan
+    scale = scale if scale > 0 else np.nan
+    same, other = numbers(scores, "swap_same_margin"), numbers(scores, "swap_other_margin")
+    own = numbers(scores, "swap_other_own_margin")
+    g = numbers(scores, "swap_same_probability") - numbers(scores, "swap_other_probability")
+    return scores.assign(g=g, h=(same - other) / scale, hx=(same - own) / scale)
+
+
+def numbers(scores: pd.DataFrame, column: str) -> NDArray[np.float64]:
+    """A column as float64 ``(n,)``; NaN where there is none."""
+    values: NDArray[np.float64] = scores[column].to_numpy(dtype=np.float64, na_value=np.nan)
+    return values
+
+
+def decision_gap(own: pd.DataFrame, label: int) -> float:
+    """How many fewer decisions are right on other classes' backgrounds than on its own class's."""
+    lists = ("swap_same_predictions", "swap_other_predictions")
+    met = own[own[lists[0]].map(_is_held) & own[lists[1]].map(_is_held)]
+    if met.empty:
+        return float("nan")
+    same, other = (
+        np.mean([np.mean(np.asarray(answers) == label) for answers in met[name]]) for name in lists
+    )
+    return float(same - other)
+
+
+def _is_held(answers: object) -> bool:
+    return answers is not None
+
+
+def typical_gaps(scores: pd.DataFrame) -> dict[int, tuple[float, int]]:
+    """For each class: the median over donor classes of its mean loss, and how many there were."""
+    cells = each_swap(scores).groupby(["label", "donor_label"])["lost"].mean().dropna()
+    if cells.empty:
+        return {}
+    found = cells.groupby("label").agg(["median", "size"])
+    return {int(label): (float(m), int(n)) for label, m, n in found.itertuples()}
+
+
+def attractions(scores: pd.DataFrame) -> dict[int, EffectSize]:
+    """For each class: objects of other classes that become it on its backgrounds.
+
+    The base rate counts the same among other-class swaps in which neither the object nor the
+    background is of the class.
+    """
+    swaps = each_swap(scores)
+    objects, donors, answers = (
+        swaps[name].to_numpy(dtype=np.int64) for name in ("label", "donor_label", "prediction")
+    )
+    found = {}
+    for label in np.unique(donors):
+        of_class = donors == label
+        neutral = (donors != label) & (objects != label)
+        became = answers == label
+        found[int(label)] = rate_excess(
+            int((of_class & became).sum()),
+            int(of_class.sum()),
+            int((neutral & became).sum()),
+            int(neutral.sum()),
+        )
+    return found
+
+
+def backgrounds_alone(scores: pd.DataFrame) -> dict[int, EffectSize]:
+    """For each class: how often its background alone still gives it, beyond the base rate."""
+    met = scores[scores["background_only_prediction"].notna()]
+    labels = met["label"].to_numpy(dtype=np.int64)
+    answers = met["background_only_prediction"].to_numpy(dtype=np.int64)
+    found = {}
+    for label in np.unique(labels):
+        own = labels == label
+        gives = answers == label
+        found[int(label)] = rate_excess(
+            int((own & gives).sum()), int(own.sum()), int((~own & gives).sum()), int((~own).sum())
+        )
+    return found
