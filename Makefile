@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.setup-done
 
-.PHONY: audit test setup check format docs lock demo clean bench bench-cmv bench-detection bench-report
+.PHONY: audit test setup check format docs messages lock demo clean bench bench-cmv bench-detection bench-report
 
 ## Install everything and audit the embedded demo.
 audit: setup demo
@@ -35,6 +35,13 @@ bench-report: setup
 ## The site of docs/, with what the code says of itself, into build/docs.
 docs: setup
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
+## Find what the report says and lay it into its catalogues; what is new waits for a translation.
+messages: setup
+	$(BIN)/pybabel -q extract -F pyproject.toml --omit-header --add-location=file --sort-by-file \
+	  -w 100 -o report_templates/locales/messages.pot .
+	$(BIN)/pybabel -q update -i report_templates/locales/messages.pot -d report_templates/locales \
+	  --ignore-obsolete --ignore-pot-creation-date -w 100
 
 format: setup
 	$(BIN)/ruff format .

@@ -36,7 +36,7 @@ def measure(folder: Path, form: str) -> dict[str, float]:
 def main() -> None:
     """Paint the runs, measure each in a child process, print a table."""
     sys.path.insert(0, str(ROOT / "tests"))
-    from report_fixture import write_run
+    from painted import write_run
 
     sizes = [int(argument) for argument in sys.argv[1:]] or SIZES
     print(f"{'classes':>8} {'format':>7} {'wall s':>8} {'CPU s':>7} {'peak MB':>8} {'file MB':>8}")

@@ -15,3 +15,9 @@ def loader() -> BaseLoader:
 def text_of(name: str) -> str:
     """Return a packaged stylesheet or script."""
     return files("report_templates").joinpath(name).read_text(encoding="utf-8")
+
+
+def catalogue(code: str) -> bytes:
+    """Return the packaged catalogue of a language, as gettext writes it."""
+    place = files("report_templates") / "locales" / code / "LC_MESSAGES" / "messages.po"
+    return place.read_bytes()

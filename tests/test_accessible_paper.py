@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from painted import write_run
 from pypdf import PdfReader
-from report_fixture import write_run
 from test_report import NAMES
 
 from audit.manifest import ReportSection

@@ -8,8 +8,8 @@ import pytest
 
 import report_templates
 from audit.colours import READABLE, VISIBLE, contrast
+from audit.findings import Verdict
 from audit.report import charts
-from audit.report.content import VERDICTS
 
 STYLES = report_templates.text_of("report.css")
 LIGHT = dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6});", STYLES.partition("@media")[0]))
@@ -29,7 +29,7 @@ def test_both_schemes_name_the_same_colours():
 @pytest.mark.parametrize("scheme", [LIGHT, DARK], ids=["light", "dark"])
 def test_text_can_be_read_on_every_ground_it_stands_on(scheme):
     pairs = [(text, ground) for text in TEXTS for ground in GROUNDS]
-    pairs += [(verdict, ground) for verdict in VERDICTS for ground in (f"{verdict}-tint", "paper")]
+    pairs += [(verdict, ground) for verdict in Verdict for ground in (f"{verdict}-tint", "paper")]
     pairs.append(("ink", "suspect-tint"))
     pairs += [("ink", f"heat-{shade}") for shade in range(1, 5)]
     faint = {pair: contrast(scheme[pair[0]], scheme[pair[1]]) for pair in pairs}

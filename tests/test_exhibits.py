@@ -10,6 +10,7 @@ from auditing import opened
 from PIL import Image
 from planted import CLASSES, write_dataset
 
+from audit.findings import Role
 from audit.measuring.donors import DonorBank
 from audit.pipeline import measure
 from audit.pipeline.prepare import prepare
@@ -38,7 +39,7 @@ def test_a_swap_shows_the_donor_that_was_measured(tmp_path: Path) -> None:
             run,
             session.table,
             scores,
-            [Choice(row, "worst") for row in range(3)],
+            [Choice(row, Role.WORST) for row in range(3)],
             session.class_names,
             session.engine,
             session.measurement(),
@@ -46,14 +47,14 @@ def test_a_swap_shows_the_donor_that_was_measured(tmp_path: Path) -> None:
             loader,
             batch_size=4,
         )
-    shown = {entry["sample_id"]: entry for entry in drawn}
+    shown = {entry.sample_id: entry for entry in drawn}
     first, second, third = (shown[scores.loc[row, "sample_id"]] for row in range(3))
-    assert first["swap"]["donor_class"] == "bee"
-    assert first["swap"]["probability"] == 0.2
+    assert first.swap.donor_class == "bee"
+    assert first.swap.probability == 0.2
     for entry, donor in ((first, 3), (second, 11)):
-        with Image.open(run.path / entry["pictures"]["swap"]) as picture:
+        with Image.open(run.path / entry.pictures.swap) as picture:
             rim = np.asarray(picture)[0]
         position = bank.rows.tolist().index(donor)
         assert np.array_equal(rim, bank.backgrounds[position, :, 0].T)
-    assert third["swap"] is None
-    assert third["pictures"]["swap"] is None
+    assert third.swap is None
+    assert third.pictures.swap is None

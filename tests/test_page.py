@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from painted import change, write_run
 from playwright.sync_api import Browser, Page, expect, sync_playwright
-from report_fixture import write_run
 from test_report import HOSTILE, NAMES
 
 from audit.manifest import ReportSection
@@ -105,8 +105,15 @@ def test_names_sort_as_a_dictionary_does_and_numbers_by_size(page):
 
 def test_what_is_unknown_sorts_last_either_way(browser, tmp_path):
     folder = write_run(tmp_path, NAMES)
-    written = (folder / "findings.json").read_text()
-    (folder / "findings.json").write_text(written.replace('"q_value": 0.6', '"q_value": null'))
+
+    def forget(held):
+        changed = [
+            f if f.verdict == "suspect" else f.model_copy(update={"q_value": None})
+            for f in held.findings
+        ]
+        return held.model_copy(update={"findings": tuple(changed)})
+
+    change(folder, forget)
     for page in opened(browser, render_report(folder, ["html"])["html"]):
         unknown = set(NAMES) - {"wolf", "horse"}
         for _ in range(2):

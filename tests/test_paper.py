@@ -7,8 +7,8 @@ import re
 from pathlib import Path
 
 import pytest
+from painted import write_run
 from pypdf import PdfReader
-from report_fixture import write_run
 from test_report import NAMES
 
 from audit.manifest import ReportSection

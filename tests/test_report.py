@@ -5,18 +5,19 @@ import hashlib
 import io
 import json
 import logging
+import re
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from painted import change, change_classes, change_facts, write_run
 from pypdf import PdfReader
-from report_fixture import write_run
 
 import report_templates
-from audit.errors import ReportError
+from audit.errors import ReportError, RunFolderError
+from audit.findings import Code, Control, ControlName, Reason, SwapMatrix, Verdict
 from audit.report import page_limits, pages, pdf, pictures, render
-from audit.report.content import VERDICTS
 from audit.report.context import load_context
 from audit.report.render import render_html, render_pdf, render_report
 from audit.report.style import ReportStyle
@@ -73,13 +74,6 @@ def parse(page: str) -> Structure:
     parsed.close()
     assert parsed.open == []
     return parsed
-
-
-def change(folder: Path, name: str, edit) -> None:
-    path = folder / name
-    held = json.loads(path.read_text())
-    edit(held)
-    path.write_text(json.dumps(held))
 
 
 @pytest.fixture(scope="module")
@@ -174,7 +168,7 @@ def test_hostile_names_are_in_no_attribute_that_the_script_reads_as_a_word(tmp_p
         if key == "data-v":
             assert value == "" or float(value) == float(value), tag
         if key == "data-verdict":
-            assert value in VERDICTS
+            assert value in list(Verdict)
         if key.startswith("data-"):
             assert key in {
                 *("data-v", "data-verdict", "data-kind", "data-first", "data-picture"),
@@ -269,7 +263,7 @@ def test_errors_that_are_only_logged_are_errors():
         picture = pictures.legend_picture()
         page = f"<!DOCTYPE html><html lang=en><title>t</title><img src={picture.asset_name}>"
         pdf.print_pdf(page, {picture.asset_name: picture}, "id")
-    assert not [h for h in logging.getLogger("weasyprint").handlers if isinstance(h, pdf._Errors)]
+    assert not [h for h in logging.getLogger("weasyprint").handlers if isinstance(h, pdf._Said)]
 
 
 def test_pictures_come_from_inside_the_run_folder_only(tmp_path):
@@ -280,7 +274,7 @@ def test_pictures_come_from_inside_the_run_folder_only(tmp_path):
     (folder / "link.png").symlink_to(outside)
     for path in ("../outside.png", str(outside), "link.png", ".", "a\0b"):
         with pytest.raises(ReportError, match=r"outside|impossible"):
-            pictures.load_picture(folder, path, "alt", 10)
+            pictures.load_picture(folder, path, 10)
     picture.write_bytes(b"no picture")
     with pytest.raises(ReportError, match=r"cannot read"):
         load_context(folder)
@@ -297,12 +291,19 @@ def test_a_picture_that_failed_says_so_on_its_face(tmp_path):
     assert "For a second model the class is number 3 in it" in page.text
     assert "How the first of them came about: after 1, 8, 128 steps." in page.text
 
-    def fail(written):
-        for finding in written["findings"]:
-            for panel in finding["cmv"]:
-                panel["failed"] = True
+    def fail(held):
+        failure = Reason(code=Code.CMV_NOT_FIRST, values={"rank": 3})
+        panels = [
+            tuple(panel.model_copy(update={"failure": failure}) for panel in finding.cmv)
+            for finding in held.findings
+        ]
+        changed = [
+            finding.model_copy(update={"cmv": own})
+            for finding, own in zip(held.findings, panels, strict=True)
+        ]
+        return held.model_copy(update={"findings": tuple(changed)})
 
-    change(folder, "findings.json", fail)
+    change(folder, fail)
     sheet = render_html(load_context(folder)).split('<ul class="sheet">')[1].split("</ul>")[0]
     assert sheet.count("Failed") == 2
 
@@ -348,7 +349,6 @@ def test_no_foregrounds_is_said_loudly(tmp_path):
     text = parse(render_html(load_context(folder))).text
     assert "it was given no foregrounds" in text
     assert "No foregrounds. This audit was not told where the objects are." in text
-    assert "0 classes" in text
     render_pdf(load_context(folder))
 
 
@@ -363,12 +363,16 @@ def test_many_classes_are_cut_and_the_cut_is_said(tmp_path, monkeypatch):
     folder = write_run(tmp_path, NAMES)
 
     def multiply(held):
-        quiet = next(f for f in held["findings"] if f["verdict"] == "clear")
-        quiet = dict(quiet, exhibits=[], cmv=[], masses=[])
-        held["findings"] = [dict(quiet, label=i, label_name=f"class {i}") for i in range(1100)]
-        held["summary"].update(classes=1100, suspect=0, watch=0, inconclusive=0, clear=1100)
+        quiet = held.with_verdict(Verdict.CLEAR)[0]
+        quiet = quiet.model_copy(update={"exhibits": (), "cmv": (), "masses": ()})
+        many = tuple(
+            quiet.model_copy(update={"label": i, "label_name": f"class {i}"}) for i in range(1100)
+        )
+        counts = {"classes": 1100, "suspect": 0, "watch": 0, "inconclusive": 0, "clear": 1100}
+        summary = held.summary.model_copy(update=counts)
+        return held.model_copy(update={"findings": many, "summary": summary})
 
-    change(folder, "findings.json", multiply)
+    change(folder, multiply)
     context = load_context(folder)
     text = parse(render_html(context)).text
     assert "100 more classes are not in this table" in text
@@ -383,14 +387,22 @@ def test_nothing_private_is_shown(tmp_path):
     folder = write_run(tmp_path, NAMES[:2])
 
     def plant(held):
-        held["audit"]["dataset"] = "/home/ann/private/photos"
-        held["audit"]["model"] = "s3://KEY:CANARY@bucket/model?X-Signature=CANARY"
-        held["findings"][0]["reasons"] = [
-            r"read from C:\Users\CANARY\photos and file:///srv/CANARY/x"
-        ]
+        audit = held.audit.model_copy(
+            update={
+                "dataset": "/home/ann/private/photos",
+                "model": "s3://KEY:CANARY@bucket/model?X-Signature=CANARY",
+            }
+        )
+        layer = r"read from C:\Users\CANARY\photos and file:///srv/CANARY/x"
+        features = Reason(code=Code.FEATURES_LAST_LAYER_INPUT, values={"layer": layer})
+        found = held.findings[0]
+        cues = found.cues.model_copy(update={"features": features})
+        named = {"cues": cues, "label_name": "s3://KEY:CANARY@bucket/cat"}
+        first = found.model_copy(update=named)
+        return held.model_copy(update={"audit": audit, "findings": (first, *held.findings[1:])})
 
-    change(folder, "findings.json", plant)
-    change(folder, "run.json", lambda held: held["settings"].update(root="/root/CANARY/data"))
+    change(folder, plant)
+    change_facts(folder, settings={"root": "/root/CANARY/data"})
     page = render_html(load_context(folder))
     assert "CANARY" not in page
     assert "/home/ann" not in page
@@ -410,14 +422,17 @@ def test_the_class_name_may_look_like_a_path(tmp_path):
 def test_foreign_files_are_refused_by_name(tmp_path, name, content):
     folder = write_run(tmp_path, NAMES[:1])
     (folder / name).unlink() if content is None else (folder / name).write_bytes(content)
-    with pytest.raises(ReportError, match=name):
+    with pytest.raises(RunFolderError, match=name):
         load_context(folder)
 
 
 def test_a_count_that_is_missing_is_no_zero(tmp_path):
     folder = write_run(tmp_path, NAMES[:1])
-    change(folder, "findings.json", lambda held: held["findings"][0].update(images=None))
-    with pytest.raises(ReportError, match="images"):
+    path = folder / "findings.json"
+    held = json.loads(path.read_text())
+    del held["findings"][0]["images"]
+    path.write_text(json.dumps(held))
+    with pytest.raises(RunFolderError, match="images"):
         load_context(folder)
 
 
@@ -433,11 +448,14 @@ def test_naughty_strings_as_names(tmp_path):
     for start in range(0, len(strings), 64):
 
         def rename(held, naughty=strings[start : start + 64]):
-            for finding, name in zip(held["findings"], naughty, strict=False):
-                finding["label_name"] = name
-                finding["attractor"] = finding["contrast_class"] = name
+            padded = [*naughty, *[f.label_name for f in held.findings[len(naughty) :]]]
+            changed = [
+                f.model_copy(update=dict.fromkeys(("label_name", "attractor"), name))
+                for f, name in zip(held.findings, padded, strict=True)
+            ]
+            return held.model_copy(update={"findings": tuple(changed)})
 
-        change(folder, "findings.json", rename)
+        change(folder, rename)
         assert parse(render_html(load_context(folder))).tags == plain
 
 
@@ -465,13 +483,125 @@ def test_the_matrix_shows_figures_and_says_what_it_leaves_out(tmp_path: Path) ->
 def test_a_run_without_cues_or_matrix_still_reads(tmp_path: Path) -> None:
     folder = write_run(tmp_path, NAMES)
 
-    def forget(held):
-        del held["whose_background"]
-        for finding in held["findings"]:
-            del finding["cues"]
-
-    change(folder, "findings.json", forget)
+    change(folder, lambda held: held.model_copy(update={"swap_matrix": SwapMatrix()}))
+    change_classes(folder, cues=None)
     text = parse(render_html(load_context(folder))).text
     assert "What is the cue?" not in text
-    assert "leans on was not looked for" in text
+    assert "depends on was not looked for" in text
     assert "Whose background" not in text
+
+
+GAINS = {"gain_1": 0.5, "found_1": 1, "tested_1": 5, "gain_2": 1.0, "found_2": 3, "tested_2": 5}
+LIFTS = {"lift": 0.12, "untrained_lift": 0.1, "images": 48, "p": 0.4}
+FAILED = {
+    ControlName.NEGATIVE: (Code.CLASSES_FLAGGED, {"flagged": 1, "of": 8}, "may be a false alarm"),
+    ControlName.POSITIVE: (Code.TAGS_FOUND, GAINS, "a silent class is not proven clear"),
+    ControlName.UNTRAINED: (Code.UNTRAINED_COMPARED, LIFTS, "show nothing learned"),
+}
+
+
+def with_control(folder: Path, name: ControlName, passed: bool | None) -> None:
+    code, values, _ = FAILED[name]
+    made = Control(name=name, found=Reason(code=code, values=values), passed=passed)
+    change(folder, lambda held: held.model_copy(update={"controls": (made,)}))
+
+
+@pytest.mark.parametrize("name", ControlName)
+def test_a_failed_control_is_a_box_on_page_one_that_says_what_it_means(tmp_path, name):
+    folder = write_run(tmp_path, NAMES)
+    with_control(folder, name, False)
+    _, box = render_html(load_context(folder)).split('<div class="warning">')
+    box, after = box.split("</div>", 1)
+    assert "<nav" in after
+    assert "This audit failed 1 check of itself." in box
+    assert FAILED[name][2] in box
+    assert "Expected: " in box
+    with_control(folder, name, True)
+    page = render_html(load_context(folder))
+    assert 'class="warning"' not in page
+    assert FAILED[name][2] not in page
+
+
+def test_verdicts_are_said_more_softly_where_a_control_failed(tmp_path):
+    folder = write_run(tmp_path, NAMES)
+    assert "4 classes are clear: an effect of 10" in page_text(folder)
+    with_control(folder, ControlName.POSITIVE, False)
+    text = page_text(folder)
+    assert "are clear: an effect" not in text
+    assert "In 4 classes no dependence was found, but in this run a planted one was missed" in text
+    with_control(folder, ControlName.NEGATIVE, False)
+    assert "so this may be a false alarm" in page_text(folder)
+    quiet = write_run(tmp_path / "quiet", NAMES, verdicts=["clear"])
+    with_control(quiet, ControlName.POSITIVE, False)
+    assert "in all 8 classes, but this audit failed a check of itself." in page_text(quiet)
+
+
+def page_text(folder: Path) -> str:
+    return parse(render_html(load_context(folder))).text
+
+
+def test_a_control_says_its_power_and_page_one_has_no_p_values(tmp_path):
+    folder = write_run(tmp_path, NAMES)
+    with_control(folder, ControlName.UNTRAINED, False)
+    first, rest = render_html(load_context(folder)).split("<nav", 1)
+    assert not re.search(r"\bp [=<]|gain [0-9]|lift", first)
+    assert "p\u00a0=\u00a00.400" in rest
+    with_control(folder, ControlName.POSITIVE, True)
+    first, rest = render_html(load_context(folder)).split("<nav", 1)
+    assert "Of 5 tags planted to be found, 3 were found." in first
+    assert "1 of 5 planted tags of gain 0.50 found; 3 of 5 planted tags of gain 1 found" in rest
+
+
+def test_large_objects_and_few_donors_are_a_caveat(tmp_path):
+    few = write_run(tmp_path / "few", NAMES[:3])
+    assert "Only 2 other classes can lend backgrounds" in page_text(few)
+    many = write_run(tmp_path / "many", NAMES)
+    assert "lend backgrounds" not in page_text(many)
+    assert "fills half of the picture" not in page_text(many)
+    change_classes(many, foreground_area=0.58)
+    text = page_text(many)
+    assert "In 8 classes the object fills half of the picture or more" in text
+    assert "On average the object fills 58 % of the picture" in text
+
+
+def test_without_foregrounds_what_is_known_is_shown_and_nothing_empty(tmp_path):
+    folder = write_run(tmp_path, NAMES, foregrounds="none")
+    with (folder / "problems.csv").open("a") as table:
+        table.writelines(f"x{i},a.png,wolf,NO_FOREGROUND,,noted\n" for i in range(90))
+    parsed = parse(render_html(load_context(folder)))
+    assert "What is known without foregrounds" in parsed.text
+    assert "name them under “foreground” in the manifest" in parsed.text
+    assert "Its images are taken for husky (1 image, 2.5 %)" in parsed.text
+    assert "not measured" not in parsed.text
+    assert "NO_FOREGROUND" not in parsed.text
+    present = {value for _, key, value in parsed.attributes if key == "id"}
+    assert {"known", "cmv", "limits"} <= present
+    assert not {"ranking", "appendix", "backgrounds", "inconclusive", "suspects"} & present
+    targets = {v for _, k, v in parsed.attributes if k == "href" and v.startswith("#")}
+    assert {target[1:] for target in targets} <= present
+    overlays = [
+        v for _, k, v in parsed.attributes if k == "alt" and v.startswith("Where the score")
+    ]
+    assert len(overlays) == 2 * len(NAMES)
+
+
+def test_the_relative_rule_of_maps_is_said_relatively(tmp_path):
+    folder = write_run(tmp_path, NAMES[:1])
+    change_classes(folder, reasons=(Reason(code=Code.MAPS_AGREE),))
+    text = page_text(folder)
+    assert "less of the saliency lies on it than in the other classes" in text
+    assert "off the object" not in text
+
+
+def test_names_that_no_font_has_carry_a_number_on_paper(tmp_path, caplog):
+    # A script of the twelfth century, for which hardly a computer has a font.
+    names = ["wolf", "\U00011d00\U00011d01", "\U00011d02"]
+    folder = write_run(tmp_path, names, verdicts=["clear"])
+    printed = PdfReader(io.BytesIO(render_pdf(load_context(folder))))
+    text = " ".join(printed.pages[0].extract_text().replace("\0", "").split())
+    assert "Not all names can be printed." in text
+    assert "Masaram" in text
+    assert "no. 1" in " ".join(p.extract_text().replace("\0", "") for p in printed.pages)
+    assert "no font on this computer has 3 of its characters (Masaram)" in caplog.text
+    assert "Noto" in caplog.text
+    assert "Not all names" not in page_text(folder)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import io
-from pathlib import Path
+import os
+from collections.abc import Mapping
+from pathlib import Path, PurePath
+from types import FunctionType, ModuleType
 from typing import Any
 
 import pytest
+from painted import write_run
 from PIL import Image
-from report_fixture import write_run
 from test_report import HOSTILE, NAMES, parse
 
 from audit.colours import READABLE, contrast
@@ -74,8 +77,6 @@ def test_the_logo_is_encoded_anew_and_stays_with_the_run(tmp_path):
     assert b"CANARY" not in kept
     assert Image.open(io.BytesIO(kept)).size == (480, 160)
     (tmp_path / "source" / "logo.png").unlink()
-    # `report RUN_DIR` reads the manifest's copy, beside which there is no logo.
-    keep_style(folder, declared(folder, logo="logo.png"))
     written = render_report(folder, ["html", "pdf"], manifest.report)
     pictures = [v for t, k, v in parse(written["html"].read_text()).attributes if k == "alt"]
     assert pictures[0] == "Logo"
@@ -114,11 +115,13 @@ def own_templates(folder: Path, **partials: str) -> Manifest:
 
 
 def test_own_templates_come_first_and_escape_as_ours_do(tmp_path):
-    text = "<p>Of our house</p>{% for f in report.findings %}<p>{{ f.name }}</p>{% endfor %}"
+    text = "<p>Of our house</p>{% for f in report.findings %}<p>{{ f.label_name }}</p>{% endfor %}"
     manifest = own_templates(tmp_path, limits=text)
     folder = write_run(tmp_path / "run", HOSTILE)
     keep_style(folder, manifest)
-    page = render_html(load_context(folder), read_style(folder, manifest.report))
+    page = render_html(
+        load_context(folder), read_style(folder, manifest.report, trust_templates=True)
+    )
     parsed = parse(page)
     assert "Of our house" in parsed.text
     assert parsed.tags.count("script") == 1
@@ -130,6 +133,14 @@ def test_own_templates_come_first_and_escape_as_ours_do(tmp_path):
     ("text", "message"),
     [
         ("{{ report.__class__.__mro__ }}", "SecurityError"),
+        # What pydantic brings along reads files and, if asked, pickles.
+        ("{{ report.parse_file('findings.json') }}", "SecurityError"),
+        ("{{ report.audit.parse_raw('', content_type='pickle', allow_pickle=True) }}", "Security"),
+        ("{{ run.model_construct() }}", "SecurityError"),
+        ("{{ (report | attr('model_construct'))() }}", "SecurityError|UndefinedError"),
+        ("{{ style.templates.joinpath('x').read_text() }}", "UndefinedError"),
+        ("{{ style.templates.update({}) }}", "SecurityError"),
+        ("{{ sentences.headline.__globals__ }}", "SecurityError"),
         ("{{ nothing }}", "UndefinedError"),
         ("{% include '../../../run.json' %}", "TemplateNotFound"),
     ],
@@ -139,7 +150,7 @@ def test_own_templates_cannot_leave_their_sandbox(tmp_path, text, message):
     folder = write_run(tmp_path / "run", NAMES[:1])
     keep_style(folder, manifest)
     with pytest.raises(ReportError, match=rf"report\.templates: .*{message}"):
-        render_report(folder, ["html"], manifest.report)
+        render_report(folder, ["html"], manifest.report, trust_templates=True)
 
 
 def test_templates_that_are_none_are_found_before_work_begins(tmp_path):
@@ -149,6 +160,84 @@ def test_templates_that_are_none_are_found_before_work_begins(tmp_path):
             style.check_style(own_templates(folder, **partials))
     with pytest.raises(ManifestError, match="expected a folder"):
         style.check_style(declared(tmp_path, templates="nowhere"))
+
+
+def test_no_template_is_handed_a_path_or_a_module(tmp_path, monkeypatch):
+    """Whatever a template can reach from its context is words, numbers and functions."""
+    handed: dict[str, Any] = {}
+
+    def render(self, *_, **context):
+        handed.update(context)
+        return ""
+
+    monkeypatch.setattr("jinja2.Template.render", render)
+    render_html(load_context(write_run(tmp_path, NAMES[:1])))
+    assert handed
+    seen, todo = set(), list(handed.values())
+    while todo:
+        held = todo.pop()
+        assert not isinstance(held, (PurePath, ModuleType))
+        if id(held) in seen or isinstance(held, (str, bytes)):
+            continue
+        seen.add(id(held))
+        if isinstance(held, Mapping):
+            todo += [*held, *held.values()]
+        elif isinstance(held, (list, tuple, set, frozenset)):
+            todo += held
+        # A template cannot look into a function.
+        if not isinstance(held, FunctionType):
+            todo += getattr(held, "__dict__", {}).values()
+
+
+def test_templates_of_a_run_folder_are_read_only_where_they_are_trusted(tmp_path):
+    manifest = own_templates(tmp_path, limits="<p>Of our house</p>")
+    folder = write_run(tmp_path / "run", NAMES[:1])
+    keep_style(folder, manifest)
+    pages = [
+        render_report(folder, ["html"], manifest.report, trust_templates=trusted)["html"]
+        .read_text()
+        .count("Of our house")
+        for trusted in (False, True)
+    ]
+    assert pages == [0, 1]
+
+
+def test_links_among_templates_are_refused(tmp_path):
+    manifest = own_templates(tmp_path, limits="<p>mine</p>")
+    secret = tmp_path / "secret"
+    secret.write_text("SECRET")
+    (tmp_path / "source" / "own" / "_method.html.j2").symlink_to(secret)
+    for refuse in (style.check_style, lambda held: keep_style(tmp_path / "run", held)):
+        with pytest.raises(ManifestError, match=r"_method.html.j2: expected a regular file"):
+            refuse(manifest)
+
+
+def test_a_logo_of_a_run_folder_lies_in_it(tmp_path):
+    folder = write_run(tmp_path / "run", NAMES[:1])
+    outside = tmp_path / "outside.png"
+    write_logo(outside)
+    # What the manifest of a run folder names is not opened, whatever it is.
+    settings = ReportSection(logo=str(outside))
+    with pytest.raises(ReportError, match=r"theme/logo.png: .*missing"):
+        render_report(folder, ["html"], settings)
+    (folder / "theme").mkdir()
+    (folder / "theme" / "logo.png").symlink_to(outside)
+    with pytest.raises(ReportError, match="outside"):
+        render_report(folder, ["html"], settings)
+
+
+def test_a_pipe_is_no_logo_and_keeps_nobody_waiting(tmp_path):
+    os.mkfifo(tmp_path / "logo.png")
+    with pytest.raises(ManifestError, match="no regular file"):
+        style.check_style(declared(tmp_path, logo="logo.png"))
+
+
+def test_a_manifest_that_may_be_foreign_reads_no_environment(tmp_path, monkeypatch):
+    monkeypatch.setenv("CANARY", "SECRET")
+    path = tmp_path / "m.yaml"
+    path.write_text(MANIFEST + "report: {title: '${CANARY}'}\n")
+    assert load_manifest(path).report.title == "SECRET"
+    assert load_manifest(path, expand=False).report.title == "${CANARY}"
 
 
 def test_the_executive_report_is_shorter_and_ends_with_how_it_was_done(tmp_path):
@@ -174,7 +263,7 @@ def test_the_executive_report_is_shorter_and_ends_with_how_it_was_done(tmp_path)
 
 def small(monkeypatch: pytest.MonkeyPatch, max_bytes: int) -> None:
     """Budgets below those that a manifest may name, so that small runs meet them too."""
-    monkeypatch.setattr(render, "read_style", lambda *_: ReportStyle(max_bytes=max_bytes))
+    monkeypatch.setattr(render, "read_style", lambda *_, **__: ReportStyle(max_bytes=max_bytes))
 
 
 @pytest.mark.parametrize("max_bytes", [120_000, 150_000, 250_000])

@@ -274,7 +274,7 @@ class Findings(Record):
 
     def with_verdict(self, verdict: Verdict) -> tuple[ClassFinding, ...]:
         """The classes of one verdict, in the order of the record: the largest effect first."""
-        return tuple(f for f in self.findings if f.verdict is verdict)
+        return tuple(f for f in self.findings if f.verdict == verdict)
 
     @property
     def failed_controls(self) -> tuple[Control, ...]:

@@ -26,7 +26,9 @@ _log = logging.getLogger(__name__)
 _ENVIRONMENT = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
-def load_manifest(path: str | Path | Mapping[str, Any], overrides: Sequence[str] = ()) -> Manifest:
+def load_manifest(
+    path: str | Path | Mapping[str, Any], overrides: Sequence[str] = (), *, expand: bool = True
+) -> Manifest:
     """Read a manifest file.
 
     Parameters
@@ -35,6 +37,9 @@ def load_manifest(path: str | Path | Mapping[str, Any], overrides: Sequence[str]
         The YAML file; or what would stand in it, as if it lay in the current folder.
     overrides : sequence of str
         ``"key.path=value"`` each, the value in YAML; laid over the file before it is checked.
+    expand : bool
+        Whether ``${NAME}`` is replaced from the environment. False for the manifest of a run folder
+        that somebody else may have made: it would put a reader's secrets into a report.
 
     Raises
     ------
@@ -53,7 +58,7 @@ def load_manifest(path: str | Path | Mapping[str, Any], overrides: Sequence[str]
     for internal in ("folder", "source"):
         if internal in raw:
             raise ManifestError(f"{path.name}: {internal}: unknown key")
-    expanded = _expand(raw, path.name)
+    expanded = _expand(raw, path.name) if expand else raw
     source = yaml.safe_dump(raw, sort_keys=False, allow_unicode=True)
     try:
         return Manifest.model_validate(

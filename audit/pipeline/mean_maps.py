@@ -14,8 +14,8 @@ from audit.dataset.loader import Loader
 from audit.findings import ClassFinding, MeanMap, Status, read_index, write_index
 from audit.measuring.rows import maps_of
 from audit.pipeline.session import Session
-from audit.report.context import SPREADS
 from audit.report.overlays import mean_map, to_png
+from audit.report.page_limits import SPREADS
 from audit.run_folder import RunFolder, file_slug, write_bytes
 from audit.sampling import permuted
 

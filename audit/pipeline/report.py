@@ -10,21 +10,43 @@ from audit.findings import Findings
 from audit.manifest import ReportSection, load_manifest
 from audit.pipeline.compose import compose
 from audit.pipeline.decide import decide
-from audit.pipeline.run_json import finish, timed
+from audit.pipeline.run_json import finish, now, timed, update_facts
 from audit.report.render import FORMATS, render_report
 from audit.report.style import keep_style
 from audit.run_folder import RunFolder
 
 
-def write_reports(run: RunFolder, settings: ReportSection) -> list[Path]:
-    """Render the formats that the manifest asks for; returns where they lie."""
-    return list(render_report(run.path, settings.formats, settings).values())
+def write_reports(
+    run: RunFolder, settings: ReportSection, *, trust_templates: bool = True
+) -> list[Path]:
+    """Render the formats that the manifest asks for; returns where they lie.
+
+    Parameters
+    ----------
+    run : RunFolder
+        With findings.
+    settings : ReportSection
+        Of the manifest.
+    trust_templates : bool
+        Whether templates in the run folder are one's own, as in a run of one's own manifest.
+    """
+    # The report itself says when it was written.
+    update_facts(run, finished=now())
+    held = render_report(run.path, settings.formats, settings, trust_templates=trust_templates)
+    return list(held.values())
 
 
 def report_again(
-    run: RunFolder, manifest: str | Path | None = None, overrides: Sequence[str] = ()
+    run: RunFolder,
+    manifest: str | Path | None = None,
+    overrides: Sequence[str] = (),
+    *,
+    trust_templates: bool = False,
 ) -> Findings:
     """Decide and render again from the stored scores; loads no model.
+
+    The run folder may come from somebody else. Of its own copy of the manifest only words and
+    thresholds are taken: no ``${NAME}`` is replaced, and no file that it names is opened.
 
     Parameters
     ----------
@@ -34,6 +56,8 @@ def report_again(
         With the thresholds to decide by; None: the run's own copy.
     overrides : sequence of str
         ``"key.path=value"`` each, laid over the manifest.
+    trust_templates : bool
+        Whether templates that lie in the run folder are used; those that `manifest` names always.
 
     Raises
     ------
@@ -44,12 +68,14 @@ def report_again(
     """
     if not run.scores.exists() or not run.run_json.exists():
         raise RunFolderError(f"{run.path}: no finished scores here. Run the audit first.")
-    declared = load_manifest(manifest or run.manifest, overrides)
+    own = manifest is not None
+    declared = load_manifest(manifest or run.manifest, overrides, expand=own)
     with run.locked():
-        keep_style(run.path, declared)
+        if own:
+            keep_style(run.path, declared)
         findings = compose(run, decide(run, declared))
         with timed(run, "report"):
-            write_reports(run, declared.report)
+            write_reports(run, declared.report, trust_templates=own or trust_templates)
         finish(run, findings.summary)
     return findings
 

@@ -13,20 +13,18 @@ from statistics import median
 
 from markupsafe import Markup, escape
 
-from audit.report.content import (
-    CLEAR,
-    INCONCLUSIVE,
-    SUSPECT,
-    WATCH,
-    Estimate,
-    Thresholds,
-    Witness,
-)
-from audit.report.formatting import number, points, share
-from audit.report.i18n import counted, decimal, known, say
+from audit.findings import Estimate, Indicator, Thresholds, Unit, Verdict
+from audit.report.formatting import number, points, share, with_interval
+from audit.report.i18n import gettext, ngettext, whole
+from audit.report.sentences.names import indicator_name, verdict_word
 
-COLOURS = {SUSPECT: "#c04a00", WATCH: "#a35d8a", INCONCLUSIVE: "#737b87", CLEAR: "#0072b2"}
-_INK, _QUIET, _LINE = "#23272e", "#5b626c", "#9aa1ab"
+COLOURS: dict[Verdict, str] = {
+    Verdict.SUSPECT: "#c04a00",
+    Verdict.WATCH: "#a35d8a",
+    Verdict.INCONCLUSIVE: "#737b87",
+    Verdict.CLEAR: "#0072b2",
+}
+_QUIET, _LINE = "#5b626c", "#9aa1ab"
 
 
 def interval_chart(
@@ -34,7 +32,7 @@ def interval_chart(
     *,
     span: tuple[float, float],
     floor: float | None,
-    verdict: str,
+    verdict: Verdict,
     title: str,
     size: tuple[int, int] = (150, 18),
     labelled: bool = False,
@@ -49,7 +47,7 @@ def interval_chart(
         What the left and the right end stand for; what lies beyond is drawn at the end.
     floor : float, optional
         From where an effect counts.
-    verdict : str
+    verdict : Verdict
         Chooses the colour.
     title : str
         The chart in words, for those who cannot see it.
@@ -69,7 +67,7 @@ def interval_chart(
     marks = [_rule(x(0.0), 1, bottom - 1)] if span[0] <= 0 <= span[1] else []
     if floor is not None:
         marks.append(_rule(x(floor), 1, bottom - 1, dashed=True))
-    colour, kind = COLOURS.get(verdict, _INK), f"c-{verdict}" if verdict in COLOURS else "c-ink"
+    colour, kind = COLOURS[verdict], f"c-{verdict}"
     if estimate.low is not None and estimate.high is not None:
         marks.append(
             Markup(
@@ -84,24 +82,28 @@ def interval_chart(
         )
     if labelled:
         marks.append(_text(x(0.0), height - 2, "0", 9, "middle"))
-        marks.append(_text(x(span[1]), height - 2, decimal(f"{span[1]:g}"), 9, "end"))
+        marks.append(_text(x(span[1]), height - 2, _end(span[1]), 9, "end"))
         # A low end close to 0 would run into the 0.
         if x(0.0) - x(span[0]) > 40:
-            marks.append(_text(x(span[0]), height - 2, decimal(f"−{-span[0]:g}"), 9, "start"))
+            marks.append(_text(x(span[0]), height - 2, _end(span[0]), 9, "start"))
     return _svg(width, height, title, marks, "chart c-interval")
 
 
-_SPANS = {"log-odds": (-4.0, 4.0)}
+def _end(value: float) -> str:
+    return whole(int(value)) if value == int(value) else number(value)
+
+
+_SPANS = {Unit.LOG_ODDS: (-4.0, 4.0)}
 _RATE_SPAN = (-0.25, 1.0)
 
 
-def witness_chart(witness: Witness, verdict: str) -> Markup:
-    """Draw what a witness found; the ends of the scale are written below it."""
-    span = _SPANS.get(witness.unit, _RATE_SPAN)
-    held = witness.estimate
-    title = say(
-        "%(witness)s: %(value)s, interval %(low)s to %(high)s",
-        witness=known(witness.name),
+def indicator_chart(indicator: Indicator, verdict: Verdict) -> Markup:
+    """Draw what an indicator found; the ends of the scale are written below it."""
+    span = _SPANS.get(indicator.unit, _RATE_SPAN)
+    held = indicator.estimate
+    title = gettext(
+        "%(indicator)s: %(value)s, interval %(low)s to %(high)s",
+        indicator=indicator_name(indicator.name),
         value=number(held.value),
         low=number(held.low),
         high=number(held.high),
@@ -111,11 +113,12 @@ def witness_chart(witness: Witness, verdict: str) -> Markup:
     )
 
 
-def verdict_bar(by_verdict: Sequence[tuple[str, int]], width: int = 640) -> Markup:
+def verdict_bar(by_verdict: Sequence[tuple[Verdict, int]], width: int = 640) -> Markup:
     """Draw how many classes have which verdict as one bar of proportional pieces."""
     total = sum(count for _, count in by_verdict)
     words = ", ".join(
-        f"{counted(count, 'class', 'classes')} {known(name)}" for name, count in by_verdict
+        f"{ngettext('%(num)s class', '%(num)s classes', count)} {verdict_word(name)}"
+        for name, count in by_verdict
     )
     marks, left = [], 0.0
     for name, count in by_verdict:
@@ -137,11 +140,11 @@ def verdict_bar(by_verdict: Sequence[tuple[str, int]], width: int = 640) -> Mark
             )
         )
         left += piece
-    return _svg(width, 16, say("Verdicts: %(words)s.", words=words), marks)
+    return _svg(width, 16, gettext("Verdicts: %(words)s.", words=words), marks)
 
 
 def mass_chart(
-    own: Sequence[float], others: Sequence[float], area: float | None, name: str, verdict: str
+    own: Sequence[float], others: Sequence[float], area: float | None, name: str, verdict: Verdict
 ) -> Markup:
     """Draw how much saliency lies on the object, image by image: this class before all others.
 
@@ -151,7 +154,7 @@ def mass_chart(
         Foreground masses, 0..1.
     area : float, optional
         Mean foreground area of the class: what a map without any preference would score.
-    name, verdict : str
+    name, verdict : str, Verdict
         Of the class.
     """
     left, right, top, bottom, bins = 44, 500, 26, 150, 20
@@ -189,14 +192,18 @@ def mass_chart(
         anchor = "start" if area < 0.7 else "end"
         marks.append(
             _text(
-                x(area) + (4 if area < 0.7 else -4), top - 8, say("area of the object"), 10, anchor
+                x(area) + (4 if area < 0.7 else -4),
+                top - 8,
+                gettext("area of the object"),
+                10,
+                anchor,
             )
         )
     middles = [share(median(held) if held else None) for held in (own, others)]
-    title = say(
+    title = gettext(
         "Share of saliency on the object: %(images)s of %(name)s (line), median %(own)s; other "
         "classes (bars), median %(others)s.",
-        images=counted(len(own), "image"),
+        images=ngettext("%(num)s image", "%(num)s images", len(own)),
         name=name,
         own=middles[0],
         others=middles[1],
@@ -207,23 +214,12 @@ def mass_chart(
 def gap_title(name: str, estimate: Estimate, thresholds: Thresholds) -> str:
     """Say in words what the chart of a background gap shows."""
     if estimate.value is None:
-        return say("Background gap of %(name)s: not measured", name=name)
-    value, floor = points(estimate.value), points(thresholds.effect)
-    if estimate.low is None or estimate.high is None:
-        return say(
-            "Background gap of %(name)s: %(value)s points; floor %(floor)s",
-            name=name,
-            value=value,
-            floor=floor,
-        )
-    return say(
-        "Background gap of %(name)s: %(value)s points, 95 %% interval %(low)s to %(high)s; "
-        "floor %(floor)s",
+        return gettext("Background gap of %(name)s: not measured", name=name)
+    return gettext(
+        "Background gap of %(name)s: %(gap)s; floor %(floor)s",
         name=name,
-        value=value,
-        low=points(estimate.low),
-        high=points(estimate.high),
-        floor=floor,
+        gap=with_interval(estimate),
+        floor=points(thresholds.effect),
     )
 
 
@@ -247,13 +243,15 @@ def _grid(left: int, right: int, y: Callable[[float], float], peak: float) -> Ma
             ).format(left, right, height, height)
         )
         lines.append(_text(left - 5, height + 3.5, share(i * step), 10, "end"))
-    lines.append(_text(2, 10, say("share of images"), 10, "start"))
+    lines.append(_text(2, 10, gettext("share of images"), 10, "start"))
     return Markup("").join(lines)
 
 
 def _mass_axis(x: Callable[[float], float], bottom: int) -> Markup:
     labels = [_text(x(i / 4), bottom + 14, share(i / 4), 10, "middle") for i in range(5)]
-    labels.append(_text(x(0.5), bottom + 31, say("share of saliency on the object"), 10, "middle"))
+    labels.append(
+        _text(x(0.5), bottom + 31, gettext("share of saliency on the object"), 10, "middle")
+    )
     return Markup("").join(labels)
 
 

@@ -1,45 +1,64 @@
-"""A run folder becomes a :class:`ReportContext`: read once, checked, cleaned, frozen."""
+"""A run folder becomes a :class:`ReportContext`: its record read once, cleaned, with pictures."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from audit.errors import ReportError
-from audit.report.bridge import read_findings_as_before, read_run_as_before
-from audit.report.content import (
-    SUSPECT,
-    VERDICTS,
+from audit.findings import (
     ClassFinding,
-    Control,
-    Foregrounds,
-    Provenance,
-    ReportContext,
-    Summary,
-    Thresholds,
+    CmvEntry,
+    Findings,
+    RunFacts,
+    read_facts,
+    read_findings,
 )
-from audit.report.cues import read_matrix
-from audit.report.evidence import Shown, read_finding
-from audit.report.formatting import clean_text, discreet
-from audit.report.i18n import say
-from audit.report.json_values import (
-    count,
-    number,
-    objects,
-    section,
-    text,
-    texts,
-    truth,
+from audit.report.i18n import gettext
+from audit.report.page_limits import (
+    CLUSTERS,
+    CROPS,
+    DONORS,
+    EXHIBITS,
+    shown_in_full,
+    shown_in_part,
 )
-from audit.report.pictures import legend_picture
-from audit.report.problems import read_problems
-from audit.verdicts.decide import DECISIONS, VICTIM_FLOOR
+from audit.report.pictures import Picture, legend_picture, load_picture
+from audit.report.problems import Problems, read_problems
+from audit.report.untrusted import clean_text, cleaned
 
-SPREADS = 40
-"""Suspect classes that get their own page; the others are in the tables."""
-CARDS = 40
-"""Watch and inconclusive classes, each, that get a card with pictures."""
+EXHIBIT_SIDE, SMALL_SIDE, CMV_SIDE, THUMBNAIL_SIDE = 300, 160, 240, 96
+STRIP_SIDE, CROP_SIDE, DONOR_SIDE, CONTRAST_SIDE = 480, 120, 160, 240
+_RECIPES = ("robust", "maco", "simonyan")
+_OBJECTIVES = ("logit", "softmax", "contrast", "diversity")
+
+
+@dataclass(frozen=True)
+class ReportContext:
+    """One report: the record of a run with its pictures.
+
+    Parameters
+    ----------
+    record, facts : Findings, RunFacts
+        Every text in them is clean.
+    problems : Problems
+        Of ``problems.csv``.
+    title : str
+        The owner's, or one in the language of the report.
+    pictures, thumbnails : mapping of str to Picture
+        By the paths that the record names: as large as they are shown, and small for the sheet of
+        class model visualizations. A picture that no page shows is not here.
+    legend : Picture
+        The colours of saliency.
+    """
+
+    record: Findings
+    facts: RunFacts
+    problems: Problems
+    title: str
+    legend: Picture
+    pictures: Mapping[str, Picture] = field(default_factory=dict, repr=False)
+    thumbnails: Mapping[str, Picture] = field(default_factory=dict, repr=False)
 
 
 def load_context(run_folder: Path) -> ReportContext:
@@ -52,149 +71,116 @@ def load_context(run_folder: Path) -> ReportContext:
 
     Raises
     ------
+    RunFolderError
+        A file is missing or not as this version writes it.
     ReportError
-        Something that the report needs is missing or not as this version writes it.
+        A picture that must be shown is missing, or lies elsewhere.
     """
-    run = read_run_as_before(run_folder / "run.json")
-    held = read_findings_as_before(run_folder / "findings.json")
-    audit = section(held, "audit")
-    name = clean_text(audit.get("name") or run.get("name") or "audit", 200)
+    record = _ordered(cleaned(read_findings(run_folder / "findings.json")))
+    facts = cleaned(read_facts(run_folder / "run.json"))
+    name = record.audit.name or facts.name or "audit"
+    loader = _Loader(run_folder)
+    for finding in shown_in_full(record):
+        loader.load_all(finding)
+    for finding in shown_in_part(record):
+        loader.load_some(finding, EXHIBITS if not record.foreground_quality.given else 1)
+    for finding in record.findings:
+        loader.load_thumbnails(finding)
     return ReportContext(
-        name=name,
-        title=_title(clean_text(audit.get("title") or "", 200), name),
-        owner=text(audit, "owner", 200),
-        audience=text(audit, "audience", 100),
-        dataset=text(audit, "dataset", 200),
-        model=text(audit, "model", 200),
-        summary=_summary(section(held, "summary"), section(run, "counts"), text(run, "status")),
-        thresholds=_thresholds(section(held, "thresholds")),
-        controls=tuple(
-            Control(
-                text(control, "name", 100),
-                text(control, "description"),
-                text(control, "expected", 200),
-                text(control, "found", 200),
-                truth(control, "passed"),
-            )
-            for control in objects(held, "controls")
-        ),
-        limits=texts(held, "limits"),
-        foregrounds=_foregrounds(section(held, "foreground_quality")),
-        findings=_findings(run_folder, held),
+        record=record,
+        facts=facts,
         problems=read_problems(run_folder / "problems.csv"),
-        provenance=_provenance(run),
-        backgrounds=read_matrix(section(held, "whose_background")),
+        title=_title(record.audit.title, name),
         legend=legend_picture(),
+        pictures=loader.pictures,
+        thumbnails=loader.thumbnails,
     )
 
 
-def _title(given: str, name: str) -> str:
+def _title(given: str | None, name: str) -> str:
     """The owner's title as it stands; what stands for none, in the language of the report."""
-    if given in ("", f"Saliency audit: {name}"):
-        return clean_text(say("Saliency audit: %(name)s", name=name), 200)
-    return given
+    return given or clean_text(gettext("Saliency audit: %(name)s", name=name), 200)
 
 
-def _findings(run_folder: Path, held: Mapping[str, Any]) -> tuple[ClassFinding, ...]:
-    entries = objects(held, "findings")
-    for entry in entries:
-        if entry.get("verdict") not in VERDICTS:
-            raise ReportError(
-                f"findings.json: expected a verdict of {', '.join(VERDICTS)}, "
-                f"found {clean_text(entry.get('verdict'), 40)!r}"
-            )
-    entries.sort(key=_urgency)
-    seen = dict.fromkeys(VERDICTS, 0)
-    findings = []
-    for entry in entries:
-        verdict = entry["verdict"]
-        limit = SPREADS if verdict == SUSPECT else CARDS if verdict != "clear" else 0
-        shown = Shown.NOTHING
-        if seen[verdict] < limit:
-            shown = Shown.EVERYTHING if verdict == SUSPECT else Shown.ONE_EXHIBIT
-        seen[verdict] += 1
-        findings.append(read_finding(run_folder, entry, shown))
-    return tuple(findings)
+def _ordered(record: Findings) -> Findings:
+    """The classes by urgency, and of each the class model visualizations in their order.
+
+    Where no background could be exchanged, what the model gets wrong most comes first.
+    """
+    given = record.foreground_quality.given
+    findings = sorted(record.findings, key=_urgency if given else _errors)
+    ordered = [f.model_copy(update={"cmv": tuple(sorted(f.cmv, key=_place))}) for f in findings]
+    return record.model_copy(update={"findings": tuple(ordered)})
 
 
-def _urgency(entry: Mapping[str, Any]) -> tuple[int, float, float]:
-    """By verdict, then the largest effect; what was not measured comes last."""
-    gap = number(entry, "background_gap")
+def _urgency(finding: ClassFinding) -> int:
+    return finding.verdict.urgency
+
+
+def _errors(finding: ClassFinding) -> float:
+    return 2.0 if finding.recall is None else finding.recall
+
+
+def _place(panel: CmvEntry) -> tuple[int, int, int]:
     return (
-        VERDICTS.index(entry["verdict"]),
-        -gap if gap is not None else 2.0,
-        number(entry, "label") or 0.0,
+        _RECIPES.index(panel.recipe) if panel.recipe in _RECIPES else len(_RECIPES),
+        _OBJECTIVES.index(panel.objective) if panel.objective in _OBJECTIVES else len(_OBJECTIVES),
+        panel.variant,
     )
 
 
-def _summary(held: Mapping[str, Any], counts: Mapping[str, Any], status: str) -> Summary:
-    complete = truth(held, "complete")
-    return Summary(
-        classes=count(held, "classes"),
-        by_verdict=tuple((verdict, count(held, verdict)) for verdict in VERDICTS),
-        gate=text(held, "gate", 20) or "never",
-        gate_passed=truth(held, "gate_passed"),
-        complete=status not in ("incomplete", "failed") and complete is not False,
-        found=count(counts if "found" in counts else {"found": held.get("images")}, "found"),
-        scored=count(counts if "scored" in counts else held, "scored"),
-        noted=count(counts, "noted"),
-        rejected=count(counts, "rejected"),
-        coverage=number(held, "coverage"),
-        accuracy=number(held, "accuracy"),
-    )
+def thumbnails_of(finding: ClassFinding) -> tuple[CmvEntry, ...]:
+    """The first picture of a class, and that of its softmax beside it."""
+    first = finding.cmv[:1]
+    beside = [
+        panel
+        for panel in finding.cmv[1:]
+        if panel.recipe == first[0].recipe and panel.objective == "softmax"
+    ]
+    return (*first, *beside[:1])
 
 
-def _thresholds(held: Mapping[str, Any]) -> Thresholds:
-    return Thresholds(
-        minimum_images=int(number(held, "minimum_images") or 20),
-        effect=_or(number(held, "effect"), 0.10),
-        strong_effect=_or(number(held, "strong_effect"), 0.15),
-        fdr=_or(number(held, "fdr"), 0.05),
-        test=text(held, "test", 20) or "t",
-        decisions=DECISIONS,
-        victim_floor=max(VICTIM_FLOOR, _or(number(held, "effect"), 0.10)),
-    )
+@dataclass
+class _Loader:
+    """Loads the pictures that some page shows, each as large as it is shown."""
 
+    run_folder: Path
+    pictures: dict[str, Picture] = field(default_factory=dict)
+    thumbnails: dict[str, Picture] = field(default_factory=dict)
 
-def _or(value: float | None, default: float) -> float:
-    return default if value is None else value
+    def load_all(self, finding: ClassFinding) -> None:
+        self._exhibits(finding, EXHIBITS, EXHIBIT_SIDE)
+        if finding.mean_map is not None:
+            self._add(finding.mean_map.path, EXHIBIT_SIDE)
+        for panel in finding.cmv:
+            self._add(panel.path, CMV_SIDE)
+        for panel in finding.cmv[:1]:
+            self._add(panel.strip, STRIP_SIDE)
+        if finding.cues is None:
+            return
+        for cluster in finding.cues.clusters[:CLUSTERS]:
+            for crop in cluster.crops[:CROPS]:
+                self._add(crop.path, CROP_SIDE)
+        for donor in finding.cues.donors.shown[:DONORS]:
+            self._add(donor.path, DONOR_SIDE)
+        maps = finding.cues.contrast_maps
+        if maps is not None:
+            for path in (maps.image, maps.towards, maps.away):
+                self._add(path, CONTRAST_SIDE)
 
+    def load_some(self, finding: ClassFinding, exhibits: int) -> None:
+        self._exhibits(finding, exhibits, SMALL_SIDE)
 
-def _foregrounds(held: Mapping[str, Any]) -> Foregrounds:
-    return Foregrounds(
-        text(held, "source", 100) or "none", number(held, "coverage"), text(held, "note")
-    )
+    def load_thumbnails(self, finding: ClassFinding) -> None:
+        for panel in thumbnails_of(finding):
+            self.thumbnails[panel.path] = load_picture(self.run_folder, panel.path, THUMBNAIL_SIDE)
 
+    def _exhibits(self, finding: ClassFinding, count: int, side: int) -> None:
+        for exhibit in finding.exhibits[:count]:
+            held = exhibit.pictures
+            for path in (held.image, held.overlay, held.outline, held.swap):
+                self._add(path, side)
 
-def _provenance(run: Mapping[str, Any]) -> Provenance:
-    timings = section(run, "timings")
-    return Provenance(
-        run_id=text(run, "run_id", 100),
-        status=text(run, "status", 20) or "unknown",
-        started=text(run, "started", 40),
-        finished=text(run, "finished", 40),
-        fingerprint=text(run, "fingerprint", 100),
-        device=text(run, "device", 100),
-        seed=text(run, "seed", 30),
-        precision=text(run, "precision", 30),
-        versions=_pairs(section(run, "versions")),
-        hashes=_pairs(section(run, "hashes")),
-        timings=tuple((_words(step), number(timings, step)) for step in timings),
-        settings=_pairs(section(run, "settings")),
-    )
-
-
-def _pairs(held: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
-    return tuple((_words(key), _shown(value)) for key, value in held.items())
-
-
-def _shown(value: object) -> str:
-    if value is None:
-        return say("none")
-    if isinstance(value, bool):
-        return say("yes") if value else say("no")
-    return discreet(value, 300)
-
-
-def _words(key: str) -> str:
-    return clean_text(key, 80).replace("_", " ")
+    def _add(self, path: str | None, side: int) -> None:
+        if path is not None:
+            self.pictures[path] = load_picture(self.run_folder, path, side)

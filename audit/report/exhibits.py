@@ -21,13 +21,6 @@ from audit.pixels import to_float, to_picture
 from audit.report.overlays import outline, overlay, to_png
 from audit.run_folder import RunFolder, file_slug, write_bytes
 
-RULES = {
-    Role.WORST: "loses most of the right class's probability on another class's background",
-    Role.TYPICAL: "foreground mass nearest to the median of the class",
-    Role.BEST: "keeps the right class best on other backgrounds, most mass on the object",
-    Role.MISTAKEN: "wrong with the highest confidence",
-}
-
 
 @dataclass(frozen=True)
 class Choice:
@@ -46,7 +39,7 @@ class Choice:
 
 
 def choose(own: pd.DataFrame, *, each: int = 1) -> list[Choice]:
-    """Choose the exhibits of one class by :data:`RULES`; no sample twice.
+    """Choose the exhibits of one class by the rules of :class:`Role`; no sample twice.
 
     Parameters
     ----------
@@ -68,6 +61,11 @@ def choose(own: pd.DataFrame, *, each: int = 1) -> list[Choice]:
         Role.BEST: (gap.abs() - mass).sort_values(kind="stable"),
         Role.MISTAKEN: wrong["confidence"].sort_values(ascending=False, kind="stable"),
     }
+    if mass.isna().all():
+        # Without foregrounds the confidence alone is known.
+        sure = right["confidence"]
+        ranked[Role.TYPICAL] = (sure - sure.median()).abs().sort_values(kind="stable")
+        ranked[Role.BEST] = sure.sort_values(ascending=False, kind="stable")
     chosen: list[Choice] = []
     for role, order in ranked.items():
         free = [int(i) for i in order.dropna().index if int(i) not in {c.row for c in chosen}]
@@ -128,7 +126,7 @@ def draw(
                 told = swap[0] if swap else None
                 drawn.append(_entry(run, record, roles[row], pictures, told, class_names))
         on_progress(len(batch) + len(batch.unreadable))
-    order = list(RULES)
+    order = list(Role)
     return sorted(drawn, key=lambda entry: (entry.label, order.index(entry.role)))
 
 

@@ -1,81 +1,27 @@
-"""Names and numbers as a reader should meet them: clean, short, and never 0 for "unknown"."""
+"""Numbers and dates as a reader should meet them: one way for the page and the terminal.
+
+"Almost all" is never rounded to all nor "hardly any" to none, nothing is "-0", and what is unknown
+is never 0.
+"""
 
 from __future__ import annotations
 
 import math
-import re
-import unicodedata
 from collections.abc import Sequence
+from datetime import datetime
 
-from audit.report.i18n import decimal, say, whole
+from babel.dates import format_date
+from babel.numbers import format_decimal
 
-NAME_SHOWN, NAME_KEPT = 60, 1000
+from audit.findings import Estimate
+from audit.report.i18n import gettext, ngettext, speaking, whole
+
 _SPACE = "\N{NO-BREAK SPACE}"
-
-# They turn the reading direction of what follows them, so a name could rewrite its neighbours.
-_BIDI = set("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-# Surrogates, controls, unassigned and private characters: no font has them, some break XML.
-_UNPRINTABLE = {"Cc", "Cs", "Cn", "Co"}
-_CREDENTIALS = re.compile(r"(?<=://)[^/\s@]+@")
-_QUERY = re.compile(r"(?<=\w)\?[^\s\"']*=[^\s\"']*")
-# Three shapes of a path from the root: POSIX with two steps or more, home, and a Windows drive.
-_ABSOLUTE = re.compile(
-    r"(?<![\w.:/\\~])(?:~?(?:/[^\s/\"'<>:,;()]+){2,}/?|(?:[A-Za-z]:)?\\(?:[^\s\\\"'<>:,;()]+\\?)+)"
-)
-_FILE_URL = re.compile(r"\bfile:/+", re.IGNORECASE)
-
-
-def clean_text(text: object, limit: int = NAME_KEPT) -> str:
-    r"""Make foreign text one line without control characters or direction marks.
-
-    Parameters
-    ----------
-    text : object
-        Shown as ``str(text)``.
-    limit : int
-        Longest result in characters; what is cut ends in an ellipsis.
-
-    Examples
-    --------
-    >>> clean_text("a\u202eb\x00\n  c"), clean_text("abcdef", 4), clean_text(" ")
-    ('ab c', 'abc…', '')
-    """
-    kept = "".join(
-        " " if c.isspace() else c
-        # A name of a gigabyte is not looked at to its end.
-        for c in str(text)[: 20 * limit]
-        if c.isspace() or (c not in _BIDI and unicodedata.category(c) not in _UNPRINTABLE)
-    )
-    return shorten(" ".join(kept.split()), limit)
-
-
-def shorten(text: str, limit: int = NAME_SHOWN) -> str:
-    """Cut a long text and show that it was cut."""
-    return text if len(text) <= limit else text[: limit - 1].rstrip() + "…"
-
-
-def discreet(text: object, limit: int = NAME_KEPT) -> str:
-    """Clean foreign text and leave out passwords, signed queries and where a computer keeps files.
-
-    Examples
-    --------
-    >>> discreet("cannot read /home/ann/photos/a.png")
-    'cannot read …/a.png'
-    >>> discreet("s3://KEY:SECRET@bucket/a?sig=1")
-    's3://…@bucket/a?…'
-    """
-    shown = _FILE_URL.sub("/", clean_text(text, 10 * limit))
-    shown = _QUERY.sub("?…", _CREDENTIALS.sub("…@", shown))
-    return shorten(_ABSOLUTE.sub(_last_step, shown), limit)
-
-
-def _last_step(found: re.Match[str]) -> str:
-    return "…/" + re.split(r"[/\\]", found[0].rstrip("/\\"))[-1]
 
 
 def not_measured() -> str:
     """What stands where there is no number."""
-    return say("not measured")
+    return gettext("not measured")
 
 
 def plural(count: int, one: str, many: str | None = None) -> str:
@@ -94,18 +40,20 @@ def share(value: float | None) -> str:
 
     Examples
     --------
-    >>> [" ".join(share(v).split()) for v in (0.714, 0.004, 0.05, 0.9996, None)]
-    ['71 %', '0.4 %', '5 %', '99.9 %', 'not measured']
+    >>> [" ".join(share(v).split()) for v in (0.714, 0.004, 0.05, 0.997, 0.9996, 1.0)]
+    ['71 %', '0.4 %', '5 %', '99.7 %', '99.9 %', '100 %']
+    >>> [" ".join(share(v).split()) for v in (0.0, 0.0002, None)]
+    ['0 %', '< 0.1 %', 'not measured']
     """
     if value is None:
         return not_measured()
     percent = 100 * value
+    if 0 < percent < 0.05:
+        return f"<{_SPACE}{_written(0.1, '0.0')}{_SPACE}%"
     if 99 < percent < 100:
-        # Rounding must not turn "almost all" into "all".
-        return decimal(f"{math.floor(10 * percent + 1e-9) / 10:g}{_SPACE}%")
-    digits = 0 if abs(percent) >= 9.95 else 1
-    shown = f"{percent:.{digits}f}".removesuffix(".0")
-    return decimal(f"{'0' if shown == '-0' else shown}{_SPACE}%".replace("-", "−"))
+        percent = min(math.floor(10 * percent + 1e-9) / 10, 99.9)
+        return f"{_written(percent, '0.#')}{_SPACE}%"
+    return f"{_written(percent, '0' if abs(percent) >= 9.95 else '0.#')}{_SPACE}%"
 
 
 def points(value: float | None) -> str:
@@ -113,10 +61,56 @@ def points(value: float | None) -> str:
 
     Examples
     --------
-    >>> points(0.452), points(-0.004), points(None)
-    ('45', '0', 'not measured')
+    >>> points(0.452), points(-0.004), points(-0.05), points(None)
+    ('45', '0', '−5', 'not measured')
     """
-    return not_measured() if value is None else f"{round(100 * value):d}".replace("-", "−")
+    return not_measured() if value is None else whole(round(100 * value))
+
+
+def counted_points(value: float) -> str:
+    """Show a difference of two rates with its word.
+
+    Examples
+    --------
+    >>> counted_points(0.012), counted_points(0.45)
+    ('1 point', '45 points')
+    """
+    return ngettext("%(num)s point", "%(num)s points", round(100 * value))
+
+
+def with_interval(estimate: Estimate) -> str:
+    """Show an effect in percentage points with its interval.
+
+    Examples
+    --------
+    >>> with_interval(Estimate(value=0.45, low=0.38, high=0.52)), with_interval(Estimate())
+    ('45 points (95 % interval 38 to 52)', 'not measured')
+    """
+    if estimate.value is None:
+        return not_measured()
+    held = counted_points(estimate.value)
+    if estimate.low is None or estimate.high is None:
+        return gettext("%(points)s (no interval)", points=held)
+    return gettext(
+        "%(points)s (95 %% interval %(low)s to %(high)s)",
+        points=held,
+        low=points(estimate.low),
+        high=points(estimate.high),
+    )
+
+
+def brief_interval(estimate: Estimate) -> str:
+    """Show an effect in percentage points with its interval, for a column that says so.
+
+    Examples
+    --------
+    >>> brief_interval(Estimate(value=0.45, low=0.38, high=0.52)), brief_interval(Estimate())
+    ('45 (38 to 52)', 'not measured')
+    """
+    if estimate.low is None or estimate.high is None:
+        return points(estimate.value)
+    ends = gettext("%(low)s to %(high)s", low=points(estimate.low), high=points(estimate.high))
+    return f"{points(estimate.value)} ({ends})"
 
 
 def number(value: float | None, digits: int = 2) -> str:
@@ -127,10 +121,7 @@ def number(value: float | None, digits: int = 2) -> str:
     >>> number(0.123), number(-1.5, 1), number(None), number(-0.001)
     ('0.12', '−1.5', 'not measured', '0.00')
     """
-    if value is None:
-        return not_measured()
-    shown = f"{value:.{digits}f}"
-    return decimal(shown.lstrip("-") if float(shown) == 0 else shown.replace("-", "−"))
+    return not_measured() if value is None else _written(value, f"#,##0.{'0' * digits}", digits)
 
 
 def chance(value: float | None) -> str:
@@ -143,7 +134,19 @@ def chance(value: float | None) -> str:
     """
     if value is None:
         return not_measured()
-    return decimal(f"<{_SPACE}0.001" if value < 0.001 else f"{value:.3f}")
+    return f"<{_SPACE}{number(0.001, 3)}" if value < 0.001 else number(value, 3)
+
+
+def equals_chance(name: str, value: float | None) -> str:
+    """Show a p- or q-value with its name.
+
+    Examples
+    --------
+    >>> [" ".join(equals_chance("q", v).split()) for v in (0.0302, 0.0)]
+    ['q = 0.030', 'q < 0.001']
+    """
+    shown = chance(value)
+    return f"{name}{_SPACE}{shown}" if shown.startswith("<") else f"{name}{_SPACE}={_SPACE}{shown}"
 
 
 def sort_key(value: float | None) -> str:
@@ -167,12 +170,49 @@ def duration(seconds: float | None) -> str:
     """
     if seconds is None:
         return not_measured()
-    if seconds < 60:
-        return decimal(f"{seconds:.1f} s")
+    if seconds < 59.95:
+        return f"{number(seconds, 1)} s"
     rounded = round(seconds)
     if rounded < 3600:
         return f"{rounded // 60} min {rounded % 60} s"
     return f"{rounded // 3600} h {rounded % 3600 // 60} min"
+
+
+def day(moment: str | None) -> str:
+    """Show the day of a moment that ``run.json`` wrote down.
+
+    Examples
+    --------
+    >>> day("2026-11-22T20:04:05Z"), day(None)
+    ('22 November 2026', 'not recorded')
+    """
+    read = _moment(moment)
+    return (
+        gettext("not recorded")
+        if read is None
+        else format_date(read, "long", locale=speaking().locale)
+    )
+
+
+def day_and_time(moment: str | None) -> str:
+    """Show a moment that ``run.json`` wrote down, in universal time.
+
+    Examples
+    --------
+    >>> day_and_time("2026-11-22T20:04:05Z")
+    '22 November 2026, 20:04:05 UTC'
+    """
+    read = _moment(moment)
+    if read is None:
+        return gettext("not recorded")
+    return f"{day(moment)}, {read:%H:%M:%S} UTC"
+
+
+def _moment(written: str | None) -> datetime | None:
+    try:
+        return datetime.fromisoformat(written or "")
+    except ValueError:
+        return None
 
 
 def listing(names: Sequence[str], limit: int = 6) -> str:
@@ -185,7 +225,15 @@ def listing(names: Sequence[str], limit: int = 6) -> str:
     """
     if len(names) > limit:
         first, more = ", ".join(names[:limit]), whole(len(names) - limit)
-        return say("%(first)s and %(more)s more", first=first, more=more)
+        return gettext("%(first)s and %(more)s more", first=first, more=more)
     if len(names) < 2:
         return "".join(names)
-    return say("%(first)s and %(last)s", first=", ".join(names[:-1]), last=names[-1])
+    return gettext("%(first)s and %(last)s", first=", ".join(names[:-1]), last=names[-1])
+
+
+def _written(value: float, pattern: str, digits: int | None = None) -> str:
+    if digits is None:
+        digits = len(pattern.partition(".")[2])
+    # Adding 0 turns -0.0 into 0.0.
+    shown = format_decimal(round(value, digits) + 0.0, pattern, locale=speaking().locale)
+    return shown.replace("-", "−")

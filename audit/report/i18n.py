@@ -1,19 +1,25 @@
-"""The language of the report's own words: English in the sources, others in a catalogue.
+"""The language of the report's own words: English in the sources, gettext catalogues for others.
 
-The English sentence itself is the key, as gettext does it, so that the templates can be read; a
-catalogue is one TOML file in ``report_templates``. Which language is spoken is a context variable:
-every number and every sentence of a page asks for it, and none can be forgotten on the way.
+``report_templates/locales`` holds one ``messages.po`` a language, read as it is: nothing has to be
+compiled. Which language is spoken is a context variable: every number and every sentence of a page
+asks for it, and none can be forgotten on the way. The functions are those of gettext; values are
+filled in by name, as Flask-Babel does it.
 """
 
 from __future__ import annotations
 
-import tomllib
-from collections.abc import Iterator, Mapping
+import io
+from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from functools import cache
 
-from markupsafe import Markup
+from babel import Locale
+from babel.messages.mofile import write_mo
+from babel.messages.pofile import read_po
+from babel.numbers import format_decimal
+from babel.support import NullTranslations, Translations
 
 import report_templates
 
@@ -26,40 +32,32 @@ class Language:
     ----------
     code : str
         For the page's ``lang``.
-    decimal, thousands : str
-        The marks in a number.
-    messages : mapping of str to str
-        By the English text; both hold ``%(name)s`` for what is filled in, and ``%%`` for ``%``.
-    plurals : mapping of str to (str, str)
-        One and many, by the English for one.
-    recorded : mapping of str to str
-        What a run writes down in English, word for word.
+    locale : Locale
+        How it writes numbers and dates.
+    translations : NullTranslations
+        Its catalogue; none for English.
     """
 
-    code: str = "en"
-    decimal: str = "."
-    thousands: str = ","
-    messages: Mapping[str, str] = field(default_factory=dict, repr=False)
-    plurals: Mapping[str, tuple[str, str]] = field(default_factory=dict, repr=False)
-    recorded: Mapping[str, str] = field(default_factory=dict, repr=False)
+    code: str
+    locale: Locale
+    translations: NullTranslations = field(repr=False)
 
 
-ENGLISH = Language()
+# The English of the sources is British, and so are its dates.
+ENGLISH = Language("en", Locale("en", "GB"), NullTranslations())
 _SPOKEN: ContextVar[Language] = ContextVar("spoken", default=ENGLISH)
 
 
+@cache
 def read_language(code: str) -> Language:
     """Read the catalogue of a language that the manifest may name; ``en`` needs none."""
     if code == ENGLISH.code:
         return ENGLISH
-    held = tomllib.loads(report_templates.text_of(f"{code}.toml"))
-    return Language(
-        code=code,
-        **held["numbers"],
-        messages=held["messages"],
-        plurals={one: (few[0], few[1]) for one, few in held["plurals"].items()},
-        recorded=held["recorded"],
-    )
+    catalogue = read_po(io.BytesIO(report_templates.catalogue(code)), locale=code)
+    compiled = io.BytesIO()
+    write_mo(compiled, catalogue)
+    compiled.seek(0)
+    return Language(code, Locale.parse(code), Translations(compiled))
 
 
 @contextmanager
@@ -77,63 +75,57 @@ def speaking() -> Language:
     return _SPOKEN.get()
 
 
-def message(english: str) -> str:
-    """Look a text up; what the catalogue lacks, as a user's own template may, stays as it is."""
-    return speaking().messages.get(english, english)
+def N_(message: str) -> str:  # noqa: N802  # gettext's own name
+    """Mark a message for the catalogue where it is not yet said."""
+    return message
 
 
-def say(english: str, **values: object) -> str:
-    """Say a sentence with its values filled in.
+def gettext(message: str, /, **values: object) -> str:
+    """Say a message with its values filled in; ``%%`` stands for a per cent sign.
 
     Examples
     --------
-    >>> say("Up to %(count)s of 100 %%", count=3)
+    >>> gettext("Up to %(count)s of 100 %%", count=3)
     'Up to 3 of 100 %'
     """
-    return message(english) % values
+    return looked_up(message) % values
+
+
+def pgettext(context: str, message: str, /, **values: object) -> str:
+    """Say a message that has another translation elsewhere."""
+    said = str(speaking().translations.pgettext(context, message))
+    return said % values
+
+
+def ngettext(one: str, many: str, num: int, /, **values: object) -> str:
+    """Say a message in the form that a count wants; ``%(num)s`` is the count itself.
+
+    Examples
+    --------
+    >>> [ngettext("%(num)s class", "%(num)s classes", n) for n in (1, 2000, -1)]
+    ['1 class', '2,000 classes', '−1 class']
+    """
+    return looked_up_plural(one, many, num) % {"num": whole(num), **values}
 
 
 def whole(count: int) -> str:
-    """Show a whole number with its thousands marked.
+    """Show a whole number with its thousands marked and a true minus sign.
 
     Examples
     --------
-    >>> whole(1234567)
-    '1,234,567'
+    >>> whole(1234567), whole(-3)
+    ('1,234,567', '−3')
     """
-    return f"{count:,}".replace(",", speaking().thousands).replace("-", "−")
+    return format_decimal(count, "#,##0", locale=speaking().locale).replace("-", "−")
 
 
-def decimal(shown: str) -> str:
-    """Give a number that was formatted with a point the mark of the language."""
-    return shown.replace(".", speaking().decimal)
+def looked_up(message: str) -> str:
+    """Look a message up; what the catalogue lacks, as a user's own template may, stays as it is."""
+    said: str = speaking().translations.gettext(message)
+    return said
 
 
-def counted(count: int, one: str, many: str | None = None) -> str:
-    """Give a count its noun.
-
-    Examples
-    --------
-    >>> counted(1, "class", "classes"), counted(2000, "image")
-    ('1 class', '2,000 images')
-    """
-    few = speaking().plurals.get(one, (one, many or one + "s"))
-    return f"{whole(count)} {few[0] if count == 1 else few[1]}"
-
-
-def known(text: str) -> str:
-    """Show a word that the run wrote down, such as a verdict, in plain text."""
-    return speaking().recorded.get(text, text)
-
-
-def recorded(text: str) -> str:
-    """Show what the run wrote down in English; where it cannot be translated, marked as English.
-
-    The verdicts write their reasons once, with numbers and names in them. Only sentences that are
-    always the same have an entry; the others are shown as they were decided.
-    """
-    language = speaking()
-    if language is ENGLISH or not text:
-        return text
-    known = language.recorded.get(text)
-    return known if known is not None else Markup('<span lang="en">{}</span>').format(text)
+def looked_up_plural(one: str, many: str, num: int) -> str:
+    """Look up the form that a count wants; a count below 0 is counted like its size."""
+    said: str = speaking().translations.ngettext(one, many, abs(num))
+    return said

@@ -12,12 +12,34 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from audit.report.content import INCONCLUSIVE, SUSPECT, WATCH, ClassFinding, ReportContext
-from audit.report.context import CARDS, SPREADS
-from audit.report.evidence import EXHIBITS
+from audit.findings import ClassFinding, Findings, Verdict
 from audit.report.pictures import Picture
+from audit.run_folder import file_slug
 
 FOLDER = "report_files"
+
+SPREADS = 40
+"""Suspect classes that get their own page; the others are in the tables."""
+CARDS = 40
+"""Watch and inconclusive classes, each, that get a card with pictures."""
+EXHIBITS, CLUSTERS, CROPS, DONORS = 6, 4, 6, 6
+"""Most pictures of one class, of each kind; crops are counted in each cluster."""
+
+
+def shown_in_full(record: Findings) -> tuple[ClassFinding, ...]:
+    """The classes all of whose pictures are shown somewhere."""
+    return record.with_verdict(Verdict.SUSPECT)[:SPREADS]
+
+
+def shown_in_part(record: Findings) -> tuple[ClassFinding, ...]:
+    """The classes of which a picture or two is shown somewhere."""
+    watched = record.with_verdict(Verdict.WATCH)[:CARDS]
+    return (*watched, *record.with_verdict(Verdict.INCONCLUSIVE)[:CARDS])
+
+
+def anchor(finding: ClassFinding) -> str:
+    """The place of a class on the page: only characters of ours, since it goes into addresses."""
+    return f"class-{finding.label:04d}-{file_slug(finding.label_name)}"
 
 
 @dataclass(frozen=True)
@@ -87,25 +109,25 @@ class Selection:
     anchors: frozenset[str]
 
 
-def select(report: ReportContext, medium: Medium) -> Selection:
+def select(report: Findings, medium: Medium) -> Selection:
     """Choose what a medium shows.
 
     Parameters
     ----------
-    report : ReportContext
+    report : Findings
         Everything.
     medium : Medium
         :data:`SCREEN` or :data:`PRINT`.
     """
-    suspects, watched = report.with_verdict(SUSPECT), report.with_verdict(WATCH)
-    unclear = report.with_verdict(INCONCLUSIVE)
-    with_picture = tuple(f for f in report.findings if f.thumbnail is not None)
+    suspects, watched = report.with_verdict(Verdict.SUSPECT), report.with_verdict(Verdict.WATCH)
+    unclear = report.with_verdict(Verdict.INCONCLUSIVE)
+    with_picture = tuple(f for f in report.findings if f.cmv)
     by_label = tuple(sorted(report.findings, key=lambda finding: finding.label))
     spreads, cards = min(medium.spreads, SPREADS), min(medium.cards, CARDS)
     sections = [*suspects[:spreads], *watched[:cards], *unclear[:cards]]
-    in_sections = frozenset(f.anchor for f in sections)
+    in_sections = frozenset(anchor(f) for f in sections)
     ranked = report.findings[: medium.ranked_rows]
-    in_ranked = frozenset(f.anchor for f in ranked) - in_sections
+    in_ranked = frozenset(anchor(f) for f in ranked) - in_sections
     appendix = by_label[: medium.appendix_rows]
     return Selection(
         medium=medium,
@@ -122,7 +144,7 @@ def select(report: ReportContext, medium: Medium) -> Selection:
         exhibits=medium.exhibits,
         anchors_in_sections=in_sections,
         anchors_in_ranked=in_ranked,
-        anchors=in_sections | in_ranked | frozenset(f.anchor for f in appendix),
+        anchors=in_sections | in_ranked | frozenset(anchor(f) for f in appendix),
     )
 
 
@@ -197,8 +219,12 @@ def _address(picture: Picture) -> str:
 
 def write_beside(run_folder: Path, page: Page) -> None:
     """Write the pictures that lie beside the page, and remove those of an earlier page."""
-    shutil.rmtree(run_folder / FOLDER, ignore_errors=True)
+    folder = run_folder / FOLDER
+    if folder.is_symlink():
+        # What it leads to is not ours to write into.
+        folder.unlink()
+    shutil.rmtree(folder, ignore_errors=True)
     if page.beside:
-        (run_folder / FOLDER).mkdir()
+        folder.mkdir()
     for address, picture in page.beside.items():
         (run_folder / address).write_bytes(picture.content)

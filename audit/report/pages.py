@@ -4,32 +4,48 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from inspect import getmembers, isfunction
+from pathlib import PurePath
+from types import ModuleType
 from typing import Any
 
-from jinja2 import ChoiceLoader, FileSystemLoader, StrictUndefined, TemplateError
+from jinja2 import ChoiceLoader, DictLoader, StrictUndefined, TemplateError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from markupsafe import Markup
 
 import report_templates
 from audit.errors import ReportError
-from audit.report import charts, formatting, i18n
-from audit.report.content import VERDICTS, ClassFinding, ReportContext
-from audit.report.formatting import discreet
-from audit.report.page_limits import Medium, select
+from audit.findings import ClassFinding, Findings
+from audit.findings.values import Record
+from audit.report import charts, formatting, i18n, matrix, untrusted
+from audit.report.context import ReportContext, thumbnails_of
+from audit.report.page_limits import CLUSTERS, CROPS, DONORS, Medium, anchor, select
 from audit.report.pictures import Picture
-from audit.report.sentences import story
+from audit.report.sentences import certainty, controls, evidence, names, notes, problems, say, story
 from audit.report.style import ReportStyle
 
-VERDICT_WORDS = {
-    # Word and shape carry the meaning; the colour only repeats it.
-    "suspect": ("▲", "suspect"),
-    "watch": ("◆", "watch"),
-    "inconclusive": ("○", "inconclusive"),
-    "clear": ("●", "clear"),
-}
 _OTHERS_DRAWN = 4000
+
+
+@dataclass(frozen=True)
+class Unprintable:
+    """What no font of this computer has, for paper: characters, their scripts, and the names.
+
+    Parameters
+    ----------
+    characters : tuple of str
+        Sorted.
+    scripts : tuple of str
+        As Unicode names them.
+    labels : mapping of str to int
+        Of the classes whose names hold such a character.
+    """
+
+    characters: tuple[str, ...] = ()
+    scripts: tuple[str, ...] = ()
+    labels: Mapping[str, int] = field(default_factory=dict)
 
 
 def fill_page(
@@ -40,6 +56,7 @@ def fill_page(
     *,
     beside: int = 0,
     attached: bool = False,
+    unprintable: Unprintable | None = None,
 ) -> str:
     """Fill the templates.
 
@@ -57,47 +74,90 @@ def fill_page(
         Pictures that lie beside the page, as files.
     attached : bool
         Whether the table of all classes is attached to the document.
+    unprintable : Unprintable, optional
+        What paper cannot show.
 
     Raises
     ------
     ReportError
         A template asks for what there is not.
     """
-    environment = _environment(style)
     script = report_templates.text_of("report.js")
+    record = context.record
     try:
-        return environment.get_template("report.html.j2").render(
-            report=context,
-            shown=select(context, medium.brief() if style.brief else medium),
-            style=style,
-            language=i18n.speaking(),
-            beside=beside,
-            attached=attached,
-            story=story,
-            charts=charts,
-            gap_chart=partial(_gap_chart, context, _span(context)),
-            mass_chart=partial(_mass_chart, context),
-            verdict_words=VERDICT_WORDS,
-            verdict_order={verdict: place for place, verdict in enumerate(VERDICTS)},
-            source=source,
-            # Our own files, no part of which comes from a user.
-            stylesheet=Markup(report_templates.text_of("report.css")),  # noqa: S704
-            page_rules=Markup(report_templates.text_of("print.css")),  # noqa: S704
-            script=Markup(script),  # noqa: S704
-            script_hash=_source_hash(script),
+        return (
+            _environment(style)
+            .get_template("report.html.j2")
+            .render(
+                report=record,
+                run=context.facts,
+                title=context.title,
+                problems=context.problems,
+                pictures=context.pictures,
+                thumbnails=context.thumbnails,
+                legend=context.legend,
+                matrix=matrix.matrix_rows(record.swap_matrix),
+                verdicts=[(verdict, record.summary.count(verdict)) for verdict in names.VERDICTS],
+                limits={"clusters": CLUSTERS, "crops": CROPS, "donors": DONORS},
+                shown=select(record, medium.brief() if style.brief else medium),
+                style=style,
+                language=i18n.speaking().code,
+                beside=beside,
+                attached=attached,
+                unprintable=unprintable or Unprintable(),
+                sentences=_SENTENCES,
+                gap_chart=_gap_charts(record),
+                mass_chart=_mass_charts(record),
+                verdict_bar=charts.verdict_bar,
+                indicator_chart=charts.indicator_chart,
+                anchor=anchor,
+                thumbnails_of=thumbnails_of,
+                shade=matrix.shade,
+                source=source,
+                # Our own files, no part of which comes from a user.
+                stylesheet=Markup(report_templates.text_of("report.css")),  # noqa: S704
+                page_rules=Markup(report_templates.text_of("print.css")),  # noqa: S704
+                script=Markup(script),  # noqa: S704
+                script_hash=_source_hash(script),
+            )
         )
     except TemplateError as error:
         raise ReportError(
             f"report.templates: a template cannot be filled "
-            f"({type(error).__name__}: {discreet(error, 200)})"
+            f"({type(error).__name__}: {untrusted.discreet(error, 200)})"
         ) from error
 
 
+_SENTENCES: Mapping[str, Callable[..., Any]] = {
+    name: function
+    for module in (certainty, controls, evidence, names, notes, problems, story)
+    for name, function in getmembers(module, isfunction)
+    if function.__module__ == module.__name__ and not name.startswith("_")
+}
+"""The functions alone: a module would hand its imports to a template."""
+
+
+class _Sandbox(ImmutableSandboxedEnvironment):
+    """What a template may reach: of a record only what the record declares, and no file."""
+
+    def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
+        if isinstance(value, (PurePath, ModuleType)):
+            return False
+        if isinstance(obj, Record):
+            # Its base class reads files and, if asked, pickles.
+            return attr in _declared(type(obj))
+        return bool(super().is_safe_attribute(obj, attr, value))
+
+
+def _declared(kind: type[Record]) -> set[str]:
+    own = [held for held in kind.__mro__ if issubclass(held, Record) and held is not Record]
+    named = {name for held in own for name in vars(held) if not name.startswith(("_", "model_"))}
+    return named | set(kind.model_fields)
+
+
 def _environment(style: ReportStyle) -> ImmutableSandboxedEnvironment:
-    ours = report_templates.loader()
-    own = [FileSystemLoader(style.templates)] if style.templates else []
-    environment = ImmutableSandboxedEnvironment(
-        loader=ChoiceLoader([*own, ours]),
+    environment = _Sandbox(
+        loader=ChoiceLoader([DictLoader(style.templates), report_templates.loader()]),
         autoescape=True,
         undefined=StrictUndefined,
         extensions=["jinja2.ext.i18n"],
@@ -106,28 +166,25 @@ def _environment(style: ReportStyle) -> ImmutableSandboxedEnvironment:
     )
     # Messages are ours; what is filled in is escaped as everywhere.
     environment.install_gettext_callables(  # type: ignore[attr-defined]  # of the extension
-        i18n.message, _no_ngettext, newstyle=True
+        i18n.looked_up, i18n.looked_up_plural, newstyle=True
     )
     environment.filters.update(
+        say=say,
         share=formatting.share,
         points=formatting.points,
         number=formatting.number,
         chance=formatting.chance,
         duration=formatting.duration,
-        plural=i18n.counted,
+        day=formatting.day,
+        day_and_time=formatting.day_and_time,
         whole=i18n.whole,
-        recorded=i18n.recorded,
-        known=i18n.known,
-        shorten=formatting.shorten,
+        shorten=untrusted.shorten,
+        longest_word=untrusted.longest_word,
         sort_key=formatting.sort_key,
         listing=formatting.listing,
-        interval=story.with_interval,
+        interval=formatting.with_interval,
     )
     return environment
-
-
-def _no_ngettext(one: str, many: str, count: int) -> str:
-    return i18n.message(one if count == 1 else many)
 
 
 def _source_hash(script: str) -> str:
@@ -135,40 +192,36 @@ def _source_hash(script: str) -> str:
     return f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}"
 
 
-def _span(context: ReportContext) -> tuple[float, float]:
-    """One scale for all gaps, so that rows can be compared by eye."""
-    ends = [
-        end
-        for finding in context.findings
-        for end in (finding.gap.value, finding.gap.low, finding.gap.high)
-        if end is not None
-    ]
-    top = max([2 * context.thresholds.effect, *ends])
-    return min([-0.1, *ends]), min(1.0, top)
+def _gap_charts(record: Findings) -> Callable[[ClassFinding], Markup]:
+    """Draws all gaps on one scale, so that rows can be compared by eye."""
+    gaps = [finding.estimate("background_gap") for finding in record.findings]
+    ends = [end for gap in gaps for end in (gap.value, gap.low, gap.high) if end is not None]
+    top = max([2 * record.thresholds.effect, *ends])
+    span = (min([-0.1, *ends]), min(1.0, top))
+
+    def draw(finding: ClassFinding) -> Markup:
+        gap = finding.estimate("background_gap")
+        name = untrusted.shorten(finding.label_name)
+        return charts.interval_chart(
+            gap,
+            span=span,
+            floor=record.thresholds.effect,
+            verdict=finding.verdict,
+            title=charts.gap_title(name, gap, record.thresholds),
+        )
+
+    return draw
 
 
-def _gap_chart(context: ReportContext, span: tuple[float, float], finding: ClassFinding) -> Markup:
-    return charts.interval_chart(
-        finding.gap,
-        span=span,
-        floor=context.thresholds.effect,
-        verdict=finding.verdict,
-        title=charts.gap_title(formatting.shorten(finding.name), finding.gap, context.thresholds),
-    )
+def _mass_charts(record: Findings) -> Callable[[ClassFinding], dict[str, Any]]:
+    def draw(finding: ClassFinding) -> dict[str, Any]:
+        others = [m for f in record.findings if f.label != finding.label for m in f.masses]
+        others = others[:: 1 + len(others) // _OTHERS_DRAWN]
+        name = untrusted.shorten(finding.label_name)
+        area, verdict = finding.foreground_area, finding.verdict
+        return {
+            "chart": charts.mass_chart(finding.masses, others, area, name, verdict),
+            "line": evidence.median_line(finding.masses, others),
+        }
 
-
-def _mass_chart(context: ReportContext, finding: ClassFinding) -> dict[str, Any]:
-    others = [
-        mass for other in context.findings if other.label != finding.label for mass in other.masses
-    ]
-    others = others[:: 1 + len(others) // _OTHERS_DRAWN]
-    return {
-        "chart": charts.mass_chart(
-            finding.masses,
-            others,
-            finding.area.value,
-            formatting.shorten(finding.name),
-            finding.verdict,
-        ),
-        "line": story.median_line(finding.masses, others),
-    }
+    return draw

@@ -5,15 +5,18 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 
 import weasyprint
 from weasyprint.urls import URLFetcher, URLFetcherResponse
 
 from audit.errors import ReportError
-from audit.report.formatting import discreet, plural
-from audit.report.i18n import say
+from audit.report.formatting import plural
+from audit.report.i18n import gettext
 from audit.report.pictures import Picture
+from audit.report.untrusted import discreet
 
 
 class OwnPictures(URLFetcher):  # type: ignore[misc]  # WeasyPrint has no types
@@ -45,17 +48,30 @@ class OwnPictures(URLFetcher):  # type: ignore[misc]  # WeasyPrint has no types
         return URLFetcherResponse(url, picture.content, {"Content-Type": picture.media_type})
 
 
-class _Errors(logging.Handler):
+@dataclass(frozen=True)
+class Printed:
+    """A document, and the characters on it that no font of this computer has."""
+
+    content: bytes = field(repr=False)
+    missing: frozenset[str] = frozenset()
+
+
+class _Said(logging.Handler):
     """Collects what WeasyPrint only logs, of this thread alone."""
 
     def __init__(self) -> None:
-        super().__init__(logging.ERROR)
+        super().__init__(logging.WARNING)
         self.thread = threading.get_ident()
-        self.messages: list[str] = []
+        self.errors: list[str] = []
+        self.missing: set[Any] = set()
 
     def emit(self, record: logging.LogRecord) -> None:
-        if record.thread == self.thread:
-            self.messages.append(record.getMessage())
+        if record.thread != self.thread:
+            return
+        if record.levelno >= logging.ERROR:
+            self.errors.append(record.getMessage())
+        elif isinstance(record.msg, str) and record.msg.startswith(".notdef glyph"):
+            self.missing.update(record.args[:1] if isinstance(record.args, tuple) else ())
 
 
 def print_pdf(
@@ -64,7 +80,7 @@ def print_pdf(
     identifier: str,
     attachments: Mapping[str, bytes] | None = None,
     made: str = "",
-) -> bytes:
+) -> Printed:
     """Turn a page into a tagged PDF.
 
     Parameters
@@ -85,12 +101,13 @@ def print_pdf(
     ReportError
         WeasyPrint failed, logged an error, or asked for an address outside `pictures`.
     """
-    fetcher, errors = OwnPictures(pictures), _Errors()
+    fetcher, said = OwnPictures(pictures), _Said()
     logger = logging.getLogger("weasyprint")
-    logger.addHandler(errors)
-    # Its warnings tell of screen rules that paper ignores.
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+    logger.addHandler(said)
+    level, spread = logger.level, logger.propagate
+    logger.setLevel(logging.WARNING)
+    # Most of its warnings tell of screen rules that paper ignores.
+    logger.propagate = False
     try:
         printed: bytes = weasyprint.HTML(string=page, url_fetcher=fetcher).write_pdf(
             pdf_variant="pdf/ua-1",
@@ -104,19 +121,20 @@ def print_pdf(
         ) from error
     finally:
         logger.setLevel(level)
-        logger.removeHandler(errors)
+        logger.propagate = spread
+        logger.removeHandler(said)
     if fetcher.refused:
         addresses = plural(len(fetcher.refused), "address", "addresses")
         raise ReportError(
             f"report.pdf: the page asked for {addresses} outside the report, first "
             f"{discreet(fetcher.refused[0], 120)!r}; nothing was fetched and no PDF was written"
         )
-    if errors.messages:
+    if said.errors:
         raise ReportError(
-            f"report.pdf: {plural(len(errors.messages), 'error')} while printing, first: "
-            f"{discreet(errors.messages[0], 300)}"
+            f"report.pdf: {plural(len(said.errors), 'error')} while printing, first: "
+            f"{discreet(said.errors[0], 300)}"
         )
-    return printed
+    return Printed(printed, frozenset(said.missing))
 
 
 def _attached(files: Mapping[str, bytes], made: str) -> list[weasyprint.Attachment]:
@@ -129,7 +147,7 @@ def _attached(files: Mapping[str, bytes], made: str) -> list[weasyprint.Attachme
         weasyprint.Attachment(
             string=content,
             name=name,
-            description=say("Every class of this report in numbers"),
+            description=gettext("Every class of this report in numbers"),
             created=moment,
             modified=moment,
             relationship="Data",

@@ -11,7 +11,6 @@ from pathlib import Path, PurePosixPath
 from PIL import Image
 
 from audit.errors import AuditError, ReportError
-from audit.report.i18n import say
 from audit.report.overlays import legend, to_png
 
 FORMATS = ("PNG", "JPEG", "WEBP")
@@ -22,7 +21,7 @@ JPEG_QUALITY = 84
 
 @dataclass(frozen=True)
 class Picture:
-    """An encoded picture with what a reader who cannot see it must know.
+    """An encoded picture.
 
     Parameters
     ----------
@@ -32,15 +31,12 @@ class Picture:
         Of `content`.
     width, height : int
         In pixels.
-    alt : str
-        The picture in words.
     """
 
     content: bytes = field(repr=False)
     media_type: str
     width: int
     height: int
-    alt: str
 
     @property
     def data_uri(self) -> str:
@@ -53,7 +49,7 @@ class Picture:
         return f"asset:{hashlib.sha256(self.content).hexdigest()}"
 
 
-def load_picture(run_folder: Path, relative: str, alt: str, side: int) -> Picture:
+def load_picture(run_folder: Path, relative: str, side: int) -> Picture:
     """Read one picture of the run and make it at most `side` pixels wide and high.
 
     Parameters
@@ -62,8 +58,6 @@ def load_picture(run_folder: Path, relative: str, alt: str, side: int) -> Pictur
         The only folder that pictures may come from.
     relative : str
         As ``findings.json`` names it, with forward slashes.
-    alt : str
-        The picture in words.
     side : int
         Longest side of the result in pixels.
 
@@ -72,13 +66,13 @@ def load_picture(run_folder: Path, relative: str, alt: str, side: int) -> Pictur
     ReportError
         It lies elsewhere (by ``..`` or by a link), is missing, too large, or no picture.
     """
-    path = _inside(run_folder, relative)
+    path = inside(run_folder, relative)
     opened = open_picture(path, PurePosixPath(relative).as_posix(), ReportError)
     pixels = opened.convert("RGB")
     pixels.thumbnail((side, side), Image.Resampling.LANCZOS)
     held = io.BytesIO()
     pixels.save(held, format="JPEG", quality=JPEG_QUALITY, optimize=True, subsampling=0)
-    return Picture(held.getvalue(), "image/jpeg", pixels.width, pixels.height, alt)
+    return Picture(held.getvalue(), "image/jpeg", pixels.width, pixels.height)
 
 
 def open_picture(path: Path, shown: str, kind: type[AuditError]) -> Image.Image:
@@ -99,6 +93,9 @@ def open_picture(path: Path, shown: str, kind: type[AuditError]) -> Image.Image:
         Of the given kind: missing, too large, or no picture.
     """
     try:
+        if path.exists() and not path.is_file():
+            # A pipe or a device would keep whoever opens it.
+            raise kind(f"{shown}: expected a picture, found no regular file")
         if path.stat().st_size > BYTES_ALLOWED:
             raise kind(f"{shown}: more than {BYTES_ALLOWED:,} bytes for one picture")
         with Image.open(path, formats=FORMATS) as opened:
@@ -116,15 +113,21 @@ def open_picture(path: Path, shown: str, kind: type[AuditError]) -> Image.Image:
         ) from error
 
 
-def _inside(run_folder: Path, relative: str) -> Path:
-    """Resolve a path and show that it lies in the run folder."""
+def inside(run_folder: Path, relative: str) -> Path:
+    """Resolve a path and show that it lies in the run folder.
+
+    Raises
+    ------
+    ReportError
+        It lies elsewhere (by ``..`` or by a link), or is missing.
+    """
     root = run_folder.resolve()
     try:
         path = (root / relative).resolve()
     except (OSError, ValueError, RuntimeError) as error:
-        raise ReportError("findings.json names a picture by an impossible path") from error
+        raise ReportError("the run folder names a picture by an impossible path") from error
     if not relative or not path.is_relative_to(root) or path == root:
-        raise ReportError("findings.json names a picture outside the run folder; it is not shown")
+        raise ReportError("the run folder names a picture outside itself; it is not shown")
     if not path.is_file():
         raise ReportError(
             f"{path.relative_to(root).as_posix()}: the report needs this picture and it is missing"
@@ -135,10 +138,4 @@ def _inside(run_folder: Path, relative: str) -> Path:
 def legend_picture() -> Picture:
     """The strip of saliency colours."""
     strip = legend(240, 10)
-    return Picture(
-        to_png(strip),
-        "image/png",
-        240,
-        10,
-        say("Colour scale of the saliency maps: dark is little, pale yellow is most"),
-    )
+    return Picture(to_png(strip), "image/png", 240, 10)

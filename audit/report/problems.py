@@ -4,13 +4,33 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 
 from audit.errors import ReportError
-from audit.report.content import Problem, Problems
-from audit.report.formatting import clean_text, discreet
+from audit.report.untrusted import clean_text, discreet, discreet_name
 
 ROWS_SHOWN = 50
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One row of ``problems.csv``; `kind` is ``noted`` or ``rejected``."""
+
+    sample_id: str
+    name: str
+    reason: str
+    detail: str
+    kind: str
+
+
+@dataclass(frozen=True)
+class Problems:
+    """The first rows, and the counts of all: (kind, reason, images)."""
+
+    rows: tuple[Problem, ...]
+    by_reason: tuple[tuple[str, str, int], ...]
+    total: int
 
 
 def read_problems(path: Path) -> Problems:
@@ -49,7 +69,7 @@ def _problem(row: dict[str, str | None]) -> Problem:
     held = {key: (value or "").removeprefix("'") for key, value in row.items() if key}
     return Problem(
         sample_id=discreet(held.get("sample_id", ""), 160),
-        name=clean_text(held.get("label_name", "")),
+        name=discreet_name(held.get("label_name", "")),
         reason=clean_text(held.get("reason", ""), 60) or "unknown",
         detail=discreet(held.get("detail", ""), 240),
         kind="noted" if held.get("kind") == "noted" else "rejected",

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import logging
+import unicodedata
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from audit.errors import ReportError
 from audit.manifest import ReportSection
-from audit.report.content import ReportContext
-from audit.report.context import load_context
+from audit.report.context import ReportContext, load_context
 from audit.report.i18n import read_language, spoken
 from audit.report.page_limits import PRINT, Address, Medium, Page, fit_page, write_beside
-from audit.report.pages import fill_page
+from audit.report.pages import Unprintable, fill_page
 from audit.report.pdf import print_pdf
 from audit.report.pictures import Picture
 from audit.report.style import ReportStyle, read_style
@@ -20,10 +22,15 @@ from audit.run_folder import write_bytes
 FORMATS = ("html", "pdf")
 ATTACHED = "classes.csv"
 _ATTACHMENT_BYTES = 16 * 1024 * 1024
+_LOG = logging.getLogger("audit.report")
 
 
 def render_report(
-    run_folder: Path, formats: Sequence[str], settings: ReportSection | None = None
+    run_folder: Path,
+    formats: Sequence[str],
+    settings: ReportSection | None = None,
+    *,
+    trust_templates: bool = False,
 ) -> dict[str, Path]:
     """Write ``report.html`` and ``report.pdf`` into a run folder.
 
@@ -33,11 +40,14 @@ def render_report(
     Parameters
     ----------
     run_folder : Path
-        Of a run that has come as far as its findings.
+        Of a run that has come as far as its findings; maybe somebody else's.
     formats : sequence of str
         Any of :data:`FORMATS`; none writes nothing.
     settings : ReportSection, optional
         Of the manifest: language, paper, colours, audience, size.
+    trust_templates : bool
+        Whether templates that lie in the run folder are used. They run in a sandbox, but what they
+        say stands in the report.
 
     Returns
     -------
@@ -58,12 +68,13 @@ def render_report(
         return {}
     settings = settings or ReportSection()
     with spoken(read_language(settings.language)):
-        return _write(run_folder, formats, settings)
+        style = read_style(run_folder, settings, trust_templates=trust_templates)
+        return _write(run_folder, formats, load_context(run_folder), style)
 
 
-def _write(run_folder: Path, formats: Sequence[str], settings: ReportSection) -> dict[str, Path]:
-    context = load_context(run_folder)
-    style = read_style(run_folder, settings)
+def _write(
+    run_folder: Path, formats: Sequence[str], context: ReportContext, style: ReportStyle
+) -> dict[str, Path]:
     written = {}
     if "html" in formats:
         written["html"] = run_folder / "report.html"
@@ -128,8 +139,39 @@ def render_pdf(
         pictures[picture.asset_name] = picture
         return picture.asset_name
 
-    page = fill_page(context, PRINT, style or ReportStyle(), source, attached=bool(attachments))
-    facts = context.provenance
-    return print_pdf(
-        page, pictures, facts.fingerprint, attachments or {}, facts.finished or facts.started
+    style, facts = style or ReportStyle(), context.facts
+    fill = partial(fill_page, context, PRINT, style, source, attached=bool(attachments))
+    made = facts.finished or facts.started
+    printed = print_pdf(fill(), pictures, facts.fingerprint, attachments, made)
+    if printed.missing:
+        unprintable = _unprintable(context, printed.missing)
+        _LOG.warning(
+            "report.pdf: no font on this computer has %d of its characters (%s); the document "
+            "names them and gives the numbers of %d classes. Install fonts for them, such as Noto "
+            "(Debian: fonts-noto-core, fonts-noto-cjk, fonts-noto-color-emoji), and run "
+            "`report` again.",
+            len(unprintable.characters),
+            ", ".join(unprintable.scripts[:8]),
+            len(unprintable.labels),
+        )
+        page = fill(unprintable=unprintable)
+        printed = print_pdf(page, pictures, facts.fingerprint, attachments, made)
+    return printed.content
+
+
+def _unprintable(context: ReportContext, missing: frozenset[str]) -> Unprintable:
+    scripts = sorted({_script(held) for held in missing})
+    findings = context.record.findings
+    return Unprintable(
+        characters=tuple(sorted(missing)),
+        scripts=tuple(scripts),
+        labels={f.label_name: f.label for f in findings if missing & set(f.label_name)},
     )
+
+
+def _script(character: str) -> str:
+    """The script of a character: the first word of its name, which is how Unicode names them."""
+    if unicodedata.category(character) == "So":
+        return "Emoji"
+    name = unicodedata.name(character, "UNNAMED").split()[0]
+    return name if len(name) <= 3 else name.capitalize()

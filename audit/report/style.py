@@ -2,26 +2,27 @@
 
 Logo and templates lie beside the manifest; copies go into the run folder, checked and encoded
 anew, so that ``report RUN_DIR`` needs nothing else, and no byte of a foreign file is shown as is.
+A run folder may come from somebody else: its copy of a logo is decoded like any foreign picture,
+and its templates are read only where somebody says that they may be trusted.
 """
 
 from __future__ import annotations
 
 import io
-import json
 import re
 import shutil
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from jinja2 import Environment, TemplateSyntaxError
 from PIL import Image
 
 from audit.colours import READABLE, contrast
-from audit.errors import ManifestError
+from audit.errors import AuditError, ManifestError, ReportError
 from audit.manifest import Manifest, ReportSection
-from audit.report.i18n import say
-from audit.report.pictures import Picture, open_picture
-from audit.run_folder import write_bytes, write_json
+from audit.report.pictures import Picture, inside, open_picture
+from audit.run_folder import write_bytes
 
 FOLDER = "theme"
 LOGO_SIZE = (640, 160)
@@ -44,8 +45,8 @@ class ReportStyle:
         ``#rrggbb``, readable on white and on the dark page.
     logo : Picture, optional
         Small, as PNG.
-    templates : Path, optional
-        A folder whose partials are taken before ours.
+    templates : mapping of str to str
+        Partials that are taken before ours: name and text, and no path that a template could use.
     max_bytes : int
         Of ``report.html``; what is more lies beside it.
     """
@@ -55,26 +56,48 @@ class ReportStyle:
     accent: str | None = None
     accent_dark: str | None = None
     logo: Picture | None = None
-    templates: Path | None = None
+    templates: Mapping[str, str] = field(default_factory=dict, repr=False)
     max_bytes: int = 3_000_000
 
 
-def read_style(run_folder: Path, settings: ReportSection) -> ReportStyle:
-    """Read how a run's report is dressed: its manifest's words, and the copies in its folder."""
-    theme = run_folder / FOLDER
+def read_style(
+    run_folder: Path, settings: ReportSection, *, trust_templates: bool = False
+) -> ReportStyle:
+    """Read how a run's report is dressed: its manifest's words, and the copies in its folder.
+
+    Parameters
+    ----------
+    run_folder : Path
+        Maybe somebody else's.
+    settings : ReportSection
+        Of the manifest.
+    trust_templates : bool
+        Whether the templates in the folder may be read.
+
+    Raises
+    ------
+    ReportError
+        The logo is missing, lies elsewhere (a link), or is no picture.
+    ManifestError
+        Templates that may be read are none.
+    """
     logo = None
     if settings.logo is not None:
-        content = (theme / "logo.png").read_bytes()
+        content = _encoded(inside(run_folder, f"{FOLDER}/logo.png"), ReportError)
         with Image.open(io.BytesIO(content), formats=("PNG",)) as opened:
             width, height = opened.size
-        logo = Picture(content, "image/png", width, height, say("Logo"))
+        logo = Picture(content, "image/png", width, height)
+    templates: dict[str, str] = {}
+    if trust_templates and settings.templates is not None:
+        held = _templates(run_folder / FOLDER / "templates")
+        templates = {name: text.decode() for name, text in held.items()}
     return ReportStyle(
         paper=settings.paper,
         brief=settings.audience == "executive",
         accent=settings.accent,
         accent_dark=lightened(settings.accent) if settings.accent else None,
         logo=logo,
-        templates=theme / "templates" if settings.templates else None,
+        templates=templates,
         max_bytes=round(settings.max_html_mb * 1e6),
     )
 
@@ -97,32 +120,22 @@ def lightened(colour: str, ground: str = DARK_PAPER) -> str:
 
 
 def keep_style(run_folder: Path, manifest: Manifest) -> None:
-    """Copy logo and templates into the run folder; what an earlier run copied is kept.
+    """Copy the logo and the templates of a manifest of one's own into the run folder.
 
     Raises
     ------
     ManifestError
         A file is missing, too large, no raster picture, or no template.
+    ReportError
+        The run folder leads elsewhere.
     """
-    theme, report = run_folder / FOLDER, manifest.report
-    index = theme / "index.json"
-    before = json.loads(index.read_text(encoding="utf-8")) if index.exists() else {}
-    named = {"logo": report.logo, "templates": report.templates}
-    copied = dict(before)
-    for key, written in named.items():
-        if written is None:
-            continue
-        source = manifest.path(written)
-        # A manifest that was copied into the run folder has left its files behind.
-        if not source.exists() and before.get(key) == written:
-            continue
-        if key == "logo":
-            write_bytes(theme / "logo.png", _encoded(source))
-        else:
-            _copy_templates(source, theme / "templates")
-        copied[key] = written
-    if copied != before:
-        write_json(index, copied)
+    style, report = run_folder / FOLDER, manifest.report
+    if style.is_symlink():
+        raise ReportError(f"{FOLDER}: expected a folder in the run folder, found a link")
+    if report.logo is not None:
+        write_bytes(style / "logo.png", _encoded(manifest.path(report.logo)))
+    if report.templates is not None:
+        _copy_templates(manifest.path(report.templates), style / "templates")
 
 
 def check_style(manifest: Manifest) -> None:
@@ -133,9 +146,9 @@ def check_style(manifest: Manifest) -> None:
         _templates(manifest.path(manifest.report.templates))
 
 
-def _encoded(path: Path) -> bytes:
+def _encoded(path: Path, kind: type[AuditError] = ManifestError) -> bytes:
     """A logo on white, small enough for a masthead, without the file's own metadata."""
-    opened = open_picture(path, "report.logo", ManifestError)
+    opened = open_picture(path, "report.logo", kind)
     pixels = opened.convert("RGBA")
     ground = Image.new("RGBA", pixels.size, "white")
     # On white: a dark logo on nothing would be lost on a dark page.
@@ -147,12 +160,16 @@ def _encoded(path: Path) -> bytes:
 
 
 def _templates(folder: Path) -> dict[str, bytes]:
-    if not folder.is_dir():
+    if not folder.is_dir() or folder.is_symlink():
         raise ManifestError(f"report.templates: expected a folder, found none at {folder.name!r}")
     held: dict[str, bytes] = {}
     for path in sorted(folder.iterdir()):
         if not _TEMPLATE_NAME.fullmatch(path.name):
             continue
+        if path.is_symlink() or not path.is_file():
+            raise ManifestError(
+                f"report.templates: {path.name}: expected a regular file, found a link or a device"
+            )
         if len(held) == TEMPLATES_ALLOWED or path.stat().st_size > TEMPLATE_BYTES:
             raise ManifestError(
                 f"report.templates: {path.name}: expected at most {TEMPLATES_ALLOWED} files of "

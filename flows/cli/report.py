@@ -16,6 +16,13 @@ def report(
         str | None, typer.Option(help="Take the thresholds from this manifest.")
     ] = None,
     overrides: Overrides = None,
+    trust_templates: Annotated[
+        bool,
+        typer.Option(
+            "--trust-templates",
+            help="Use the templates in the run folder: only where they are yours.",
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Decide and render again from the stored scores, with today's thresholds."""
@@ -24,7 +31,7 @@ def report(
     from flows.cli.outcome import show_findings
 
     run = RunFolder(Path(run_dir).resolve())
-    findings = report_again(run, manifest, overrides or ())
+    findings = report_again(run, manifest, overrides or (), trust_templates=trust_templates)
     show_findings(findings, run)
     if as_json:
         print_json({**findings.summary.model_dump(), "run_folder": str(run.path)})
