@@ -21,12 +21,12 @@ from PIL import Image
 from torch import Tensor
 
 from audit.cmv import CPU_BATCH, Cmv, Second, visualize_classes
-from audit.cmv.ascent import Climb
+from audit.cmv.ascent import AscentBatch
 from audit.cmv.measuring import measure
 from audit.cmv.objectives import OBJECTIVES
 from audit.cmv.painting import NATURAL_COLORS, Palette
-from audit.cmv.places import Pending, Plan
 from audit.cmv.recipes import RECIPES
+from audit.cmv.slots import AscentPlan, Pending
 from audit.geometry import Geometry
 from audit.models import AuditedModel
 from audit.models.audited import has_bfloat16
@@ -56,14 +56,14 @@ def lite(number: int, device: torch.device) -> AuditedModel:
 def chosen_classes(count: int) -> list[int]:
     """The goose, and further classes drawn once and for all.
 
-    On a CPU a label's place in the batch is fixed, so they are drawn for each place in turn: of
-    all classes of a model each place has as many.
+    On a CPU a label's slot in the batch is fixed, so they are drawn for each slot in turn: of
+    all classes of a model each slot has as many.
     """
     order = np.random.default_rng(2013).permutation(OUTPUTS).tolist()
     order = [GOOSE, *(k for k in order if k != GOOSE)]
-    by_place = [[k for k in order if k % CPU_BATCH == place] for place in range(CPU_BATCH)]
-    first = by_place.index(next(held for held in by_place if held[0] == GOOSE))
-    turned = by_place[first:] + by_place[:first]
+    by_slot = [[k for k in order if k % CPU_BATCH == slot] for slot in range(CPU_BATCH)]
+    first = by_slot.index(next(held for held in by_slot if held[0] == GOOSE))
+    turned = by_slot[first:] + by_slot[:first]
     return [k for row in zip(*turned, strict=True) for k in row][:count]
 
 
@@ -72,7 +72,7 @@ def one_a_call(
 ) -> Iterator[object]:
     """A batch of one after the other, each with all threads: as tools that make one picture."""
     palette = Palette(torch.tensor(NATURAL_COLORS), model.model.mean.cpu(), model.model.std.cpu())
-    plan = Plan(
+    plan = AscentPlan(
         recipe=RECIPES[options.recipe](),
         objective=OBJECTIVES["logit"],
         each=1,
@@ -85,7 +85,7 @@ def one_a_call(
         half=model.device.type == "cuda" and has_bfloat16(model.device),
     )
     for label in classes:
-        for done in Climb(model.model, plan, Pending([label]), model.device, 1).run():
+        for done in AscentBatch(model.model, plan, Pending([label]), model.device, 1).run():
             if not isinstance(done, int):
                 yield measure(model, done, recipe=options.recipe, objective="logit", seed=0)
 

@@ -22,7 +22,7 @@ from audit.cmv import (
     natural_palette,
     visualize_classes,
 )
-from audit.cmv.ascent import Climb
+from audit.cmv.ascent import AscentBatch
 from audit.cmv.measuring import as_jpeg, measure, shifted
 from audit.cmv.objectives import VARIANTS, alikeness
 from audit.cmv.painting import (
@@ -35,8 +35,8 @@ from audit.cmv.painting import (
     spectrum,
     view,
 )
-from audit.cmv.places import Climbed, Pending, Plan
 from audit.cmv.recipes import Moments, adam, robust, simonyan
+from audit.cmv.slots import AscentPlan, Finished, Pending
 from audit.errors import ManifestError, ModelError
 from audit.findings import Code, Reason
 from audit.geometry import Geometry
@@ -180,8 +180,8 @@ def test_a_picture_does_not_depend_on_the_number_of_threads(objective: str) -> N
         assert same(found[0][label], found[2][label])
 
 
-def climb(model: Engine, recipe: Any, labels: Sequence[int], **options: Any) -> list[Climbed]:
-    plan = Plan(
+def climb(model: Engine, recipe: Any, labels: Sequence[int], **options: Any) -> list[Finished]:
+    plan = AscentPlan(
         recipe=recipe,
         objective=OBJECTIVES["logit"],
         each=1,
@@ -196,9 +196,9 @@ def climb(model: Engine, recipe: Any, labels: Sequence[int], **options: Any) -> 
             **options,
         },
     )
-    places = options.get("places", 4)
-    stream = Climb(model.model, plan, Pending(labels), torch.device("cpu"), places).run()
-    return [done for done in stream if isinstance(done, Climbed)]
+    slots = options.get("slots", 4)
+    stream = AscentBatch(model.model, plan, Pending(labels), torch.device("cpu"), slots).run()
+    return [done for done in stream if isinstance(done, Finished)]
 
 
 def test_simonyan_on_a_linear_model_has_a_closed_form() -> None:
@@ -419,22 +419,22 @@ def test_pictures_come_as_they_are_finished() -> None:
 
 def test_running_out_of_memory_halves_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     sizes: list[int] = []
-    plain: Callable[..., Any] = Climb._step
+    plain: Callable[..., Any] = AscentBatch._step
 
-    def greedy(self: Climb, penalty: Any) -> None:
-        sizes.append(len(self.places))
-        if len(self.places) > 2:
+    def greedy(self: AscentBatch, penalty: Any) -> None:
+        sizes.append(len(self.slots))
+        if len(self.slots) > 2:
             raise torch.OutOfMemoryError("CUDA out of memory")
         plain(self, penalty)
 
-    def unfixed(self: Climb, *arguments: Any) -> None:
+    def unfixed(self: AscentBatch, *arguments: Any) -> None:
         begin(self, *arguments)
         # A device that is no CPU as far as batches are concerned; tensors stay where they are.
         self.fixed, self.size = False, 6
 
-    begin: Callable[..., Any] = Climb.__init__
-    monkeypatch.setattr(Climb, "__init__", unfixed)
-    monkeypatch.setattr(Climb, "_step", greedy)
+    begin: Callable[..., Any] = AscentBatch.__init__
+    monkeypatch.setattr(AscentBatch, "__init__", unfixed)
+    monkeypatch.setattr(AscentBatch, "_step", greedy)
     seen: list[int] = []
     results = made(linear_model(), range(6), steps=1, on_progress=lambda n, _: seen.append(n))
     assert sizes == [6, 3, 1, 1, 1, 1, 1, 1]
@@ -444,23 +444,23 @@ def test_running_out_of_memory_halves_the_batch(monkeypatch: pytest.MonkeyPatch)
 
 def test_a_smaller_batch_gives_the_same_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is begun again after memory ran out is drawn from the beginning."""
-    plain, failed = Climb._step, []
+    plain, failed = AscentBatch._step, []
 
-    def once(self: Climb, penalty: Any) -> None:
+    def once(self: AscentBatch, penalty: Any) -> None:
         plain(self, penalty)
-        if self.places[0].taken == 3 and not failed:
+        if self.slots[0].taken == 3 and not failed:
             failed.append(1)
             raise torch.OutOfMemoryError("CUDA out of memory")
 
     expected = made(linear_model(), range(4))
-    begin: Callable[..., Any] = Climb.__init__
+    begin: Callable[..., Any] = AscentBatch.__init__
 
-    def unfixed(self: Climb, *arguments: Any) -> None:
+    def unfixed(self: AscentBatch, *arguments: Any) -> None:
         begin(self, *arguments)
         self.fixed = False
 
-    monkeypatch.setattr(Climb, "__init__", unfixed)
-    monkeypatch.setattr(Climb, "_step", once)
+    monkeypatch.setattr(AscentBatch, "__init__", unfixed)
+    monkeypatch.setattr(AscentBatch, "_step", once)
     results = made(linear_model(), range(4))
     assert failed
     for label, result in results.items():
@@ -469,10 +469,10 @@ def test_a_smaller_batch_gives_the_same_pictures(monkeypatch: pytest.MonkeyPatch
 
 
 def test_out_of_memory_on_a_cpu_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
-    def greedy(self: Climb, penalty: Any) -> None:
+    def greedy(self: AscentBatch, penalty: Any) -> None:
         raise torch.OutOfMemoryError("out of memory")
 
-    monkeypatch.setattr(Climb, "_step", greedy)
+    monkeypatch.setattr(AscentBatch, "_step", greedy)
     with pytest.raises(torch.OutOfMemoryError):
         made(linear_model(), [0])
 
@@ -494,7 +494,7 @@ def test_a_network_that_flattens_by_view_is_climbed_too() -> None:
 
 
 def result_of(model: Engine, image: Tensor, label: int, **options: Any) -> Cmv:
-    done = Climbed(label, image[None], 7, ())
+    done = Finished(label, image[None], 7, ())
     return measure(model, done, recipe="robust", objective="logit", seed=0, **options)[0]
 
 

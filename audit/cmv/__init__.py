@@ -12,12 +12,12 @@ from contextlib import closing
 import torch
 from torch import Tensor
 
-from audit.cmv.ascent import Climb
+from audit.cmv.ascent import AscentBatch
 from audit.cmv.measuring import Cmv, Second, measure
 from audit.cmv.objectives import OBJECTIVES, pictures_each
 from audit.cmv.painting import NATURAL_COLORS, Palette, color_correlation, natural_palette
-from audit.cmv.places import Pending, Plan
 from audit.cmv.recipes import RECIPES
+from audit.cmv.slots import AscentPlan, Pending
 from audit.errors import ManifestError, ModelError
 from audit.models.audited import has_bfloat16
 from audit.models.engine import Engine
@@ -36,7 +36,7 @@ __all__ = [
 ]
 
 CPU_BATCH = 4
-"""Pictures at a time on a CPU; a label's place among them is fixed, see :class:`Climb`."""
+"""Pictures at a time on a CPU; a label's slot among them is fixed, see :class:`AscentBatch`."""
 _GPU_BATCH = 64
 
 Progress = Callable[[int, int], None]
@@ -127,7 +127,7 @@ def visualize_classes(
     if beyond:
         raise ModelError(f"cmv.classes: the model has {outputs} outputs, so no class {beyond[0]}")
     each = pictures_each(objective)
-    plan = Plan(
+    plan = AscentPlan(
         recipe=make(),
         objective=OBJECTIVES[objective],
         each=each,
@@ -140,13 +140,13 @@ def visualize_classes(
         half=half and model.device.type == "cuda" and has_bfloat16(model.device),
     )
     count = _Counter(steps, len(classes), on_progress)
-    places, climbs = _shares(model, len(classes), each, example, batch_size)
+    slots, climbs = _shares(model, len(classes), each, example, batch_size)
     # Pictures of one class that shall differ are compared in the model's own layers.
     climbed = model.folded(example) if each == 1 else model.model
     pending = Pending(classes)
 
     def climb(_index: int) -> Generator[Cmv | int, None, None]:
-        for done in Climb(climbed, plan, pending, model.device, places).run():
+        for done in AscentBatch(climbed, plan, pending, model.device, slots).run():
             if isinstance(done, int):
                 yield done
                 continue
@@ -173,10 +173,10 @@ def _shares(
     """Classes that climb in one batch, and batches that climb side by side."""
     if model.device.type != "cpu":
         return max(1, (batch_size or _GPU_BATCH) // each), 1
-    places = max(1, CPU_BATCH // each)
+    slots = max(1, CPU_BATCH // each)
     if model.trials.keeps_state(example):
-        return places, 1
-    return places, max(1, min(torch.get_num_threads(), -(-classes // places)))
+        return slots, 1
+    return slots, max(1, min(torch.get_num_threads(), -(-classes // slots)))
 
 
 def _palette(model: Engine, images: Tensor | None) -> Palette:

@@ -1,63 +1,62 @@
-"""Gradient ascent of many classes at once: places in one batch, freed as classes are done."""
+"""Gradient ascent of many classes at once: slots in one batch, freed as classes are done."""
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from audit.cmv.objectives import Penalty, alikeness
-from audit.cmv.places import WINDOW, Climbed, Pending, Place, Plan, class_seed
 from audit.cmv.recipes import Moments
+from audit.cmv.slots import WINDOW, AscentPlan, Finished, Pending, Slot
 from audit.models.audited import AuditedModel
+from audit.models.derived import private_copy
 from audit.pixels import to_uint8
 
 _STAGES = (1, 8, 16, 32, 64)
 _STAGE_SIDE = 64
 
 
-class Climb:
+class AscentBatch:
     """Classes that climb together in one batch.
 
     Parameters
     ----------
     model : AuditedModel
         A private copy of it is climbed.
-    plan : Plan
+    plan : AscentPlan
         What is done.
     pending : Pending
         Classes that are still to come.
     device : torch.device
         The model's.
-    places : int
-        Classes at a time. On a CPU each label has its own place, ``label % places``: kernels
-        round differently for other batch sizes and other places in a batch, and pictures are
+    slots : int
+        Classes at a time. On a CPU each label has its own slot, ``label % slots``: kernels
+        round differently for other batch sizes and other slots in a batch, and pictures are
         promised to the last bit. Places without work keep the batch's size.
     """
 
     def __init__(
         self,
         model: AuditedModel,
-        plan: Plan,
+        plan: AscentPlan,
         pending: Pending,
         device: torch.device,
-        places: int,
+        slots: int,
     ) -> None:
         self.model, self.plan, self.device = private_copy(model, plan.half), plan, device
-        self.pending, self.size = pending, places
+        self.pending, self.size = pending, slots
         self.fixed = device.type == "cpu"
         self.layout = _layout(model, plan.size, device)
 
-    def run(self) -> Iterator[Climbed | int]:
+    def run(self) -> Iterator[Finished | int]:
         """Climb until every class is done.
 
         Yields
         ------
-        Climbed or int
+        Finished or int
             Classes as they are finished; in between the number of steps that wanted classes took,
             less than 0 where some are begun again.
         """
@@ -67,7 +66,7 @@ class Climb:
             try:
                 yield from self._work()
             except torch.OutOfMemoryError:
-                if self.fixed or len(self.places) < 2:
+                if self.fixed or len(self.slots) < 2:
                     raise
                 lost = self._shrink()
             if lost:
@@ -77,48 +76,39 @@ class Climb:
 
     @torch.inference_mode(False)
     def _begin(self) -> None:
-        """Fill all places."""
+        """Fill all slots."""
         labels = self._first_labels()
-        self.places = [self._place(label, wanted) for label, wanted in labels]
-        generators = [g for place in self.places for g in place.generators]
-        self.held = self.plan.recipe.begin(generators, self.plan.size).to(self.device)
-        for place in self.places:
-            place.grains = self._grains(place)
-        rows = len(self.held)
+        self.slots = [Slot.of(self.plan, label, wanted) for label, wanted in labels]
+        generators = [g for slot in self.slots for g in slot.generators]
+        self.parameters = self.plan.recipe.begin(generators, self.plan.size).to(self.device)
+        for slot in self.slots:
+            slot.seed_noise(self.device)
+        rows = len(self.parameters)
         self.moments = Moments(
-            torch.zeros_like(self.held),
-            torch.zeros_like(self.held),
+            torch.zeros_like(self.parameters),
+            torch.zeros_like(self.parameters),
             torch.zeros(rows, dtype=torch.int64, device=self.device),
         )
         self.sums = torch.zeros(2, rows, device=self.device)
         self._index()
 
     def _first_labels(self) -> list[tuple[int, bool]]:
-        labels = [self._next_for(place) for place in range(self.size)]
+        labels = [self._next_for(slot) for slot in range(self.size)]
         if not self.fixed:
             return [(label, True) for label in labels if label is not None]
         return [(self.pending.some, False) if k is None else (k, True) for k in labels]
 
-    def _next_for(self, place: int) -> int | None:
-        """Take the next class that may stand at a place."""
-        return self.pending.take(place, self.size if self.fixed else None)
+    def _next_for(self, slot: int) -> int | None:
+        """Take the next class that may stand in a slot."""
+        return self.pending.take(slot, self.size if self.fixed else None)
 
-    def _place(self, label: int, wanted: bool) -> Place:
-        seeds = [class_seed(self.plan.seed, label, v) for v in range(self.plan.each)]
-        return Place(label, wanted, [torch.Generator().manual_seed(s) for s in seeds], [])
-
-    def _grains(self, place: Place) -> list[torch.Generator]:
-        """Generators on the model's device, seeded from those on the CPU."""
-        seeds = [int(torch.randint(2**62, (1,), generator=g)) for g in place.generators]
-        return [torch.Generator(self.device).manual_seed(seed) for seed in seeds]
-
-    def _work(self) -> Iterator[Climbed | int]:
+    def _work(self) -> Iterator[Finished | int]:
         each = self.plan.each
         example = torch.full((1, 3, self.plan.size, self.plan.size), 0.5, device=self.device)
         with alikeness(self.model, example, each) as penalty:
-            while any(place.wanted for place in self.places):
+            while any(slot.wanted for slot in self.slots):
                 self._step(penalty)
-                yield sum(place.wanted for place in self.places)
+                yield sum(slot.wanted for slot in self.slots)
                 done = self._done()
                 for at in done:
                     yield self._finished(at)
@@ -127,7 +117,7 @@ class Climb:
 
     def _index(self) -> None:
         """Write down which label each row has."""
-        labels = [place.label for place in self.places for _ in range(self.plan.each)]
+        labels = [slot.label for slot in self.slots for _ in range(self.plan.each)]
         self.labels = torch.tensor(labels, device=self.device)
         rivals = [self.plan.rivals.get(label, -1) for label in labels]
         self.rivals = torch.tensor(rivals, device=self.device)
@@ -137,38 +127,40 @@ class Climb:
     @torch.enable_grad()
     def _step(self, penalty: Penalty) -> None:
         plan = self.plan
-        held = self.held.requires_grad_(True)
-        generators = [g for place in self.places for g in place.generators]
-        grains = [g for place in self.places for g in place.grains]
-        seen = plan.recipe.look(plan.recipe.paint(held, plan.palette), generators, grains)
+        parameters = self.parameters.requires_grad_(True)
+        generators = [g for slot in self.slots for g in slot.generators]
+        noise_generators = [g for slot in self.slots for g in slot.noise_generators]
+        seen = plan.recipe.look(
+            plan.recipe.paint(parameters, plan.palette), generators, noise_generators
+        )
         scores = self.model(seen.contiguous(memory_format=self.layout)).float()
         values = plan.objective(scores, self.labels, self.rivals)
-        (slope,) = torch.autograd.grad(values.sum() - penalty(seen), [held])
-        self.held = held.detach()
+        (slope,) = torch.autograd.grad(values.sum() - penalty(seen), [parameters])
+        self.parameters = parameters.detach()
         self.moments.steps += 1
-        plan.recipe.move(self.held, slope, self.moments)
+        plan.recipe.move(self.parameters, slope, self.moments)
         own = scores.detach().softmax(1).gather(1, self.labels[:, None])[:, 0]
         self.sums += torch.stack([values.detach(), own])
-        for at, place in enumerate(self.places):
-            place.taken += 1
-            if place.wanted and place.taken in _STAGES:
-                place.stages.append((place.taken, self._small(at)))
+        for at, slot in enumerate(self.slots):
+            slot.taken += 1
+            if slot.wanted and slot.taken in _STAGES:
+                slot.stages.append((slot.taken, self._small(at)))
 
     def _done(self) -> list[int]:
-        """The places whose class is done."""
+        """The slots whose class is done."""
         due = [
-            place.wanted and (place.taken % WINDOW == 0 or place.taken >= self.plan.steps)
-            for place in self.places
+            slot.wanted and (slot.taken % WINDOW == 0 or slot.taken >= self.plan.steps)
+            for slot in self.slots
         ]
         if not any(due):
             return []
         means = self.sums.view(2, -1, self.plan.each).mean(2).cpu() / WINDOW
         done = []
-        for at, place in enumerate(self.places):
+        for at, slot in enumerate(self.slots):
             if due[at]:
-                place.values.append(float(means[0, at]))
+                slot.values.append(float(means[0, at]))
                 self.sums[:, self._rows(at)] = 0
-                if place.is_done(self.plan, float(means[1, at])):
+                if slot.is_done(self.plan, float(means[1, at])):
                     done.append(at)
         return done
 
@@ -177,7 +169,7 @@ class Climb:
 
     def _painted(self, rows: slice) -> Tensor:
         with torch.no_grad():
-            return self.plan.recipe.paint(self.held[rows], self.plan.palette).clamp(0, 1)
+            return self.plan.recipe.paint(self.parameters[rows], self.plan.palette).clamp(0, 1)
 
     def _small(self, at: int) -> Tensor:
         picture = self._painted(slice(at * self.plan.each, at * self.plan.each + 1))
@@ -185,29 +177,29 @@ class Climb:
         small = F.interpolate(picture, (side, side), mode="bilinear", antialias=True)
         return to_uint8(small[0]).cpu()
 
-    def _finished(self, at: int) -> Climbed:
-        place = self.places[at]
-        if not place.stages or place.stages[-1][0] != place.taken:
-            place.stages.append((place.taken, self._small(at)))
+    def _finished(self, at: int) -> Finished:
+        slot = self.slots[at]
+        if not slot.stages or slot.stages[-1][0] != slot.taken:
+            slot.stages.append((slot.taken, self._small(at)))
         images = self._painted(self._rows(at))
-        return Climbed(place.label, images, place.taken, tuple(place.stages))
+        return Finished(slot.label, images, slot.taken, tuple(slot.stages))
 
     @torch.inference_mode(False)
     def _refill(self, done: list[int]) -> None:
-        """Give freed places to the next classes; drop what nobody wants where that is allowed."""
+        """Give freed slots to the next classes; drop what nobody wants where that is allowed."""
         empty = []
         for at in done:
             label = self._next_for(at)
             if label is None:
-                self.places[at].wanted = False
+                self.slots[at].wanted = False
                 empty.append(at)
                 continue
-            self.places[at] = place = self._place(label, True)
+            self.slots[at] = slot = Slot.of(self.plan, label, True)
             rows = self._rows(at)
-            self.held[rows] = self.plan.recipe.begin(place.generators, self.plan.size).to(
+            self.parameters[rows] = self.plan.recipe.begin(slot.generators, self.plan.size).to(
                 self.device
             )
-            place.grains = self._grains(place)
+            slot.seed_noise(self.device)
             for memory in (self.moments.first, self.moments.second, self.moments.steps):
                 memory[rows] = 0
         if empty and not self.fixed:
@@ -215,10 +207,10 @@ class Climb:
         self._index()
 
     def _drop(self, empty: list[int]) -> None:
-        kept = [at for at in range(len(self.places)) if at not in empty]
+        kept = [at for at in range(len(self.slots)) if at not in empty]
         rows = [at * self.plan.each + v for at in kept for v in range(self.plan.each)]
-        self.places = [self.places[at] for at in kept]
-        self.held, self.sums = self.held[rows], self.sums[:, rows]
+        self.slots = [self.slots[at] for at in kept]
+        self.parameters, self.sums = self.parameters[rows], self.sums[:, rows]
         memory = self.moments
         self.moments = Moments(memory.first[rows], memory.second[rows], memory.steps[rows])
 
@@ -227,35 +219,12 @@ class Climb:
 
         Returns the steps that are lost.
         """
-        working = [place for place in self.places if place.wanted]
-        self.pending.give_back([place.label for place in working])
-        self.size = max(1, len(self.places) // 2)
-        self.places = []
-        del self.held, self.moments, self.sums
-        return sum(place.taken for place in working)
-
-
-def private_copy(model: AuditedModel, half: bool) -> AuditedModel:
-    """Copy a model around the same weights: hooks and switches of the copy are its own.
-
-    Others ask the model while it is climbed, and what they report is measured without either.
-
-    Parameters
-    ----------
-    model : AuditedModel
-        It stays as it is.
-    half : bool
-        Whether the copy works in bfloat16, whatever the model does. An autocast around it would be
-        undone by its own.
-    """
-    shared: dict[int, Any] = {id(t): t for t in (*model.parameters(), *model.buffers())}
-    try:
-        copied = copy.deepcopy(model, shared)
-    except Exception:
-        # A network may hold what nobody can copy; then its layers are shared, too.
-        copied = copy.copy(model)
-    copied.in_bfloat16 = half or model.in_bfloat16
-    return copied
+        working = [slot for slot in self.slots if slot.wanted]
+        self.pending.give_back([slot.label for slot in working])
+        self.size = max(1, len(self.slots) // 2)
+        self.slots = []
+        del self.parameters, self.moments, self.sums
+        return sum(slot.taken for slot in working)
 
 
 def _layout(model: nn.Module, size: int, device: torch.device) -> torch.memory_format:

@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from audit.cmv.painting import draw_crops, soften, view
-from audit.cmv.places import Climbed, Stages
+from audit.cmv.slots import Finished, Stages
 from audit.findings import Code, Reason
 from audit.models import AuditedModel
 from audit.pixels import to_picture
@@ -113,7 +113,7 @@ class Second:
 
 def measure(
     model: nn.Module,
-    done: Climbed,
+    done: Finished,
     *,
     recipe: str,
     objective: str,
@@ -126,7 +126,7 @@ def measure(
     ----------
     model : nn.Module
         From images in 0..1 to class scores.
-    done : Climbed
+    done : Finished
         The pictures.
     recipe, objective, seed
         For the record.

@@ -1,4 +1,4 @@
-"""How a picture is held, painted, looked at and moved: the recipes."""
+"""How a picture is parameterised, painted, looked at and moved: the recipes."""
 
 from __future__ import annotations
 
@@ -48,12 +48,12 @@ class Recipe:
     begin : callable
         ``(generators, size) -> float32 (B, ...)`` on the CPU: what is climbed in.
     paint : callable
-        ``(held, palette) -> (B, 3, S, S)``: pictures, differentiably.
+        ``(parameters, palette) -> (B, 3, S, S)``: pictures, differentiably.
     look : callable
-        ``(pictures, generators, grains) -> (B, 3, S, S)``: what the model is shown; `grains`
-        live on the model's device.
+        ``(pictures, generators, noise_generators) -> (B, 3, S, S)``: what the model is shown;
+        `noise_generators` live on the model's device.
     move : callable
-        ``(held, slope, moments) -> None``: one step upwards, in place.
+        ``(parameters, slope, moments) -> None``: one step upwards, in place.
     """
 
     begin: Callable[[Generators, int], Tensor]
@@ -85,7 +85,7 @@ def robust(
     """
     return Recipe(
         begin=spectrum,
-        paint=lambda held, palette: paint(held, palette.colors),
+        paint=lambda parameters, palette: paint(parameters, palette.colors),
         look=partial(_zoomed, smallest=smallest, largest=largest, noise=noise),
         move=partial(adam, rate=rate),
     )
@@ -133,13 +133,13 @@ def simonyan(*, rate: float = 2.0, decay: float = 0.005) -> Recipe:
         Weight of the penalty. ``2 * rate * decay`` must stay below 2.
     """
 
-    def move(held: Tensor, slope: Tensor, _moments: Moments) -> None:
-        held += rate * (slope - 2 * decay * held)
+    def move(parameters: Tensor, slope: Tensor, _moments: Moments) -> None:
+        parameters += rate * (slope - 2 * decay * parameters)
 
     return Recipe(
         begin=lambda generators, size: torch.zeros(len(generators), 3, size, size),
-        paint=lambda held, palette: held * palette.std + palette.mean,
-        look=lambda pictures, _generators, _grains: pictures,
+        paint=lambda parameters, palette: parameters * palette.std + palette.mean,
+        look=lambda pictures, _generators, _noise_generators: pictures,
         move=move,
     )
 
@@ -151,30 +151,30 @@ RECIPES: Mapping[str, Callable[..., Recipe]] = {
 }
 
 
-def adam(held: Tensor, slope: Tensor, moments: Moments, *, rate: float) -> None:
+def adam(parameters: Tensor, slope: Tensor, moments: Moments, *, rate: float) -> None:
     """Take one upward step of Adam (Kingma and Ba 2015) in each picture by itself.
 
     Parameters
     ----------
-    held, slope : float32 (B, ...)
+    parameters, slope : float32 (B, ...)
         What is climbed in, changed in place, and the gradient.
     moments : Moments
         Changed in place; ``steps`` already counts this step.
     rate : float
         Length of a step.
     """
-    steps = moments.steps.float().view(-1, *[1] * (held.ndim - 1))
+    steps = moments.steps.float().view(-1, *[1] * (parameters.ndim - 1))
     moments.first.lerp_(slope, 0.1)
     moments.second.lerp_(slope.square(), 0.001)
     first = moments.first / (1 - 0.9**steps)
     second = moments.second / (1 - 0.999**steps)
-    held += rate * first / (second.sqrt() + 1e-8)
+    parameters += rate * first / (second.sqrt() + 1e-8)
 
 
 def _zoomed(
     pictures: Tensor,
     generators: Generators,
-    grains: Generators,
+    noise_generators: Generators,
     *,
     smallest: float,
     largest: float,
@@ -182,7 +182,7 @@ def _zoomed(
 ) -> Tensor:
     crops = draw_crops(generators, smallest, largest).to(pictures.device)
     shape, device = pictures.shape[1:], pictures.device
-    drawn = [torch.randn(shape, generator=g, device=device) for g in grains]
+    drawn = [torch.randn(shape, generator=g, device=device) for g in noise_generators]
     return view(pictures, crops) + noise * torch.stack(drawn)
 
 
@@ -191,9 +191,9 @@ def _phases(generators: Generators, size: int) -> Tensor:
     return torch.stack([2 * torch.pi * torch.rand(shape, generator=g) for g in generators])
 
 
-def _paint_constrained(held: Tensor, palette: Palette) -> Tensor:
+def _paint_constrained(parameters: Tensor, palette: Palette) -> Tensor:
     if palette.magnitudes is None or palette.middle is None:
-        middle = torch.zeros(3, device=held.device)
-        magnitudes = natural_magnitudes(held.shape[2], held.device)
-        return paint_phases(held, palette.colors, magnitudes, middle)
-    return paint_phases(held, palette.colors, palette.magnitudes, palette.middle)
+        middle = torch.zeros(3, device=parameters.device)
+        magnitudes = natural_magnitudes(parameters.shape[2], parameters.device)
+        return paint_phases(parameters, palette.colors, magnitudes, middle)
+    return paint_phases(parameters, palette.colors, palette.magnitudes, palette.middle)

@@ -1,4 +1,4 @@
-"""Cheaper copies of a network: BatchNorm in the convolution before it, and compiled."""
+"""Copies of a network: with BatchNorm in the convolution before it, compiled, or private."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -142,3 +143,26 @@ def _answers_alike(
 
 def _first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+
+
+def private_copy(model: AuditedModel, half: bool) -> AuditedModel:
+    """Copy a model around the same weights: hooks and switches of the copy are its own.
+
+    Others ask the model while it is climbed, and what they report is measured without either.
+
+    Parameters
+    ----------
+    model : AuditedModel
+        It stays as it is.
+    half : bool
+        Whether the copy works in bfloat16, whatever the model does. An autocast around it would be
+        undone by its own.
+    """
+    shared: dict[int, Any] = {id(t): t for t in (*model.parameters(), *model.buffers())}
+    try:
+        copied = copy.deepcopy(model, shared)
+    except Exception:
+        # A network may hold what nobody can copy; then its layers are shared, too.
+        copied = copy.copy(model)
+    copied.in_bfloat16 = half or model.in_bfloat16
+    return copied

@@ -25,7 +25,7 @@ Stages = tuple[tuple[int, Tensor], ...]
 
 
 @dataclass(frozen=True, eq=False)
-class Climbed:
+class Finished:
     """The finished pictures of one class.
 
     Parameters
@@ -47,7 +47,7 @@ class Climbed:
 
 
 @dataclass(frozen=True)
-class Plan:
+class AscentPlan:
     """What is done for each class, whichever it is.
 
     Parameters
@@ -85,18 +85,29 @@ class Plan:
 
 
 @dataclass
-class Place:
+class Slot:
     """A class at work; `wanted` is False where it only keeps the batch's size."""
 
     label: int
     wanted: bool
     generators: list[torch.Generator]
-    grains: list[torch.Generator]
+    noise_generators: list[torch.Generator] = field(default_factory=list)
     taken: int = 0
     values: list[float] = field(default_factory=list)
     stages: list[tuple[int, Tensor]] = field(default_factory=list)
 
-    def is_done(self, plan: Plan, probability: float) -> bool:
+    @classmethod
+    def of(cls, plan: AscentPlan, label: int, wanted: bool) -> Slot:
+        """A slot in which a class begins."""
+        seeds = [class_seed(plan.seed, label, variant) for variant in range(plan.each)]
+        return cls(label, wanted, [torch.Generator().manual_seed(seed) for seed in seeds])
+
+    def seed_noise(self, device: torch.device) -> None:
+        """Make generators on the model's device, seeded from those on the CPU."""
+        seeds = [int(torch.randint(2**62, (1,), generator=g)) for g in self.generators]
+        self.noise_generators = [torch.Generator(device).manual_seed(seed) for seed in seeds]
+
+    def is_done(self, plan: AscentPlan, probability: float) -> bool:
         """Whether the class has all its steps, or is reached and stable."""
         if self.taken >= plan.steps:
             return True
@@ -118,15 +129,15 @@ class Pending:
     def __init__(self, labels: Sequence[int]) -> None:
         self._labels, self._lock = list(labels), threading.Lock()
         self.some = self._labels[0] if self._labels else 0
-        """A label for places that have no work."""
+        """A label for slots that have no work."""
 
     def __len__(self) -> int:
         return len(self._labels)
 
-    def take(self, place: int, places: int | None) -> int | None:
-        """Take the next class that may stand at `place` of `places`; None: at any."""
+    def take(self, slot: int, slots: int | None) -> int | None:
+        """Take the next class that may stand in `slot` of `slots`; None: in any."""
         with self._lock:
-            fits = (k for k in self._labels if places is None or k % places == place)
+            fits = (k for k in self._labels if slots is None or k % slots == slot)
             label = next(fits, None)
             if label is not None:
                 self._labels.remove(label)
