@@ -1,7 +1,7 @@
-"""Independent pieces of work on the threads of a CPU, each computed on a single one.
+"""Independent parts of the work on the threads of a CPU, each computed on a single one.
 
 Threads that share one image wait for each other at every layer, and some kernels round in another
-way for another number of threads. Pieces that share nothing do neither.
+way for another number of threads. Parts that share nothing do neither.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def on_threads(work: Callable[[int], T], count: int, *, together: bool = True) -
     threads = torch.get_num_threads()
     if threads == 1:
         return [_unless_stopped(work, index) for index in range(count)]
-    pool = _pool(threads, os.getpid(), "piece")
+    pool = _pool(threads, os.getpid(), "microbatch")
     # Both modes belong to a thread.
     grad, inference = torch.is_grad_enabled(), torch.is_inference_mode_enabled()
 

@@ -245,7 +245,7 @@ def test_a_network_that_mixes_images_up_is_asked_for_one_at_a_time(
 
 
 @pytest.mark.parametrize("name", ["resnet18", "mobilenet_v2", "squeezenet1_1", "vit"])
-def test_a_network_that_keeps_images_apart_gets_them_in_pieces_of_one_size(name: str) -> None:
+def test_a_network_that_keeps_images_apart_gets_microbatches_of_one_size(name: str) -> None:
     torch.manual_seed(0)
     network = (
         torchvision.models.VisionTransformer(32, 8, 2, 2, 32, 64, num_classes=4)

@@ -13,7 +13,7 @@ from audit.errors import ModelError
 from audit.findings import Code, Reason
 from audit.models.audited import AuditedModel
 from audit.models.engine import Engine
-from audit.saliency import class_scores, in_pieces
+from audit.saliency import Microbatches, class_scores
 from audit.saliency.hooks import record_calls
 from audit.saliency.layers import find_layer
 
@@ -61,14 +61,15 @@ def feature_reader(model: nn.Module, images: Tensor) -> FeatureReader:
         nobody = torch.zeros(len(pixels), dtype=torch.int64, device=pixels.device)
         with torch.no_grad(), record_calls({name: layer}, keep) as recording:
 
-            def one(piece: Tensor, _targets: Tensor, _seeds: Sequence[int]) -> Tensor:
-                model(piece)
+            def one(image: Tensor, _targets: Tensor, _seeds: Sequence[int]) -> tuple[Tensor, ...]:
+                model(image)
                 held = recording.take_last()
                 if held is None:
                     raise ModelError(f"cues: the layer {name} was not reached by this image")
-                return held
+                return (held,)
 
-            return in_pieces(one, pixels, nobody, [0] * len(pixels)).float().cpu()
+            (found,) = Microbatches(pixels, nobody, [0] * len(pixels)).map(one)
+            return found.float().cpu()
 
     return FeatureReader(read, source)
 

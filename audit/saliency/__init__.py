@@ -21,8 +21,8 @@ from audit.models.layout import MICROBATCH
 from audit.plugins import resolve
 from audit.saliency.cams import gradcam, layercam
 from audit.saliency.gradients import gradient, integrated_gradients, smoothgrad
+from audit.saliency.microbatches import Microbatches, class_scores
 from audit.saliency.occlusion import occlusion
-from audit.saliency.pieces import class_scores, in_pieces
 from audit.saliency.targets import TARGETS, Against, Contrast
 
 __all__ = [
@@ -32,9 +32,9 @@ __all__ = [
     "Against",
     "Contrast",
     "Explanation",
+    "Microbatches",
     "class_scores",
     "explain",
-    "in_pieces",
 ]
 
 METHODS: Mapping[str, Callable[..., tuple[Tensor, Tensor | None]]] = {

@@ -12,7 +12,7 @@ from audit.errors import ModelError
 from audit.models.layout import MICROBATCH
 from audit.saliency.hooks import Recording, record_calls
 from audit.saliency.layers import Layer, find_layer
-from audit.saliency.pieces import apart, pieces_of, with_scores
+from audit.saliency.microbatches import Microbatches
 from audit.saliency.targets import derivative
 
 _Combine = Callable[[Tensor, Tensor], Tensor]
@@ -111,7 +111,7 @@ def _cam(
     if len(images) == 0:
         return images.new_zeros((0, *images.shape[2:]), dtype=torch.float32), images.new_zeros(0, 0)
     found = find_layer(model, images, layer)
-    in_pieces = pieces_of(images, targets, seeds, model=model, piece=MICROBATCH)
+    batches = Microbatches(images, targets, seeds, model=model, size=MICROBATCH)
 
     def keep(_name: str, _inputs: object, output: object) -> Tensor:
         if not isinstance(output, Tensor) or not found.grid.fits(output):
@@ -125,13 +125,14 @@ def _cam(
     # A copy goes on: an in-place ReLU behind the layer would spoil what was kept.
     with record_calls({found.name: found.module}, keep, Tensor.clone) as recording:
 
-        def piece(x: Tensor, t: Tensor, _seeds: Sequence[int]) -> Tensor:
+        def explain(x: Tensor, t: Tensor, _seeds: Sequence[int]) -> tuple[Tensor, ...]:
             features, slopes, scores = _features_and_slopes(model, found, recording, x, t)
             cam = combine(features.float(), slopes.float()).clamp_min(0)[:, None]
             large = F.interpolate(cam, size=x.shape[2:], mode="bilinear", align_corners=False)
-            return with_scores(large[:, 0], scores)
+            return large[:, 0], scores.float()
 
-        return apart(in_pieces(piece), images)
+        maps, scores = batches.map(explain)
+    return maps, scores
 
 
 def _features_and_slopes(

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from audit.errors import ManifestError
 from audit.models.layout import MICROBATCH
-from audit.saliency.pieces import apart, in_pieces, with_scores
+from audit.saliency.microbatches import Microbatches
 from audit.saliency.targets import derivative
 
 # Variants of one image that share a pass. A big batch fills the machine without them.
@@ -43,12 +43,13 @@ def gradient(
         Class scores of the same pass.
     """
 
-    def piece(x: Tensor, t: Tensor, _seeds: Sequence[int]) -> Tensor:
+    def explain(x: Tensor, t: Tensor, _seeds: Sequence[int]) -> tuple[Tensor, ...]:
         slopes, scores = _pixel_gradient(model, x, t)
-        return with_scores(_strongest(slopes), scores)
+        return _strongest(slopes), scores.float()
 
-    found = in_pieces(piece, images, targets, seeds, model=model, piece=MICROBATCH)
-    return apart(found, images)
+    batches = Microbatches(images, targets, seeds, model=model, size=MICROBATCH)
+    maps, scores = batches.map(explain)
+    return maps, scores
 
 
 def smoothgrad(
@@ -98,7 +99,7 @@ def smoothgrad(
             f"found samples {samples} and noise {noise}"
         )
 
-    def piece(x: Tensor, t: Tensor, s: Sequence[int]) -> Tensor:
+    def explain(x: Tensor, t: Tensor, s: Sequence[int]) -> tuple[Tensor, ...]:
         generators = [torch.Generator().manual_seed(int(seed)) for seed in s]
         values = x.flatten(1)
         width = noise * (values.amax(1) - values.amin(1)).view(-1, 1, 1, 1)
@@ -109,9 +110,10 @@ def smoothgrad(
                 row.normal_(generator=generator)
             return x + width * drawn.to(x)
 
-        return _strongest(_mean_gradient(model, noisy, samples, t))
+        return (_strongest(_mean_gradient(model, noisy, samples, t)),)
 
-    return in_pieces(piece, images, targets, seeds, model=model), None
+    (maps,) = Microbatches(images, targets, seeds, model=model).map(explain)
+    return maps, None
 
 
 def integrated_gradients(
@@ -157,10 +159,11 @@ def integrated_gradients(
         An option is out of range.
     """
 
-    def piece(x: Tensor, t: Tensor, _seeds: Sequence[int]) -> Tensor:
-        return contributions(model, x, t, steps=steps, baseline=baseline).sum(1).abs()
+    def explain(x: Tensor, t: Tensor, _seeds: Sequence[int]) -> tuple[Tensor, ...]:
+        return (contributions(model, x, t, steps=steps, baseline=baseline).sum(1).abs(),)
 
-    return in_pieces(piece, images, targets, seeds, model=model), None
+    (maps,) = Microbatches(images, targets, seeds, model=model).map(explain)
+    return maps, None
 
 
 def contributions(

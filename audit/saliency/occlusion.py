@@ -1,4 +1,4 @@
-"""Maps from covering the image piece by piece: no derivatives are needed."""
+"""Maps from covering the image part by part: no derivatives are needed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from audit.errors import ManifestError
-from audit.saliency.pieces import in_pieces
+from audit.saliency.microbatches import Microbatches
 
 # Covered copies of one image that share a pass. A big batch fills the machine without them.
 _TOGETHER = 16
@@ -66,11 +66,12 @@ def occlusion(
             f"found stride {stride} and window {window}"
         )
 
-    def piece(x: Tensor, t: Tensor, _seeds: Sequence[int]) -> Tensor:
-        return _drops(model, x, t, windows(x.shape[2], x.shape[3], window, stride))
+    def explain(x: Tensor, t: Tensor, _seeds: Sequence[int]) -> tuple[Tensor, ...]:
+        return (_drops(model, x, t, windows(x.shape[2], x.shape[3], window, stride)),)
 
     with torch.no_grad():
-        return in_pieces(piece, images, targets, seeds, model=model), None
+        (maps,) = Microbatches(images, targets, seeds, model=model).map(explain)
+    return maps, None
 
 
 def windows(height: int, width: int, window: float, stride: float) -> list[_Window]:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from audit.errors import ModelError
-from audit.saliency.pieces import class_scores
+from audit.saliency.microbatches import class_scores
 
 TargetFunction = Callable[[nn.Module, Tensor, Tensor], tuple[nn.Module, Tensor, Tensor | None]]
 """Of model, images and labels to the model that is explained, the class of each image that is, and
