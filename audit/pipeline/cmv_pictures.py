@@ -16,6 +16,7 @@ from audit.findings import CmvEntry, read_index, write_index
 from audit.manifest import CmvSection
 from audit.pipeline.cmv_material import Material
 from audit.pixels import to_picture
+from audit.plugins import importable
 from audit.report.overlays import to_png
 from audit.report.sentences import english
 from audit.run_folder import RunFolder, file_slug, write_bytes
@@ -64,7 +65,10 @@ def draw_cmvs(
         if not missing:
             continue
         # Closed, since a traceback would keep it alive, and with it the threads that climb.
-        with closing(_visualize(material, missing, recipe, objective)) as pictures:
+        with (
+            importable(material.session.manifest.folder),
+            closing(_visualize(material, missing, recipe, objective)) as pictures,
+        ):
             for made in pictures:
                 key = keys[made.label, recipe, objective]
                 entry = _write(run, made, classes[made.label], material, key)

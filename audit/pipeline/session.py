@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -177,11 +176,11 @@ def open_session(request: AuditRequest, manifest: Manifest | None = None) -> Ses
     manifest = manifest or load_manifest(request.manifest, request.overrides)
     device = choose_device(request.device)
     check_precision(manifest, device)
-    # Plugins may lie beside the manifest.
-    if str(manifest.folder) not in sys.path:
-        sys.path.insert(0, str(manifest.folder))
     dataset = read_dataset(
-        manifest.dataset.reader, manifest.path(manifest.dataset.root), manifest.dataset.options
+        manifest.dataset.reader,
+        manifest.path(manifest.dataset.root),
+        manifest.dataset.options,
+        manifest.folder,
     )
     table = dataset.table
     source = chosen_source(

@@ -8,14 +8,6 @@ import sys
 from types import FrameType
 from typing import NoReturn
 
-# Before Prefect is imported anywhere: its own log is for servers, ours is for people.
-os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
-# Threads that spin while they wait make everything slow on a machine that others use too.
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
-# The embedded server makes its database on the first start; Prefect's own 20 s are too few then.
-os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "180")
-
 import typer
 from rich.markup import escape
 
@@ -30,6 +22,17 @@ from flows.cli.report import report
 from flows.cli.run import run
 from flows.cli.serve import serve
 from flows.cli.terminal import FAILED, USAGE, err
+
+_ENVIRONMENT = {
+    # Threads that spin while they wait make everything slow on a machine that others use too.
+    "OMP_WAIT_POLICY": "passive",
+    # Prefect's own log is for servers, ours is for people.
+    "PREFECT_LOGGING_LEVEL": "CRITICAL",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    # The embedded server makes its database on the first start; Prefect's own 20 s are too few.
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180",
+}
+"""Read by torch and Prefect when they are imported, which no module of the command line does."""
 
 app = typer.Typer(
     help="Find the classes of an image classifier that are right for the wrong reason.",
@@ -50,6 +53,8 @@ def _end(signum: int, frame: FrameType | None) -> None:
 
 def main() -> None:
     """Run the command line; every failure that has a name becomes one message and an exit code."""
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
     for number in (signal.SIGTERM, signal.SIGINT):
         # Who starts it in the background of a script may have Ctrl-C ignored.
         if signal.getsignal(number) is not signal.SIG_IGN:
