@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import pandas as pd
@@ -43,7 +43,6 @@ def cmv_alignment(
     *,
     fill: str,
     batch_size: int,
-    on_progress: Callable[[int], None] = lambda _: None,
 ) -> pd.DataFrame:
     """How far each image's object alone, and its background alone, go the way of the CMV.
 
@@ -68,8 +67,6 @@ def cmv_alignment(
         What fills the place of the object, a name of ``FILLS``.
     batch_size : int
         Images at a time.
-    on_progress : callable
-        Called with the number of images looked at, after each batch.
 
     Returns
     -------
@@ -95,7 +92,6 @@ def cmv_alignment(
                 if label in place:
                     along = held[:, index] @ ways[place[label]]
                     found.append((label, float(along[0]), float(along[1])))
-        on_progress(len(batch) + len(batch.unreadable))
     frame = pd.DataFrame(found, columns=["label", "like_object", "like_background"])
     if seen:
         means = (sums / seen) @ ways.T

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -137,7 +137,6 @@ def find_cues(
     loader: Loader,
     *,
     batch_size: int,
-    on_progress: Callable[[int], None] = lambda _: None,
 ) -> Search:
     """Look for the cues of a class.
 
@@ -156,8 +155,6 @@ def find_cues(
         As the scores were made.
     batch_size : int
         Images at a time.
-    on_progress : callable
-        Called with the number of images looked at, after each batch.
     """
     if plan.target == "predicted":
         plan = dataclasses.replace(plan, target="logit")
@@ -169,7 +166,6 @@ def find_cues(
                 images = to_float(batch.images.to(model.device))
                 reader = reader or feature_reader(model, images)
                 _gather(gathered, batch, images, label, model, plan, reader)
-            on_progress(len(batch) + len(batch.unreadable))
     return Search(
         cues=_cues(own, elsewhere),
         images=own.images,

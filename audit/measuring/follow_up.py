@@ -6,7 +6,7 @@ ones, and only they are tested.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import pandas as pd
 import pyarrow as pa
@@ -50,7 +50,6 @@ def follow_up(
     *,
     seed: int,
     batch_size: int,
-    on_progress: Callable[[int], None] = lambda _: None,
 ) -> int:
     """Measure the pairs and write ``follow_up.parquet``.
 
@@ -70,8 +69,6 @@ def follow_up(
         Of the run.
     batch_size : int
         Images at a time.
-    on_progress : callable
-        Called with the number of images done.
 
     Returns
     -------
@@ -85,7 +82,6 @@ def follow_up(
     met = dict(zip(first["sample_id"], first["swap_other_donor_rows"], strict=True))
     for batch in iterate_batches(chosen, loader, batch_size) if len(chosen) else ():
         rows += _measure(model, batch, wanted, bank, met, seed)
-        on_progress(len(batch) + len(batch.unreadable))
     columns = {f.name: [row[f.name] for row in rows] for f in FOLLOW_UP_COLUMNS}
     write_table(run.follow_up, pa.table(columns, schema=FOLLOW_UP_COLUMNS))
     return len(rows)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -85,7 +85,6 @@ def draw(
     loader: Loader,
     *,
     batch_size: int,
-    on_progress: Callable[[int], None] = lambda _: None,
 ) -> list[Exhibit]:
     """Draw exhibits into the run folder.
 
@@ -103,8 +102,6 @@ def draw(
         As the scores were made, so that the map drawn is the map that was scored.
     batch_size : int
         Images at a time.
-    on_progress : callable
-        Called with the number of exhibits drawn, after each batch.
 
     Returns
     -------
@@ -125,7 +122,6 @@ def draw(
                     pictures["swap"] = swap[1]
                 told = swap[0] if swap else None
                 drawn.append(_entry(run, record, roles[row], pictures, told, class_names))
-        on_progress(len(batch) + len(batch.unreadable))
     order = list(Role)
     return sorted(drawn, key=lambda entry: (entry.label, order.index(entry.role)))
 
