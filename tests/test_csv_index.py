@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import csv
 from pathlib import Path
 from typing import Any
 
@@ -176,3 +177,10 @@ def test_box_lists_of_parquet_and_rows_without_boxes(folder: Path) -> None:
 def test_a_box_of_shares_among_pixels_is_named(folder: Path) -> None:
     found = read(folder, "path,label,x0,y0,x1,y1\n0.png,a,1,2,30,40\n1.png,a,0,0,1,1\n")
     assert [item.reason for item in found.skipped] == ["BAD_BOX"]
+
+
+def test_a_long_field_is_read_and_the_bound_of_the_process_stays(folder: Path) -> None:
+    before = csv.field_size_limit()
+    note = "x" * (before + 1)
+    assert labels(read(folder, f"note,path,label\n{note},0.png,cat\n,1.png,dog\n")) == PLAIN
+    assert csv.field_size_limit() == before

@@ -158,6 +158,14 @@ def test_labels_are_matched_by_name() -> None:
     assert match_labels(["b", "a"], None, 2) == ({"a": 0, "b": 1}, ("a", "b"))
 
 
+def test_outputs_of_one_name_are_told_apart() -> None:
+    names = ["crane", "ox", "crane"]
+    assert match_labels(["ox"], names, 3) == ({"ox": 1}, ("crane (0)", "ox", "crane (2)"))
+    assert match_labels(["crane (2)", "ox"], names, 3)[0] == {"crane (2)": 2, "ox": 1}
+    with pytest.raises(ModelError, match=r"fits several .*'crane \(0\)', 'crane \(2\)'"):
+        match_labels(["crane"], names, 3)
+
+
 def test_outputs_of_two_models_are_matched_by_the_rule_for_labels() -> None:
     ours = ["n02109961-Eskimo_dog", "Siberian-husky", "crane", "Cardigan", "cardigan", "ox"]
     theirs = ["cardigan", "siberian husky", "crane", "CRANE", "Eskimo dog", "yak"]

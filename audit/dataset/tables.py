@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import csv
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -101,15 +102,25 @@ def _encoding(path: Path) -> str:
     return "utf-8"
 
 
+@contextmanager
+def _long_fields() -> Iterator[None]:
+    """Let fields be as long as outlines are; the bound of the csv module is that of the process."""
+    before = csv.field_size_limit(_LONGEST_FIELD)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(before)
+
+
 def _csv(path: Path, separator: str | None, encoding: str, known: frozenset[str]) -> Rows:
-    csv.field_size_limit(_LONGEST_FIELD)
     with path.open(encoding=encoding, newline="") as opened:
         try:
             first = opened.readline()
         except UnicodeDecodeError as error:
             raise DatasetError(_not_text(path, encoding, error)) from error
-    chosen = separator or max(SEPARATORS, key=lambda s: _likely(first, s, known))
-    columns = tuple(name.strip() for name in _split(first, chosen))
+    with _long_fields():
+        chosen = separator or max(SEPARATORS, key=lambda s: _likely(first, s, known))
+        columns = tuple(name.strip() for name in _split(first, chosen))
     if not any(columns):
         raise DatasetError(f"dataset.index: {path.name} has no header in its first line")
     return Rows(path.name, columns, _csv_rows(path, chosen, encoding, columns))
@@ -129,7 +140,7 @@ def _csv_rows(
     path: Path, separator: str, encoding: str, columns: tuple[str, ...]
 ) -> Iterator[list[str]]:
     width = len(columns)
-    with path.open(encoding=encoding, newline="") as opened:
+    with _long_fields(), path.open(encoding=encoding, newline="") as opened:
         lines = csv.reader(opened, delimiter=separator)
         try:
             next(lines)

@@ -119,7 +119,7 @@ def read_class_names(path: Path) -> Sequence[str]:
     Raises
     ------
     ModelError
-        Missing, empty, or a name twice.
+        Missing or empty.
     """
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -40,7 +41,7 @@ def match_labels(
     indices : dict of str to int
         For every label.
     names : tuple of K str
-        For every output.
+        For every output; where several outputs bear one name, each with its number behind it.
 
     Raises
     ------
@@ -59,22 +60,23 @@ def match_labels(
         raise ModelError(
             f"model.classes: {len(class_names)} names for a model with {outputs} outputs"
         )
-    outputs_named = _outputs_by_name(class_names)
+    outputs_named, names = _outputs_by_name(class_names), _told_apart(class_names)
+    numbered = {name: [index] for index, name in enumerate(names)}
     found: dict[str, int] = {}
     lost: list[str] = []
     for label in labels:
-        candidates = outputs_named(label)
+        candidates = numbered.get(label) or outputs_named(label)
         if len(candidates) > 1:
             raise ModelError(
                 f"dataset: label {label!r} fits several classes of the model: "
-                f"{', '.join(repr(class_names[i]) for i in candidates)}"
+                f"{', '.join(repr(names[i]) for i in candidates)}"
             )
         if candidates:
             found[label] = candidates[0]
         else:
             lost.append(label)
     if lost and not found and all(label.isascii() and label.isdigit() for label in labels):
-        return _by_index(labels, class_names)
+        return _by_index(labels, names)
     if lost:
         shown = ", ".join(repr(label) for label in lost[:8])
         raise ModelError(
@@ -82,7 +84,15 @@ def match_labels(
             f"The model knows {', '.join(repr(n) for n in class_names[:5])}, ... "
             "Rename them, or set model.classes to a file with the right names in output order."
         )
-    return found, tuple(class_names)
+    return found, names
+
+
+def _told_apart(class_names: Sequence[str]) -> tuple[str, ...]:
+    """Names by which each output can be found again: ImageNet has two classes called crane."""
+    counts = Counter(class_names)
+    return tuple(
+        name if counts[name] == 1 else f"{name} ({index})" for index, name in enumerate(class_names)
+    )
 
 
 def shared_outputs(class_names: Sequence[str], others: Sequence[str]) -> dict[int, int]:

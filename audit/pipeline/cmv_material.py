@@ -87,7 +87,7 @@ class Material:
                     f"or class names in cmv.transfer.classes; found {outputs} outputs without names"
                 )
             return Second(model, {k: k for k in range(outputs)})
-        shared = shared_outputs(session.class_names, names)
+        shared = shared_outputs(session.model.class_names or session.class_names, names)
         if not shared:
             raise ManifestError(
                 "cmv.transfer: the second model shares no class name with the first; it knows "
