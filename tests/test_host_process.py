@@ -30,6 +30,9 @@ import flows.cli
 early = sorted({"torch", "prefect"} & set(sys.modules))
 import audit, audit.dataset.loader, audit.dataset.loading, audit.models, audit.saliency
 import audit.pipeline.run, audit.pipeline.check, audit.pipeline.explain
+from audit.report import render
+with render._pillow_as_it_was():
+    import audit.report.pdf
 json.dump([before, state(), early], sys.stdout)
 """
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import logging
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+
+from PIL import ImageFile
 
 from audit.errors import ReportError
 from audit.manifest import ReportSection
@@ -14,7 +17,6 @@ from audit.report.context import ReportContext, load_context
 from audit.report.i18n import read_language, spoken
 from audit.report.page_limits import PRINT, Address, Medium, Page, fit_page, write_beside
 from audit.report.pages import Unprintable, fill_page
-from audit.report.pdf import print_pdf
 from audit.report.pictures import Picture
 from audit.report.style import ReportStyle, read_style
 from audit.run_folder import write_bytes
@@ -139,6 +141,9 @@ def render_pdf(
         pictures[picture.asset_name] = picture
         return picture.asset_name
 
+    with _pillow_as_it_was():
+        from audit.report.pdf import print_pdf
+
     style, facts = style or ReportStyle(), context.facts
     fill = partial(fill_page, context, PRINT, style, source, attached=bool(attachments))
     made = facts.finished or facts.started
@@ -157,6 +162,16 @@ def render_pdf(
         page = fill(unprintable=unprintable)
         printed = print_pdf(page, pictures, facts.fingerprint, attachments, made)
     return printed.content
+
+
+@contextmanager
+def _pillow_as_it_was() -> Iterator[None]:
+    """Undo that WeasyPrint, when imported, lets the whole process take partial pictures."""
+    allowed = ImageFile.LOAD_TRUNCATED_IMAGES
+    try:
+        yield
+    finally:
+        ImageFile.LOAD_TRUNCATED_IMAGES = allowed
 
 
 def _unprintable(context: ReportContext, missing: frozenset[str]) -> Unprintable:
