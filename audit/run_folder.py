@@ -117,7 +117,7 @@ class RunFolder:
 
     @property
     def follow_up(self) -> Path:
-        """One row a swap of the second look."""
+        """One row a swap of the follow-up."""
         return self.path / "follow_up.parquet"
 
     @property

@@ -25,6 +25,9 @@ from flows.tasks import AsTasks, show_findings
 
 _NAME = "audit-dataset"
 
+Outcome = State[dict[str, Any]]
+"""How a flow ended, with the summary of the findings and the ``run_folder``, as JSON."""
+
 
 def _name_of_run() -> str:
     """The audit's own name, as its manifest writes it."""
@@ -44,7 +47,7 @@ def audit_dataset(
     device: str = "auto",
     overrides: list[str] | None = None,
     gate: str | None = None,
-) -> State[dict[str, Any]]:
+) -> Outcome:
     """Audit a labelled dataset and the classifier that a manifest declares.
 
     Parameters
@@ -76,9 +79,7 @@ def audit_dataset(
         return _audit(session, SILENT)
 
 
-def run_as_flow(
-    session: Session, progress: Progress, task_runner: TaskRunner[Any]
-) -> State[dict[str, Any]]:
+def run_as_flow(session: Session, progress: Progress, task_runner: TaskRunner[Any]) -> Outcome:
     """Run the same flow on a session that has begun in this process; returns its state.
 
     Parameters
@@ -102,22 +103,20 @@ def run_as_flow(
         # What was asked for, shown on the run's page; the session has it.
         validate_parameters=False,
     )
-    def begun_audit(**asked: Any) -> State[dict[str, Any]]:
+    def begun_audit(**asked: Any) -> Outcome:
         return _audit(handle.session, handle.progress)
 
-    state: State[dict[str, Any]] = begun_audit(
-        **dataclasses.asdict(session.request), return_state=True
-    )
+    state: Outcome = begun_audit(**dataclasses.asdict(session.request), return_state=True)
     return state
 
 
-def _audit(session: Session, progress: Progress) -> State[dict[str, Any]]:
+def _audit(session: Session, progress: Progress) -> Outcome:
     findings = take_steps(session, progress, AsTasks())
     show_findings(findings, reports_of(session.run))
     return flow_state(findings, session.run)
 
 
-def flow_state(findings: Findings, run: RunFolder) -> State[dict[str, Any]]:
+def flow_state(findings: Findings, run: RunFolder) -> Outcome:
     """The state that a run's page shows."""
     suspects = findings.summary.count(Verdict.SUSPECT)
     found = {0: "No class was", 1: "1 class"}.get(suspects, f"{suspects} classes")

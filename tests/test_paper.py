@@ -18,7 +18,7 @@ from audit.report.style import ReportStyle
 
 MILLIMETRES = 72 / 25.4
 PAPERS = {"A4": (210, 297), "Letter": (215.9, 279.4)}
-HEADINGS = ("Why", "What to do", "Exhibits", "Witnesses", "In numbers", "Confusions")
+HEADINGS = ("Why", "What to do", "Exhibits", "Indicators", "In numbers", "Confusions")
 
 
 @pytest.fixture(scope="module", params=PAPERS)

@@ -105,7 +105,7 @@ class InterventionsSection(_Closed):
     bank: int = Field(default=32, ge=2, le=512)
     """Images a class that lend their backgrounds, at most."""
     extra: tuple[Literal["noise", "shuffle"], ...] = ("noise", "shuffle")
-    """Further experiments, as witnesses: noise on either side, a shuffled background."""
+    """Further experiments, as indicators: noise on either side, a shuffled background."""
 
 
 class CmvSection(_Closed):

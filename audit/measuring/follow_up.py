@@ -1,4 +1,4 @@
-"""The second look: objects of one class on fresh backgrounds of one other class.
+"""The follow-up: objects of one class on fresh backgrounds of one other class.
 
 The pairs come from :func:`audit.verdicts.suspicion.choose_pairs`; the swaps made here are new
 ones, and only they are tested.
@@ -34,7 +34,7 @@ FOLLOW_UP_COLUMNS = pa.schema(
     ]
 )
 IMAGES = 100
-"""Images of a class, at most, that are looked at again."""
+"""Images of a class, at most, that are followed up."""
 DONORS = 3
 """Fresh donors of each pair an image."""
 

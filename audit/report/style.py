@@ -40,7 +40,7 @@ class ReportStyle:
     paper : str
         ``A4`` or ``Letter``.
     brief : bool
-        For those who decide: without witnesses, masses and the table of all numbers.
+        For those who decide: without indicators, masses and the table of all numbers.
     accent, accent_dark : str, optional
         ``#rrggbb``, readable on white and on the dark page.
     logo : Picture, optional

@@ -21,7 +21,7 @@ from benchmarks.detection.cmvs import measure_cmvs
 from benchmarks.detection.files import prepare
 from benchmarks.detection.methods import measure_methods
 from benchmarks.detection.networks import TRUNK
-from benchmarks.detection.quality import method_table, read, verdict_row, witness_table
+from benchmarks.detection.quality import indicator_table, method_table, read, verdict_row
 
 PLANTED = {
     7500 + k: architecture for k, architecture in enumerate(["plain", "residual", "depthwise"] * 4)
@@ -66,10 +66,10 @@ def show(out: Path) -> None:
         table = read(out / group, 20, "exact")
         counts = table.groupby(["clean", "truth"]).size().to_dict()
         print(f"\n== {group} networks, {table['world'].nunique()} worlds; classes: {counts}")
-        print("\nWitnesses, 20 images a class, exact masks")
-        print(witness_table(table).round(3).to_string(index=False))
+        print("\nIndicators, 20 images a class, exact masks")
+        print(indicator_table(table).round(3).to_string(index=False))
         if group == "small":
-            print("\nSaliency methods as witnesses")
+            print("\nSaliency methods as indicators")
             print(method_table(out / group, table).round(3).to_string(index=False))
         for size, quality in VARIANTS:
             if list((out / group).glob(f"world-*/runs/{size}-{quality}/classes.parquet")):

@@ -1,4 +1,4 @@
-"""The audits of a world: the tool's own steps on its files, and what each witness says."""
+"""The audits of a world: the tool's own steps on its files, and what each indicator says."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The class model visualizations of a world as a witness: how much of them is background."""
+"""The class model visualizations of a world as an indicator: how much of them is background."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every saliency method as a witness: mass and lift of the same images by each of them."""
+"""Every saliency method as an indicator: mass and lift of the same images by each of them."""
 
 from __future__ import annotations
 

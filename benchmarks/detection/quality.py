@@ -1,4 +1,4 @@
-"""From verdicts and truth to figures: ranking quality of each witness, recall, false flags."""
+"""From verdicts and truth to figures: ranking quality of each indicator, recall, false flags."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from audit.verdicts.decide import DECISIONS, VICTIM_FLOOR
 
 EFFECT, STRONG_EFFECT = VerdictSection().effect, VerdictSection().strong_effect
 
-WITNESSES: Mapping[str, tuple[str, int]] = {
+INDICATORS: Mapping[str, tuple[str, int]] = {
     "verdict (whole rule)": ("strength_of_case", 1),
     "swap, probability gap G": ("background_gap", 1),
     "swap, margin gap H": ("margin_gap", 1),
     "swap, own margin gap HX": ("own_margin_gap", 1),
-    "second look, victim harm": ("victim_harm", 1),
+    "follow-up, harm": ("victim_harm", 1),
     "attraction": ("attraction", 1),
     "background only": ("background_only", 1),
     "mass lift (default method)": ("mass_lift", -1),
@@ -114,17 +114,17 @@ def average_precision(positive: pd.Series, negative: pd.Series) -> float:
     return total / len(positive)
 
 
-def witness_table(table: pd.DataFrame) -> pd.DataFrame:
-    """A row a witness: AUROC and average precision for own cues and for any, and recall at 5 %."""
+def indicator_table(table: pd.DataFrame) -> pd.DataFrame:
+    """A row each indicator: AUROC and average precision for own cues and any, recall at 5 %."""
     innocent = table["truth"] == "innocent"
     rows = []
-    for name, (column, sign) in WITNESSES.items():
+    for name, (column, sign) in INDICATORS.items():
         if column not in table:
             continue
         # What was not measured speaks for nobody.
         values = (sign * table[column]).fillna(0.0 if column == "victim_harm" else -np.inf)
         values = values.clip(-1e9, 1e9)
-        row: dict[str, object] = {"witness": name}
+        row: dict[str, object] = {"indicator": name}
         for word, guilty in (
             ("own", table["truth"] == "own"),
             ("any", table["truth"].isin(("own", "victim"))),

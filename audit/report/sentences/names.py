@@ -148,7 +148,6 @@ _KEYS: Mapping[str, str] = {
     "donors": N_("donors"),
     "scores": N_("scores"),
     "score": N_("scores"),
-    "second look": N_("follow-up"),
     "follow-up": N_("follow-up"),
     "controls": N_("controls"),
     "exhibits": N_("exhibits"),
