@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -20,6 +21,8 @@ import audit
 from audit.errors import InputError, RunFolderError
 from audit.measuring.columns import SCORE_COLUMNS
 from audit.pipeline import prepare, run, session
+from audit.pipeline.report import report_again
+from audit.run_folder import RunFolder
 from audit.verdicts.tables import CLASS_COLUMNS
 
 STEPS = ["donors", "scores", "gather", "follow-up", "controls", "decide", "exhibits", "cues"]
@@ -194,6 +197,28 @@ def test_check_and_explain_answer_in_python(finished: tuple[Path, Any, Any, Any]
 def test_a_folder_without_a_finished_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RunFolderError, match="no finished run here"):
         audit.open_run(tmp_path)
+
+
+def test_of_a_foreign_run_folder_words_and_thresholds_alone_are_taken(
+    finished: tuple[Path, audit.Run, Any, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CANARY", "SECRET")
+    copy = tmp_path / "foreign"
+    shutil.copytree(finished[1].folder.path, copy)
+    (copy / "theme" / "templates").mkdir(parents=True)
+    (copy / "theme" / "templates" / "_limits.html.j2").write_text("<p>planted words</p>")
+    declared = yaml.safe_load((copy / "manifest.yaml").read_text())
+    declared["report"] = {"title": "of ${CANARY}", "templates": "own", "formats": ["html"]}
+    declared["verdict"] = {"effect": 0.9, "strong_effect": 0.95}
+    (copy / "manifest.yaml").write_text(yaml.safe_dump(declared))
+    run = audit.open_run(copy)
+    page = next(path for path in run.report() if path.suffix == ".html").read_text()
+    assert "of ${CANARY}" in page
+    assert "SECRET" not in page
+    assert "planted words" not in page
+    assert audit.open_run(copy).findings.thresholds.effect == 0.9
+    report_again(RunFolder(copy), trust_templates=True)
+    assert "planted words" in (copy / "report.html").read_text()
 
 
 def test_two_runs_cannot_share_a_folder_not_even_in_one_process(

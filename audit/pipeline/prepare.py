@@ -138,11 +138,13 @@ def _settings(session: Session) -> Settings:
         "foreground source": session.source,
         "donors per image": manifest.interventions.donors,
         "fill": manifest.interventions.fill,
-        "input": f"{geometry.size} x {geometry.size} pixels, resize {geometry.resize}, "
-        f"crop {geometry.crop}, {geometry.interpolation}",
+        "input side": geometry.size,
+        "resize": geometry.resize,
+        "crop": geometry.crop,
+        "interpolation": geometry.interpolation,
         "mean": ", ".join(f"{v:.4g}" for v in model.mean.flatten().tolist()),
         "std": ", ".join(f"{v:.4g}" for v in model.std.flatten().tolist()),
-        **({"compile": "asked for"} if manifest.run.compile else {}),
+        **({"compile": True} if manifest.run.compile else {}),
     }
 
 

@@ -9,6 +9,7 @@ and its templates are read only where somebody says that they may be trusted.
 from __future__ import annotations
 
 import io
+import logging
 import re
 import shutil
 from collections.abc import Mapping
@@ -25,6 +26,7 @@ from audit.report.pictures import Picture, inside, open_picture
 from audit.run_folder import write_bytes
 
 FOLDER = "theme"
+_LOG = logging.getLogger("audit.report")
 LOGO_SIZE = (640, 160)
 TEMPLATES_ALLOWED, TEMPLATE_BYTES = 64, 256 * 1024
 DARK_PAPER = "#15181d"
@@ -88,6 +90,10 @@ def read_style(
             width, height = opened.size
         logo = Picture(content, "image/png", width, height)
     templates: dict[str, str] = {}
+    if settings.templates is not None and not trust_templates:
+        _LOG.warning(
+            "The templates in the run folder were not used. If they are yours: --trust-templates."
+        )
     if trust_templates and settings.templates is not None:
         held = _templates(run_folder / FOLDER / "templates")
         templates = {name: text.decode() for name, text in held.items()}
