@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pages import NAMES
 from painted import write_run
 from pypdf import PdfReader
-from test_report import NAMES
 
 from audit.manifest import ReportSection
 from audit.report.render import render_report

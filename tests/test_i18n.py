@@ -13,9 +13,9 @@ import pytest
 from babel.messages.catalog import Catalog, Message
 from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po
+from pages import NAMES, parse
 from painted import change, write_run
 from pypdf import PdfReader
-from test_report import NAMES, parse
 
 import report_templates
 from audit.errors import ManifestError

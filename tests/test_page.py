@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from pages import HOSTILE, NAMES
 from painted import change, write_run
 from playwright.sync_api import Browser, Page, expect, sync_playwright
-from test_report import HOSTILE, NAMES
 
 from audit.manifest import ReportSection
 from audit.report import render

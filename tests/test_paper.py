@@ -7,9 +7,9 @@ import re
 from pathlib import Path
 
 import pytest
+from pages import NAMES
 from painted import write_run
 from pypdf import PdfReader
-from test_report import NAMES
 
 from audit.manifest import ReportSection
 from audit.report.context import load_context

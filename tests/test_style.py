@@ -10,9 +10,9 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 import pytest
+from pages import HOSTILE, NAMES, parse
 from painted import write_run
 from PIL import Image
-from test_report import HOSTILE, NAMES, parse
 
 from audit.colours import READABLE, contrast
 from audit.errors import ManifestError, ReportError
