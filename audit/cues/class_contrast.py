@@ -24,7 +24,7 @@ def hardest(own: pd.DataFrame) -> int | None:
         The class's rows of ``scores.parquet``, indexed by their position.
     """
     margin = own.loc[own["status"] == Status.SCORED, "margin"].dropna()
-    return None if margin.empty else int(margin.idxmin())
+    return None if margin.empty else int(margin.index[int(margin.argmin())])
 
 
 def contrast_maps(

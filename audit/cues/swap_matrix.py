@@ -93,8 +93,8 @@ def count_swaps(scores: pd.DataFrame, labels: Mapping[int, str]) -> pd.DataFrame
     )
     counted["label_name"] = [labels.get(label, "") for label in counted["label"]]
     counted["donor_name"] = [labels.get(label, "") for label in counted["donor_label"]]
-    kinds = {"swaps": "int64", "became_donor": "int64", "lost": "int64"}
-    return counted[MATRIX_COLUMNS.names[:-1]].astype(kinds)
+    columns: list[str] = MATRIX_COLUMNS.names[:-1]
+    return counted[columns].astype({"swaps": "int64", "became_donor": "int64", "lost": "int64"})
 
 
 def matrix_table(counted: pd.DataFrame, run_id: str) -> pa.Table:
@@ -130,15 +130,8 @@ def busiest(counted: pd.DataFrame, classes: int = 12) -> SwapMatrix:
             for label, swaps, lost in zip(shown, totals["swaps"], totals["lost"], strict=True)
         ),
         cells=tuple(
-            MatrixCell(
-                label=row.label,
-                donor_label=row.donor_label,
-                swaps=row.swaps,
-                became_donor=row.became_donor,
-                lost=row.lost,
-                mean_lost_probability=row.mean_lost_probability,
-            )
-            for row in cells.itertuples()
+            MatrixCell.model_validate(row)
+            for row in cells[list(MatrixCell.model_fields)].to_dict("records")
         ),
         left_out=len(action) - len(shown),
         swaps=int(counted["swaps"].sum()),

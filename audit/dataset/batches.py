@@ -96,9 +96,10 @@ def iterate_batches(table: pd.DataFrame, loader: Loader, batch_size: int) -> Ite
     batch_size : int
         Rows a batch; readable ones may be fewer.
     """
+    stamps = zip(table["size"].tolist(), table["mtime_ns"].tolist(), strict=True)
     requests = (
-        (sample_of(row), (row.size, row.mtime_ns) if row.size >= 0 else None)
-        for row in table.itertuples()
+        (sample_of(row), (size, mtime) if size >= 0 else None)
+        for row, (size, mtime) in zip(table.itertuples(), stamps, strict=True)
     )
     loaded = loader.load(requests, ahead=max(2 * batch_size, 16))
     for start in range(0, len(table), batch_size):

@@ -75,7 +75,9 @@ def follow_up(
     int
         Swaps made.
     """
-    wanted = {int(label): list(held) for label, held in pairs.groupby("label")["donor_label"]}
+    wanted: dict[int, list[int]] = {}
+    for label, donor in zip(pairs["label"].tolist(), pairs["donor_label"].tolist(), strict=True):
+        wanted.setdefault(label, []).append(donor)
     rows: list[Row] = []
     chosen = _chosen(table, scores, wanted, seed)
     first = scores[scores["sample_id"].isin(set(chosen["sample_id"]))]

@@ -64,8 +64,8 @@ def _index(run: RunFolder) -> Path:
 
 def _draw(scores: pd.DataFrame, label: int, seed: int) -> tuple[int, ...]:
     """Positions of at most :data:`IMAGES` scored images of a class, by the run's seed."""
-    own = scores.index[(scores["label"] == label) & (scores["status"] == Status.SCORED)].to_numpy()
-    return tuple(sorted(permuted(own, IMAGES, [seed, label])))
+    scored = (scores["label"] == label) & (scores["status"] == Status.SCORED)
+    return tuple(sorted(permuted(scores.index[scored].tolist(), IMAGES, [seed, label])))
 
 
 def _average(

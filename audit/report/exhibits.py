@@ -115,7 +115,7 @@ def draw(
         if len(batch):
             maps = maps_of(model, batch, plan).cpu().numpy()
             for index, row in enumerate(batch.rows):
-                record = scores.loc[row]
+                record = scores.loc[[row]].iloc[0]
                 pictures = _pictures(batch, index, maps[index])
                 swap = _swap(batch, index, record, bank, class_names)
                 if swap is not None:

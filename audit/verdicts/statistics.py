@@ -251,7 +251,7 @@ def rate_excess(hits: int, trials: int, base_hits: int, base_trials: int) -> Eff
     low, high = wilson(hits, trials)
     base_low, base_high = wilson(base_hits, base_trials)
     difference = rate - base
-    table = [[hits, trials - hits], [base_hits, base_trials - base_hits]]
+    table = np.array([[hits, trials - hits], [base_hits, base_trials - base_hits]])
     return EffectSize(
         difference,
         difference - float(np.hypot(rate - low, base_high - base)),
