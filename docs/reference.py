@@ -10,6 +10,7 @@ from __future__ import annotations
 import fnmatch
 import functools
 import inspect
+import json
 import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
@@ -243,11 +244,22 @@ def _command(command: Any) -> Iterator[str]:
         yield _row(f"`{written}`", default, said or "")
 
 
+def json_schemas() -> str:
+    """The JSON Schema of each file of the record."""
+    from audit.findings import json_schemas as by_file
+
+    return "\n".join(
+        f"### {name}\n\n```json\n{json.dumps(schema, indent=1)}\n```\n"
+        for name, schema in by_file().items()
+    )
+
+
 GENERATED: Mapping[str, Callable[[], str]] = {
     "manifest": manifest_keys,
     "scores": score_columns,
     "classes": class_columns,
     "commands": commands,
+    "schemas": json_schemas,
 }
 
 

@@ -124,7 +124,10 @@ def test_no_page_loads_anything_from_a_network(site: Path) -> None:
 
 def test_the_pages_hold_what_is_generated_and_included(site: Path) -> None:
     assert "verdict.strong_effect" in (site / "manifest.html").read_text()
-    assert "swap_other_donor_rows" in (site / "run_folder.html").read_text()
+    folder = (site / "run_folder.html").read_text()
+    assert "swap_other_donor_rows" in folder
+    assert "schema_version" in folder
+    assert "ClassFinding" in folder
     assert "load_manifest" in (site / "api.html").read_text()
     assert "--cron" in (site / "commands.html").read_text()
     assert "Keep a Changelog" in (site / "changelog.html").read_text()
