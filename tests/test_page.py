@@ -192,7 +192,7 @@ def test_the_slider_blends_map_and_image(page):
 
 def test_pictures_beside_the_page_are_found_from_disk(browser, tmp_path, monkeypatch):
     folder = write_run(tmp_path, NAMES)
-    monkeypatch.setattr(render, "read_style", lambda *_: ReportStyle(max_bytes=120_000))
+    monkeypatch.setattr(render, "read_style", lambda *_, **__: ReportStyle(max_bytes=120_000))
     for page in opened(browser, render_report(folder, ["html"])["html"]):
         beside = page.locator("img[src^='report_files/']").all()
         assert beside
