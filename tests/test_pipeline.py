@@ -19,6 +19,7 @@ from planted import CLASSES, write_dataset
 
 import audit
 from audit.errors import InputError, RunFolderError
+from audit.findings import read_facts
 from audit.measuring.columns import SCORE_COLUMNS
 from audit.pipeline import prepare, run, session
 from audit.pipeline.report import report_again
@@ -197,6 +198,27 @@ def test_check_and_explain_answer_in_python(finished: tuple[Path, Any, Any, Any]
 def test_a_folder_without_a_finished_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RunFolderError, match="no finished run here"):
         audit.open_run(tmp_path)
+
+
+def test_a_run_that_ended_before_its_controls_is_not_declared_complete(
+    finished: tuple[Path, audit.Run, Any, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def killed(*_: Any) -> None:
+        raise ValueError("power cut")
+
+    monkeypatch.setattr(run, "run_controls", killed)
+    overrides = {"cmv.classes": "none", "report.formats": []}
+    with pytest.raises(ValueError, match="power cut"):
+        audit.run(finished[0], tmp_path / "run", device="cpu", overrides=overrides)
+    died = RunFolder(tmp_path / "run")
+    assert died.scores.exists()
+    for _ in range(2):
+        with pytest.raises(RunFolderError, match="Resume it"):
+            report_again(died)
+    assert read_facts(died.run_json).status == "failed"
+    assert not died.findings.exists()
 
 
 def test_of_a_foreign_run_folder_words_and_thresholds_alone_are_taken(

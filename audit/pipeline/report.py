@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from audit.errors import RunFolderError
-from audit.findings import Findings
+from audit.findings import Findings, read_facts
 from audit.manifest import ReportSection, load_manifest
 from audit.pipeline.compose import compose
 from audit.pipeline.decide import decide
@@ -62,12 +62,18 @@ def report_again(
     Raises
     ------
     RunFolderError
-        There are no finished scores.
+        There are no finished scores, or the run ended before all of it was measured.
     ManifestError
         The manifest cannot be.
     """
     if not run.scores.exists() or not run.run_json.exists():
         raise RunFolderError(f"{run.path}: no finished scores here. Run the audit first.")
+    if "compose" not in read_facts(run.run_json).timings:
+        # Its verdicts would lack the follow-up and the controls, and nobody could see it.
+        raise RunFolderError(
+            f"{run.path}: the run ended after its scores, before follow-up and controls were done. "
+            "Resume it: the same `run` command goes on from there."
+        )
     own = manifest is not None
     declared = load_manifest(manifest or run.manifest, overrides, expand=own)
     with run.locked():
