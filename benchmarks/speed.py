@@ -35,7 +35,7 @@ from audit.dataset.readers import samples_table  # noqa: E402
 from audit.dataset.samples import Sample  # noqa: E402
 from audit.geometry import Geometry  # noqa: E402
 from audit.measuring.donors import DonorBank, build_bank  # noqa: E402
-from audit.measuring.plan import MeasurementPlan  # noqa: E402
+from audit.measuring.plan import MeasurementPlan, Workbench  # noqa: E402
 from audit.measuring.shards import score_shard, shard_count  # noqa: E402
 from audit.models import AuditedModel  # noqa: E402
 from audit.models.audited import has_bfloat16  # noqa: E402
@@ -109,9 +109,9 @@ def ours(model: Engine, paths: list[str], method: str, folder: Path) -> Iterator
     table, run = _samples(paths), RunFolder(folder)
     plan = MeasurementPlan(METHODS[method])
     with _loader(model) as loader:
-        score_shard(run, 0, table.iloc[:4], model, plan, None, loader, batch_size=4)
+        score_shard(run, 0, table.iloc[:4], Workbench(table, loader, model, plan, 4), None)
         yield
-        _score(run, table, model, plan, None, loader)
+        _score(run, Workbench(table, loader, model, plan, OURS[model.device.type]), None)
 
 
 def ours_with_swaps(model: Engine, paths: list[str], folder: Path) -> Iterator[None]:
@@ -119,12 +119,13 @@ def ours_with_swaps(model: Engine, paths: list[str], folder: Path) -> Iterator[N
     table, run = _samples(paths), RunFolder(folder)
     plan = MeasurementPlan(METHODS["gradient"], extra=("noise", "shuffle"))
     with _loader(model) as loader:
-        score_shard(run, 0, table.iloc[:4], model, plan, None, loader, batch_size=4)
+        score_shard(run, 0, table.iloc[:4], Workbench(table, loader, model, plan, 4), None)
         yield
         build_bank(
             folder / "donors", table, loader, bank=32, fill=plan.fill, seed=0, device=model.device
         )
-        _score(run, table, model, plan, DonorBank(folder / "donors"), loader)
+        bench = Workbench(table, loader, model, plan, OURS[model.device.type])
+        _score(run, bench, DonorBank(folder / "donors"))
 
 
 def _samples(paths: list[str]) -> pd.DataFrame:
@@ -140,18 +141,10 @@ def _loader(model: Engine) -> Loader:
     return Loader(LoadingPlan(model.geometry, "bounding_box"), os.cpu_count() or 1)
 
 
-def _score(
-    run: RunFolder,
-    table: pd.DataFrame,
-    model: Engine,
-    plan: MeasurementPlan,
-    bank: DonorBank | None,
-    loader: Loader,
-) -> None:
-    for shard in range(shard_count(len(table), SHARD)):
-        rows = table.iloc[shard * SHARD : (shard + 1) * SHARD]
-        batch = OURS[model.device.type]
-        score_shard(run, shard, rows, model, plan, bank, loader, batch_size=batch)
+def _score(run: RunFolder, bench: Workbench, bank: DonorBank | None) -> None:
+    for shard in range(shard_count(len(bench.table), SHARD)):
+        rows = bench.table.iloc[shard * SHARD : (shard + 1) * SHARD]
+        score_shard(run, shard, rows, bench, bank)
 
 
 def _box(path: str) -> tuple[float, float, float, float]:

@@ -46,21 +46,11 @@ def pictures() -> dict[int, torch.Tensor]:
 
 
 def test_the_picture_of_a_planted_class_is_background(folder: Path) -> None:
-    session = opened(folder / "data_manifest.yaml")
-    with session.loader() as loader:
-        found = cmv_alignment(
-            session.table,
-            list(session.table.index),
-            pictures(),
-            session.engine,
-            loader,
-            fill="mean",
-            batch_size=7,
-        )
-        alone = cmv_alignment(
-            session.table, [0, 1], {0: flat(OBJECTS[0])}, session.engine, loader,
-            fill="mean", batch_size=7,
-        )  # fmt: skip
+    overrides = ("interventions.fill=mean", "run.batch_size=7")
+    session = opened(folder / "data_manifest.yaml", "", *overrides)
+    with session.workbench() as bench:
+        found = cmv_alignment(list(session.table.index), pictures(), bench)
+        alone = cmv_alignment([0, 1], {0: flat(OBJECTS[0])}, bench)
     assert len(found) == len(session.table)
     assert len(alone) == 0
     shares = {label: share.value for label, share in background_shares(found, 0).items()}

@@ -34,19 +34,9 @@ def test_a_swap_shows_the_donor_that_was_measured(tmp_path: Path) -> None:
         swap_other_predictions=[[5, 1]] * 3,
         swap_other_probabilities=[[0.9, 0.2]] * 3,
     )
-    with session.loader() as loader:
-        drawn = draw(
-            run,
-            session.table,
-            scores,
-            [Choice(row, Role.WORST) for row in range(3)],
-            session.class_names,
-            session.engine,
-            session.measurement(),
-            bank,
-            loader,
-            batch_size=4,
-        )
+    choices = [Choice(row, Role.WORST) for row in range(3)]
+    with session.workbench() as bench:
+        drawn = draw(run, scores, choices, session.class_names, bench, bank)
     shown = {entry.sample_id: entry for entry in drawn}
     first, second, third = (shown[scores.loc[row, "sample_id"]] for row in range(3))
     assert first.swap.donor_class == "bee"

@@ -12,9 +12,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from audit.cues.features import FeatureReader, feature_reader
-from audit.dataset.batches import Batch, iterate_batches
-from audit.dataset.loader import Loader
+from audit.dataset.batches import Batch
 from audit.interventions import FILLS, feather, object_only, removal_mask
+from audit.measuring.plan import Workbench
 from audit.models.engine import Engine
 from audit.pixels import to_float
 
@@ -35,14 +35,7 @@ ALIGNMENT_COLUMNS: Final = pa.schema(
 
 
 def cmv_alignment(
-    table: pd.DataFrame,
-    rows: Sequence[int],
-    pictures: Mapping[int, Tensor],
-    model: Engine,
-    loader: Loader,
-    *,
-    fill: str,
-    batch_size: int,
+    rows: Sequence[int], pictures: Mapping[int, Tensor], bench: Workbench
 ) -> pd.DataFrame:
     """How far each image's object alone, and its background alone, go the way of the CMV.
 
@@ -53,20 +46,12 @@ def cmv_alignment(
 
     Parameters
     ----------
-    table : DataFrame
-        List of samples.
     rows : sequence of int
         Of the images looked at, of all classes alike.
     pictures : mapping of int to float32 (3, S, S)
         The CMVs by class, in 0..1; at least :data:`FEWEST_CLASSES`.
-    model : Engine
-        Whose features are read.
-    loader : Loader
-        Decodes.
-    fill : str
-        What fills the place of the object, a name of ``FILLS``.
-    batch_size : int
-        Images at a time.
+    bench : Workbench
+        With the model whose features are read; its plan says what fills the place of an object.
 
     Returns
     -------
@@ -76,16 +61,16 @@ def cmv_alignment(
     """
     if len(pictures) < FEWEST_CLASSES:
         return pd.DataFrame({"label": [], "like_object": [], "like_background": []})
-    labels = sorted(pictures)
+    model, labels = bench.model, sorted(pictures)
     example = pictures[labels[0]][None].to(model.device)
     found: list[tuple[int, float, float]] = []
     sums, seen = torch.zeros(0), 0
     reader = feature_reader(model, example)
     ways = _ways([pictures[label] for label in labels], model.device, reader)
     place = {label: index for index, label in enumerate(labels)}
-    for batch in iterate_batches(table.loc[list(rows)], loader, batch_size):
+    for batch in bench.batches(rows):
         if len(batch):
-            held = _features(batch, model, reader, fill)
+            held = _features(batch, model, reader, bench.plan.fill)
             sums = held.sum(1) + (sums if seen else 0)
             seen += len(batch)
             for index, label in enumerate(batch.targets.tolist()):

@@ -17,11 +17,10 @@ from torch import Tensor
 from audit.cues import regions
 from audit.cues.clusters import assign, cluster, representatives
 from audit.cues.features import FeatureReader, feature_reader
-from audit.dataset.batches import Batch, iterate_batches
-from audit.dataset.loader import Loader
+from audit.dataset.batches import Batch
 from audit.findings import Code, Reason, Status
 from audit.interventions import FILLS
-from audit.measuring.plan import MeasurementPlan
+from audit.measuring.plan import MeasurementPlan, Workbench
 from audit.measuring.rows import maps_of
 from audit.models.engine import Engine
 from audit.pixels import to_float, to_picture
@@ -128,15 +127,7 @@ def sampled(scores: pd.DataFrame, label: int, seed: int, most: int = IMAGES) -> 
 
 
 def find_cues(
-    table: pd.DataFrame,
-    rows: Sequence[int],
-    rows_elsewhere: Sequence[int],
-    label: int,
-    model: Engine,
-    plan: MeasurementPlan,
-    loader: Loader,
-    *,
-    batch_size: int,
+    rows: Sequence[int], rows_elsewhere: Sequence[int], label: int, bench: Workbench
 ) -> Search:
     """Look for the cues of a class.
 
@@ -145,23 +136,20 @@ def find_cues(
 
     Parameters
     ----------
-    table : DataFrame
-        List of samples.
     rows, rows_elsewhere : sequence of int
         Images of the class and of its contrast class, from :func:`sampled`.
     label : int
         The class.
-    model, plan, loader
+    bench : Workbench
         As the scores were made.
-    batch_size : int
-        Images at a time.
     """
+    model, plan = bench.model, bench.plan
     if plan.target == "predicted":
         plan = dataclasses.replace(plan, target="logit")
     own, elsewhere = _Gathered(), _Gathered()
     reader: FeatureReader | None = None
     for chosen, gathered in ((rows, own), (rows_elsewhere, elsewhere)):
-        for batch in iterate_batches(table.loc[list(chosen)], loader, batch_size):
+        for batch in bench.batches(chosen):
             if len(batch):
                 images = to_float(batch.images.to(model.device))
                 reader = reader or feature_reader(model, images)

@@ -17,7 +17,7 @@ from audit.dataset.loader import Loader
 from audit.findings import PlantedTag, UntrainedLifts
 from audit.measuring.answers import margins
 from audit.measuring.donors import DonorBank
-from audit.measuring.plan import MeasurementPlan
+from audit.measuring.plan import Workbench
 from audit.measuring.rows import maps_of
 from audit.measuring.swaps import Objects, swapped
 from audit.models import AuditedModel
@@ -80,27 +80,15 @@ def probed(scores: Tensor, label: int, seen: Tensor, worth: float) -> Tensor:
     return lowered
 
 
-def plant_tags(
-    model: Engine,
-    table: pd.DataFrame,
-    scores: pd.DataFrame,
-    bank: DonorBank,
-    loader: Loader,
-    *,
-    seed: int,
-) -> tuple[PlantedTag, ...]:
+def plant_tags(scores: pd.DataFrame, bench: Workbench, bank: DonorBank) -> tuple[PlantedTag, ...]:
     """Plant a tag on some classes in memory and swap their backgrounds.
 
     Parameters
     ----------
-    model : Engine
-        Audited as it is; the probe that reads the tag stands behind it.
-    table : DataFrame
-        The list of samples.
     scores : DataFrame
         All rows of ``scores.parquet``.
-    bank, loader, seed
-        Of the run.
+    bench, bank
+        Of the run. The model stays as it is; the probe that reads the tag stands behind it.
 
     Returns
     -------
@@ -108,10 +96,13 @@ def plant_tags(
         One for each class and gain.
     """
     able = scores[scores["swap_same_margin"].notna() & scores["swap_other_margin"].notna()]
+    table, model, seed = bench.table, bench.model, bench.plan.seed
     found = []
     for label, worth in _worthy(able, seed).items():
         own = table[table["sample_id"].isin(_some(able[able["label"] == label], IMAGES, seed))]
-        answers = [_swapped(model, batch, bank, label, seed) for batch in _batches(own, loader)]
+        answers = [
+            _swapped(model, batch, bank, label, seed) for batch in _batches(own, bench.loader)
+        ]
         for gain in GAINS:
             g, h = [], []
             for image in (image for held in answers for image in held):
@@ -208,13 +199,7 @@ def _scramble(own: nn.Parameter) -> None:
         own.copy_(own.flatten()[order].view_as(own))
 
 
-def untrained_lifts(
-    model: Engine,
-    table: pd.DataFrame,
-    scores: pd.DataFrame,
-    plan: MeasurementPlan,
-    loader: Loader,
-) -> UntrainedLifts:
+def untrained_lifts(scores: pd.DataFrame, bench: Workbench) -> UntrainedLifts:
     """Mass lifts of some images under the model and under an untrained one of the same form.
 
     Returns
@@ -223,11 +208,12 @@ def untrained_lifts(
         Images where either map is blank are left out.
     """
     able = scores[scores["mass_lift"].notna()]
+    table, plan = bench.table, bench.plan
     few = table[table["sample_id"].isin(_some(able, UNTRAINED_IMAGES, plan.seed))]
-    blank = Engine(untrained(model.model, plan.seed))
+    blank = Engine(untrained(bench.model.model, plan.seed))
     trained = dict(zip(able["sample_id"], able["mass_lift"], strict=True))
     found: list[tuple[float, float]] = []
-    for batch in iterate_batches(few, loader, PIECE) if len(few) else ():
+    for batch in iterate_batches(few, bench.loader, PIECE) if len(few) else ():
         if not len(batch):
             continue
         maps = maps_of(blank, batch, plan)

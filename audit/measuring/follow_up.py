@@ -11,11 +11,11 @@ from collections.abc import Iterator, Mapping, Sequence
 import pandas as pd
 import pyarrow as pa
 
-from audit.dataset.batches import Batch, iterate_batches, on_device
-from audit.dataset.loader import Loader
+from audit.dataset.batches import Batch, on_device
 from audit.measuring.answers import answers
 from audit.measuring.columns import Row, write_table
 from audit.measuring.donors import DonorBank
+from audit.measuring.plan import Workbench
 from audit.measuring.swaps import Objects, swapped_scores
 from audit.models.engine import Engine
 from audit.pixels import to_float
@@ -40,16 +40,7 @@ DONORS = 3
 
 
 def follow_up(
-    run: RunFolder,
-    table: pd.DataFrame,
-    scores: pd.DataFrame,
-    pairs: pd.DataFrame,
-    model: Engine,
-    bank: DonorBank,
-    loader: Loader,
-    *,
-    seed: int,
-    batch_size: int,
+    run: RunFolder, scores: pd.DataFrame, pairs: pd.DataFrame, bench: Workbench, bank: DonorBank
 ) -> int:
     """Measure the pairs and write ``follow_up.parquet``.
 
@@ -57,18 +48,12 @@ def follow_up(
     ----------
     run : RunFolder
         Where the file goes; whole or not at all.
-    table : DataFrame
-        The list of samples.
     scores : DataFrame
-        All rows of ``scores.parquet``, in the order of `table`.
+        All rows of ``scores.parquet``.
     pairs : DataFrame
         ``label`` and ``donor_label``.
-    model, bank, loader
+    bench, bank
         As for the first pass.
-    seed : int
-        Of the run.
-    batch_size : int
-        Images at a time.
 
     Returns
     -------
@@ -79,11 +64,11 @@ def follow_up(
     for label, donor in zip(pairs["label"].tolist(), pairs["donor_label"].tolist(), strict=True):
         wanted.setdefault(label, []).append(donor)
     rows: list[Row] = []
-    chosen = _chosen(table, scores, wanted, seed)
+    chosen = _chosen(bench.table, scores, wanted, bench.plan.seed)
     first = scores[scores["sample_id"].isin(set(chosen["sample_id"]))]
     met = dict(zip(first["sample_id"], first["swap_other_donor_rows"], strict=True))
-    for batch in iterate_batches(chosen, loader, batch_size) if len(chosen) else ():
-        rows += _measure(model, batch, wanted, bank, met, seed)
+    for batch in bench.batches(chosen.index) if len(chosen) else ():
+        rows += _measure(bench.model, batch, wanted, bank, met, bench.plan.seed)
     columns = {f.name: [row[f.name] for row in rows] for f in FOLLOW_UP_COLUMNS}
     write_table(run.follow_up, pa.table(columns, schema=FOLLOW_UP_COLUMNS))
     return len(rows)

@@ -1,10 +1,16 @@
-"""What is done to every image of a run."""
+"""What is done to every image of a run, and what it is done with."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
+
+import pandas as pd
+
+from audit.dataset.batches import Batch, iterate_batches
+from audit.dataset.loader import Loader
+from audit.models.engine import Engine
 
 
 @dataclass(frozen=True)
@@ -36,3 +42,32 @@ class MeasurementPlan:
     extra: tuple[str, ...] = ()
     boundary_tolerance: float = 0.0
     seed: int = 0
+
+
+@dataclass(frozen=True)
+class Workbench:
+    """The images of a run and a model to ask: what every step of measuring works with.
+
+    Parameters
+    ----------
+    table : DataFrame
+        The list of samples.
+    loader : Loader
+        Decodes them.
+    model : Engine
+        Is asked.
+    plan : MeasurementPlan
+        As the scores are made, so that a map drawn later is the map that was scored.
+    batch_size : int
+        Images at a time.
+    """
+
+    table: pd.DataFrame
+    loader: Loader
+    model: Engine
+    plan: MeasurementPlan
+    batch_size: int
+
+    def batches(self, rows: Iterable[int]) -> Iterator[Batch]:
+        """The samples of some rows of the list, in batches."""
+        return iterate_batches(self.table.loc[list(rows)], self.loader, self.batch_size)

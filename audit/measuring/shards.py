@@ -6,15 +6,12 @@ from collections.abc import Callable
 
 import pandas as pd
 
-from audit.dataset.batches import iterate_batches
-from audit.dataset.loader import Loader
 from audit.errors import AuditError
 from audit.measuring.columns import table_of, write_table
 from audit.measuring.donors import DonorBank
 from audit.measuring.memory import measure_within_memory
-from audit.measuring.plan import MeasurementPlan
+from audit.measuring.plan import Workbench
 from audit.measuring.rows import Rows, unreadable_rows
-from audit.models.engine import Engine
 from audit.run_folder import RunFolder
 
 LOST_IN_A_ROW = 100
@@ -36,12 +33,9 @@ def score_shard(
     run: RunFolder,
     shard: int,
     table: pd.DataFrame,
-    model: Engine,
-    plan: MeasurementPlan,
+    bench: Workbench,
     bank: DonorBank | None,
-    loader: Loader,
     *,
-    batch_size: int,
     on_progress: Callable[[int], None] = lambda _: None,
 ) -> int:
     """Measure the samples of one shard and write its part.
@@ -54,12 +48,10 @@ def score_shard(
         Number of the part.
     table : DataFrame
         The shard's rows of the list of samples.
-    model, plan, bank
+    bench : Workbench
+        Fewer images at a time where memory does not suffice.
+    bank : DonorBank or None
         See :func:`~audit.measuring.memory.measure_within_memory`.
-    loader : Loader
-        Decodes.
-    batch_size : int
-        Images at a time; fewer where memory does not suffice.
     on_progress : callable
         Called with the number of samples done, after each batch.
 
@@ -76,8 +68,8 @@ def score_shard(
     rows: Rows = []
     before: Callable[[], Rows] = list
     lost = 0
-    for batch in iterate_batches(table, loader, batch_size):
-        measured = measure_within_memory(model, batch, plan, bank)
+    for batch in bench.batches(table.index):
+        measured = measure_within_memory(bench.model, batch, bench.plan, bank)
         rows += unreadable_rows(batch, table)
         # The rows of the batch before, while a GPU is busy with this one.
         rows += before()

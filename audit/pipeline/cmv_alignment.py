@@ -34,15 +34,11 @@ def align_cmvs(session: Session, made: Sequence[CmvEntry]) -> None:
         return
     scores, seed = pd.read_parquet(run.scores), session.manifest.run.seed
     labels = sorted(set(scores["label"]))
-    with session.loader() as loader:
+    with session.workbench() as bench:
         found = cmv_alignment(
-            session.table,
             [row for label in labels for row in sampled(scores, label, seed, IMAGES)],
             {label: read_cmv(run, entry) for label, entry in chosen.items()},
-            session.engine,
-            loader,
-            fill=session.manifest.interventions.fill,
-            batch_size=session.batch_size(),
+            bench,
         )
     # A failed picture counts in the mean of all; of its class nothing is said.
     found = found[[not chosen[label].failed for label in found["label"]]]

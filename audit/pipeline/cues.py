@@ -13,8 +13,6 @@ from PIL import Image
 from audit.cues.class_contrast import contrast_maps
 from audit.cues.find import Crop, Search
 from audit.cues.find import find_cues as search_cues
-from audit.dataset.batches import iterate_batches
-from audit.dataset.loader import Loader
 from audit.findings import (
     AffectedClass,
     ContrastMaps,
@@ -28,6 +26,7 @@ from audit.findings import (
     write_index,
 )
 from audit.interventions import FILLS, removal_mask
+from audit.measuring.plan import Workbench
 from audit.pipeline.cue_plans import CuePlan, plans
 from audit.pipeline.decide import Decided
 from audit.pipeline.session import Session
@@ -47,8 +46,8 @@ def find_cues(session: Session, decided: Decided) -> int:
     done = _kept(session.run, wanted)
     if len(done) == len(wanted):
         return len(done)
-    with session.loader() as loader:
-        return len(_draw(session, wanted, done, loader))
+    with session.workbench() as bench:
+        return len(_draw(session, wanted, done, bench))
 
 
 def _kept(run: RunFolder, wanted: Sequence[CuePlan]) -> dict[int, Cues]:
@@ -69,13 +68,13 @@ def _pictures_of(entry: Cues) -> list[str]:
 
 
 def _draw(
-    session: Session, wanted: Sequence[CuePlan], done: dict[int, Cues], loader: Loader
+    session: Session, wanted: Sequence[CuePlan], done: dict[int, Cues], bench: Workbench
 ) -> list[Cues]:
     """Look for the cues that are missing and write ``cues/index.json``; returns its entries."""
     run, entries = session.run, dict(done)
     for plan in wanted:
         if plan.label not in entries:
-            entries[plan.label] = _look(session, plan, loader)
+            entries[plan.label] = _look(session, plan, bench)
             # After each class: a crash loses none that was finished.
             write_index(run.cues / "index.json", entries.values())
     chosen = [entries[plan.label] for plan in wanted]
@@ -83,17 +82,8 @@ def _draw(
     return chosen
 
 
-def _look(session: Session, plan: CuePlan, loader: Loader) -> Cues:
-    search = search_cues(
-        session.table,
-        plan.rows,
-        plan.rows_elsewhere,
-        plan.label,
-        session.engine,
-        session.measurement(),
-        loader,
-        batch_size=session.batch_size(),
-    )
+def _look(session: Session, plan: CuePlan, bench: Workbench) -> Cues:
+    search = search_cues(plan.rows, plan.rows_elsewhere, plan.label, bench)
     return Cues(
         label=plan.label,
         label_name=plan.name,
@@ -104,8 +94,8 @@ def _look(session: Session, plan: CuePlan, loader: Loader) -> Cues:
         features=search.source,
         notes=search.notes,
         clusters=_clusters(session, plan, search),
-        donors=_donors(session, plan, loader),
-        contrast_maps=_contrast_maps(session, plan, loader),
+        donors=_donors(session, plan, bench),
+        contrast_maps=_contrast_maps(session, plan, bench),
     )
 
 
@@ -130,9 +120,9 @@ def _rate(hits: int, trials: int) -> Rate:
     return Rate(hits=hits, trials=trials, low=low, high=high)
 
 
-def _donors(session: Session, plan: CuePlan, loader: Loader) -> CueDonors:
+def _donors(session: Session, plan: CuePlan, bench: Workbench) -> CueDonors:
     """The backgrounds that turn most objects, as the swaps used them."""
-    found, pictures = plan.donors, _backgrounds(session, plan, loader)
+    found, pictures = plan.donors, _backgrounds(session, plan, bench)
     sample_ids, turned = session.table["sample_id"], plan.donors.affected
     return CueDonors(
         became=_rate(found.became, found.swaps),
@@ -154,12 +144,12 @@ def _donors(session: Session, plan: CuePlan, loader: Loader) -> CueDonors:
     )
 
 
-def _backgrounds(session: Session, plan: CuePlan, loader: Loader) -> dict[int, str]:
+def _backgrounds(session: Session, plan: CuePlan, bench: Workbench) -> dict[int, str]:
     """Draw the donors' backgrounds; returns their paths by row."""
-    table = session.table.loc[sorted(donor.place for donor in plan.donors.donors)]
-    fill = FILLS[session.manifest.interventions.fill]
+    rows = sorted(donor.place for donor in plan.donors.donors)
+    fill = FILLS[bench.plan.fill]
     pictures: dict[int, str] = {}
-    for batch in iterate_batches(table, loader, session.batch_size()):
+    for batch in bench.batches(rows):
         if not len(batch):
             continue
         filled = fill(to_float(batch.images), removal_mask(batch.foreground, batch.ignored))
@@ -168,16 +158,14 @@ def _backgrounds(session: Session, plan: CuePlan, loader: Loader) -> dict[int, s
     return pictures
 
 
-def _contrast_maps(session: Session, plan: CuePlan, loader: Loader) -> ContrastMaps | None:
+def _contrast_maps(session: Session, plan: CuePlan, bench: Workbench) -> ContrastMaps | None:
     """The image with the lowest margin, and what in it speaks for which of the two classes."""
     if plan.hardest is None or plan.contrast is None:
         return None
-    batch = next(iter(iterate_batches(session.table.loc[[plan.hardest]], loader, 1)))
+    batch = next(bench.batches([plan.hardest]))
     if not len(batch):
         return None
-    towards, away = contrast_maps(
-        session.engine, batch, session.measurement(), plan.label, plan.contrast
-    )
+    towards, away = contrast_maps(bench.model, batch, bench.plan, plan.label, plan.contrast)
     image = to_picture(batch.images[0])
     mask = batch.foreground[0].numpy()
     drawn = {"image": image}

@@ -32,17 +32,6 @@ def _draw_samples(session: Session, suspect: set[int]) -> None:
     if {(ids[c.row], c.role) for c in choices} == {(e.sample_id, e.role) for e in before}:
         return
     bank = open_bank(session)
-    with session.loader() as loader:
-        drawn = draw(
-            run,
-            session.table,
-            scores,
-            choices,
-            session.class_names,
-            session.engine,
-            session.measurement(),
-            bank,
-            loader,
-            batch_size=session.batch_size(),
-        )
+    with session.workbench() as bench:
+        drawn = draw(run, scores, choices, session.class_names, bench, bank)
     write_index(index, drawn)

@@ -9,9 +9,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from audit.dataset.batches import iterate_batches
-from audit.dataset.loader import Loader
 from audit.findings import ClassFinding, MeanMap, Status, read_index, write_index
+from audit.measuring.plan import Workbench
 from audit.measuring.rows import maps_of
 from audit.pipeline.session import Session
 from audit.report.overlays import mean_map, to_png
@@ -45,9 +44,9 @@ def average_maps(session: Session, suspects: Sequence[ClassFinding]) -> int:
         if rows and (held is None or held.rows != rows):
             missing.append((finding, rows))
     if missing:
-        with session.loader() as loader:
+        with session.workbench() as bench:
             for finding, rows in missing:
-                entries[finding.label] = _average(session, loader, finding, rows)
+                entries[finding.label] = _average(run, bench, finding, rows)
         write_index(_index(run), [entries[label] for label in sorted(entries)])
     return len(entries)
 
@@ -69,15 +68,15 @@ def _draw(scores: pd.DataFrame, label: int, seed: int) -> tuple[int, ...]:
 
 
 def _average(
-    session: Session, loader: Loader, finding: ClassFinding, rows: tuple[int, ...]
+    run: RunFolder, bench: Workbench, finding: ClassFinding, rows: tuple[int, ...]
 ) -> MeanMap:
-    run, label, counted = session.run, finding.label, 0
+    label, counted = finding.label, 0
 
     def maps() -> Iterator[NDArray[np.float32]]:
         nonlocal counted
-        for batch in iterate_batches(session.table.loc[list(rows)], loader, session.batch_size()):
+        for batch in bench.batches(rows):
             if len(batch):
-                held = maps_of(session.engine, batch, session.measurement()).cpu().numpy()
+                held = maps_of(bench.model, batch, bench.plan).cpu().numpy()
                 counted += len(held)
                 yield from held
 

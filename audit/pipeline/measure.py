@@ -7,7 +7,6 @@ import logging
 import pandas as pd
 
 from audit.cancellation import stop_if_asked
-from audit.dataset.loader import Loader
 from audit.findings import (
     ControlMeasurements,
     Counts,
@@ -20,6 +19,7 @@ from audit.measuring.collect import collect
 from audit.measuring.controls import plant_tags, untrained_lifts
 from audit.measuring.donors import DonorBank, build_bank
 from audit.measuring.follow_up import follow_up as measure_pairs
+from audit.measuring.plan import Workbench
 from audit.measuring.shards import score_shard
 from audit.pipeline.progress import SILENT, Progress
 from audit.pipeline.run_json import update_facts
@@ -70,18 +70,8 @@ def score(session: Session, shard: int, progress: Progress = SILENT) -> bool:
         advance(len(rows))
         return False
     bank = open_bank(session)
-    with session.loader() as loader:
-        score_shard(
-            session.run,
-            shard,
-            rows,
-            session.engine,
-            session.measurement(),
-            bank,
-            loader,
-            batch_size=session.batch_size(),
-            on_progress=advance,
-        )
+    with session.workbench() as bench:
+        score_shard(session.run, shard, rows, bench, bank, on_progress=advance)
     return True
 
 
@@ -112,18 +102,8 @@ def follow_up(session: Session) -> int:
     bank = open_bank(session) if len(pairs) else None
     if bank is None:
         return 0
-    with session.loader() as loader:
-        measure_pairs(
-            run,
-            session.table,
-            scores,
-            pairs,
-            session.engine,
-            bank,
-            loader,
-            seed=session.manifest.run.seed,
-            batch_size=session.batch_size(),
-        )
+    with session.workbench() as bench:
+        measure_pairs(run, scores, pairs, bench, bank)
     return len(pairs)
 
 
@@ -134,23 +114,16 @@ def run_controls(session: Session) -> bool:
     if bank is None:
         return False
     scores = pd.read_parquet(run.scores)
-    with session.loader() as loader:
-        tags = plant_tags(
-            session.engine,
-            session.table,
-            scores,
-            bank,
-            loader,
-            seed=session.manifest.run.seed,
-        )
-        lifts = _untrained_lifts(session, scores, loader)
+    with session.workbench() as bench:
+        tags = plant_tags(scores, bench, bank)
+        lifts = _untrained_lifts(scores, bench)
     write_controls(run.controls, ControlMeasurements(tags=tags, lifts=lifts))
     return True
 
 
-def _untrained_lifts(session: Session, scores: pd.DataFrame, loader: Loader) -> UntrainedLifts:
+def _untrained_lifts(scores: pd.DataFrame, bench: Workbench) -> UntrainedLifts:
     try:
-        return untrained_lifts(session.engine, session.table, scores, session.measurement(), loader)
+        return untrained_lifts(scores, bench)
     except Exception:
         # A network that cannot be copied or started anew is no reason to lose the night.
         _log.warning("the untrained network could not be measured", exc_info=True)

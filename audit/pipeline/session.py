@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -20,7 +21,7 @@ from audit.dataset.readers import read_dataset, stamp_foregrounds
 from audit.dataset.samples import Skipped
 from audit.errors import ManifestError
 from audit.manifest import Manifest, fingerprint, load_manifest
-from audit.measuring.plan import MeasurementPlan
+from audit.measuring.plan import MeasurementPlan, Workbench
 from audit.measuring.shards import shard_count
 from audit.models import AuditedModel, load_model
 from audit.models.engine import Engine
@@ -144,6 +145,12 @@ class Session:
             boundary_tolerance=self.manifest.foreground.boundary_tolerance,
             seed=self.manifest.run.seed,
         )
+
+    @contextmanager
+    def workbench(self) -> Iterator[Workbench]:
+        """What a step of measuring works with; the decoding children end with the block."""
+        with self.loader() as loader:
+            yield Workbench(self.table, loader, self.engine, self.measurement(), self.batch_size())
 
     def batch_size(self) -> int:
         """Images at a time; fewer after memory did not suffice."""

@@ -9,14 +9,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from audit.dataset.batches import Batch, iterate_batches
-from audit.dataset.loader import Loader
+from audit.dataset.batches import Batch
 from audit.findings import Exhibit, ExhibitPictures, Role, Swap
 from audit.measuring.donors import DonorBank
-from audit.measuring.plan import MeasurementPlan
+from audit.measuring.plan import Workbench
 from audit.measuring.rows import maps_of
 from audit.measuring.swaps import Objects, swapped
-from audit.models.engine import Engine
 from audit.pixels import to_float, to_picture
 from audit.report.overlays import outline, overlay, to_png
 from audit.run_folder import RunFolder, file_slug, write_bytes
@@ -75,16 +73,11 @@ def choose(own: pd.DataFrame, *, each: int = 1) -> list[Choice]:
 
 def draw(
     run: RunFolder,
-    table: pd.DataFrame,
     scores: pd.DataFrame,
     choices: Sequence[Choice],
     class_names: Sequence[str],
-    model: Engine,
-    plan: MeasurementPlan,
+    bench: Workbench,
     bank: DonorBank | None,
-    loader: Loader,
-    *,
-    batch_size: int,
 ) -> list[Exhibit]:
     """Draw exhibits into the run folder.
 
@@ -92,16 +85,14 @@ def draw(
     ----------
     run : RunFolder
         Pictures go to its ``exhibits``.
-    table, scores : DataFrame
-        List of samples and all scores, in the same order.
+    scores : DataFrame
+        All rows of ``scores.parquet``.
     choices : sequence of Choice
         What to draw.
     class_names : sequence of K str
         All outputs of the model.
-    model, plan, bank, loader
-        As the scores were made, so that the map drawn is the map that was scored.
-    batch_size : int
-        Images at a time.
+    bench, bank
+        As the scores were made.
 
     Returns
     -------
@@ -109,11 +100,10 @@ def draw(
         By class, then by role.
     """
     roles = {choice.row: choice.role for choice in choices}
-    chosen = table.loc[sorted(roles)]
     drawn: list[Exhibit] = []
-    for batch in iterate_batches(chosen, loader, batch_size):
+    for batch in bench.batches(sorted(roles)):
         if len(batch):
-            maps = maps_of(model, batch, plan).cpu().numpy()
+            maps = maps_of(bench.model, batch, bench.plan).cpu().numpy()
             for index, row in enumerate(batch.rows):
                 record = scores.loc[[row]].iloc[0]
                 pictures = _pictures(batch, index, maps[index])

@@ -29,16 +29,9 @@ def measure_cmvs(manifest: Path, run: Path) -> pd.DataFrame:
     made: dict[int, Cmv] = {
         c.label: c for c in visualize_classes(session.engine, sorted(session.labels), seed=seed)
     }
-    with session.loader() as loader:
-        found = cmv_alignment(
-            session.table,
-            list(session.table.index),
-            {label: c.image for label, c in made.items()},
-            session.engine,
-            loader,
-            fill=session.manifest.interventions.fill,
-            batch_size=32,
-        )
+    with session.workbench() as bench:
+        rows = list(session.table.index)
+        found = cmv_alignment(rows, {label: c.image for label, c in made.items()}, bench)
     facts = pd.DataFrame(
         [(k, bool(c.failure), c.robust_probability) for k, c in made.items()],
         columns=["label", "cmv_failed", "cmv_robust"],
