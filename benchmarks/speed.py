@@ -35,6 +35,7 @@ from audit.dataset.readers import samples_table  # noqa: E402
 from audit.dataset.samples import Sample  # noqa: E402
 from audit.geometry import Geometry  # noqa: E402
 from audit.measuring.donors import DonorBank, build_bank  # noqa: E402
+from audit.measuring.parts import Part  # noqa: E402
 from audit.measuring.plan import MeasurementPlan, Workbench  # noqa: E402
 from audit.measuring.shards import score_shard, shard_count  # noqa: E402
 from audit.models import AuditedModel  # noqa: E402
@@ -109,7 +110,7 @@ def ours(model: Engine, paths: list[str], method: str, folder: Path) -> Iterator
     table, run = _samples(paths), RunFolder(folder)
     plan = MeasurementPlan(METHODS[method])
     with _loader(model) as loader:
-        score_shard(run, 0, table.iloc[:4], Workbench(table, loader, model, plan, 4), None)
+        score_shard(_part(run, table, 0, 4), Workbench(table, loader, model, plan, 4), None)
         yield
         _score(run, Workbench(table, loader, model, plan, OURS[model.device.type]), None)
 
@@ -119,7 +120,7 @@ def ours_with_swaps(model: Engine, paths: list[str], folder: Path) -> Iterator[N
     table, run = _samples(paths), RunFolder(folder)
     plan = MeasurementPlan(METHODS["gradient"], extra=("noise", "shuffle"))
     with _loader(model) as loader:
-        score_shard(run, 0, table.iloc[:4], Workbench(table, loader, model, plan, 4), None)
+        score_shard(_part(run, table, 0, 4), Workbench(table, loader, model, plan, 4), None)
         yield
         build_bank(
             folder / "donors", table, loader, bank=32, fill=plan.fill, seed=0, device=model.device
@@ -143,8 +144,12 @@ def _loader(model: Engine) -> Loader:
 
 def _score(run: RunFolder, bench: Workbench, bank: DonorBank | None) -> None:
     for shard in range(shard_count(len(bench.table), SHARD)):
-        rows = bench.table.iloc[shard * SHARD : (shard + 1) * SHARD]
-        score_shard(run, shard, rows, bench, bank)
+        score_shard(_part(run, bench.table, shard, SHARD), bench, bank)
+
+
+def _part(run: RunFolder, table: pd.DataFrame, shard: int, size: int) -> Part:
+    first = shard * size
+    return Part(run.part(shard), "", shard, first, table.iloc[first : first + size])
 
 
 def _box(path: str) -> tuple[float, float, float, float]:

@@ -17,6 +17,7 @@ from audit.dataset.readers import printable
 from audit.dataset.samples import Skipped
 from audit.findings import Counts, Status
 from audit.measuring.columns import SCORE_COLUMNS, Row
+from audit.measuring.parts import Part
 from audit.run_folder import RunFolder, write_atomically
 
 ROW_GROUP = 65_536
@@ -41,7 +42,7 @@ class Collected:
     data: str
 
 
-def collect(run: RunFolder, shards: int, skipped: Sequence[Skipped]) -> Collected:
+def collect(run: RunFolder, parts: Sequence[Part], skipped: Sequence[Skipped]) -> Collected:
     """Join the parts into ``scores.parquet`` and write ``problems.csv``.
 
     The bytes depend on the rows alone, not on how they were sharded; nothing larger than a row
@@ -50,9 +51,9 @@ def collect(run: RunFolder, shards: int, skipped: Sequence[Skipped]) -> Collecte
     Parameters
     ----------
     run : RunFolder
-        With all its parts.
-    shards : int
-        How many there are.
+        Where the tables go.
+    parts : sequence of Part
+        All of the run.
     skipped : sequence of Skipped
         What the reader left out.
 
@@ -60,8 +61,12 @@ def collect(run: RunFolder, shards: int, skipped: Sequence[Skipped]) -> Collecte
     -------
     Collected
         What was counted.
+
+    Raises
+    ------
+    AuditError
+        A part is missing, damaged, or that of other rows.
     """
-    parts = [run.part(shard) for shard in range(shards)]
 
     def write(temporary: Path) -> None:
         with pq.ParquetWriter(temporary, SCORE_COLUMNS) as writer:
@@ -88,11 +93,11 @@ def collect(run: RunFolder, shards: int, skipped: Sequence[Skipped]) -> Collecte
     return Collected(Counts(**counts), digest.hexdigest())
 
 
-def _regrouped(parts: Sequence[Path]) -> Iterator[pa.Table]:
+def _regrouped(parts: Sequence[Part]) -> Iterator[pa.Table]:
     """The rows of all parts in tables of exactly :data:`ROW_GROUP` rows, but for the last."""
     waiting = SCORE_COLUMNS.empty_table()
     for part in parts:
-        waiting = pa.concat_tables([waiting, pq.read_table(part)])
+        waiting = pa.concat_tables([waiting, part.scores()])
         while len(waiting) >= ROW_GROUP:
             yield waiting.slice(0, ROW_GROUP).combine_chunks()
             waiting = waiting.slice(ROW_GROUP)

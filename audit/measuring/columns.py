@@ -121,6 +121,15 @@ def check_scores(table: pa.Table) -> None:
             raise AuditError(f"scores: {name} lies outside 0..1")
 
 
+def is_table(path: Path) -> bool:
+    """Whether a file is there and can be read as a table to its end."""
+    try:
+        pq.read_table(path)
+    except (OSError, pa.ArrowException):
+        return False
+    return True
+
+
 def write_table(path: Path, table: pa.Table) -> None:
     """Write a table atomically; the same table gives the same bytes."""
     write_atomically(path, lambda temporary: pq.write_table(table, temporary))

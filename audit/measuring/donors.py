@@ -221,6 +221,15 @@ def _backgrounds(
     return to_uint8(filled).cpu().numpy(), kept
 
 
+def is_whole(folder: Path) -> bool:
+    """Whether a bank is there, and as many backgrounds as its table names."""
+    try:
+        bank = DonorBank(folder)
+    except (OSError, ValueError, pa.ArrowException, KeyError):
+        return False
+    return len(bank.backgrounds) >= len(bank.rows)
+
+
 def donor_seed(seed: int, sample_id: str) -> int:
     """Seed of one sample's own donors."""
     return sample_seed(seed, sample_id, "donors")

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import pandas as pd
-
 from audit.errors import AuditError
-from audit.measuring.columns import table_of, write_table
+from audit.measuring.columns import table_of
 from audit.measuring.donors import DonorBank
 from audit.measuring.memory import measure_within_memory
+from audit.measuring.parts import Part
 from audit.measuring.plan import Workbench
 from audit.measuring.rows import Rows, unreadable_rows
-from audit.run_folder import RunFolder
 
 LOST_IN_A_ROW = 100
 """So many missing files one after another mean that the storage is gone, not the files."""
@@ -30,9 +28,7 @@ def shard_count(samples: int, shard_size: int) -> int:
 
 
 def score_shard(
-    run: RunFolder,
-    shard: int,
-    table: pd.DataFrame,
+    part: Part,
     bench: Workbench,
     bank: DonorBank | None,
     *,
@@ -42,12 +38,8 @@ def score_shard(
 
     Parameters
     ----------
-    run : RunFolder
-        Where the part goes; it appears there whole or not at all.
-    shard : int
-        Number of the part.
-    table : DataFrame
-        The shard's rows of the list of samples.
+    part : Part
+        Its samples, and where their scores go.
     bench : Workbench
         Fewer images at a time where memory does not suffice.
     bank : DonorBank or None
@@ -65,6 +57,7 @@ def score_shard(
     AuditError
         The storage went away in the middle.
     """
+    table = part.samples
     rows: Rows = []
     before: Callable[[], Rows] = list
     lost = 0
@@ -84,5 +77,5 @@ def score_shard(
         on_progress(len(batch) + len(batch.unreadable))
     rows += before()
     rows.sort(key=lambda row: row["row"])
-    write_table(run.part(shard), table_of(rows))
+    part.write(table_of(rows))
     return len(rows)

@@ -7,23 +7,27 @@ import logging
 import pandas as pd
 
 from audit.cancellation import stop_if_asked
+from audit.errors import RunFolderError
 from audit.findings import (
     ControlMeasurements,
     Counts,
     UntrainedLifts,
     Verdict,
+    read_controls,
     read_facts,
     write_controls,
 )
 from audit.measuring.collect import collect
+from audit.measuring.columns import is_table
 from audit.measuring.controls import plant_tags, untrained_lifts
-from audit.measuring.donors import DonorBank, build_bank
+from audit.measuring.donors import DonorBank, build_bank, is_whole
 from audit.measuring.follow_up import follow_up as measure_pairs
 from audit.measuring.plan import Workbench
 from audit.measuring.shards import score_shard
 from audit.pipeline.progress import SILENT, Progress
 from audit.pipeline.run_json import update_facts
 from audit.pipeline.session import Session
+from audit.run_folder import RunFolder
 from audit.verdicts.find import find
 from audit.verdicts.suspicion import choose_pairs
 
@@ -35,7 +39,7 @@ def gather_donors(session: Session) -> None:
 
     Nothing is done where the bank is there, or every swap has been made.
     """
-    if not all(session.run.part(shard).exists() for shard in range(session.shards)):
+    if not all(session.part(shard).is_finished for shard in range(session.shards)):
         open_bank(session)
 
 
@@ -44,7 +48,7 @@ def open_bank(session: Session) -> DonorBank | None:
     if not session.has_foregrounds:
         return None
     interventions = session.manifest.interventions
-    if not (session.run.donors / "donors.parquet").exists():
+    if not is_whole(session.run.donors):
         with session.loader() as loader:
             build_bank(
                 session.run.donors,
@@ -59,26 +63,27 @@ def open_bank(session: Session) -> DonorBank | None:
 
 
 def score(session: Session, shard: int, progress: Progress = SILENT) -> bool:
-    """Score one shard, unless its part is there; returns whether it was computed now."""
-    rows = session.shard(shard)
+    """Score one shard, unless its part is there and whole; returns whether it was computed now."""
+    part = session.part(shard)
 
     def advance(count: int) -> None:
         stop_if_asked()
         progress.advance("scores", count)
 
-    if session.run.part(shard).exists():
-        advance(len(rows))
+    if part.is_finished:
+        advance(len(part.samples))
         return False
     bank = open_bank(session)
     with session.workbench() as bench:
-        score_shard(session.run, shard, rows, bench, bank, on_progress=advance)
+        score_shard(part, bench, bank, on_progress=advance)
     return True
 
 
 def gather_scores(session: Session) -> Counts:
     """Join all parts into ``scores.parquet`` and write ``problems.csv``; returns the counts."""
     run = session.run
-    collected = collect(run, session.shards, session.skipped)
+    parts = [session.part(shard) for shard in range(session.shards)]
+    collected = collect(run, parts, session.skipped)
     counts = collected.counts.model_copy(update={"classes": len(session.labels)})
     hashes = read_facts(run.run_json).hashes.model_copy(update={"data": collected.data})
     update_facts(run, counts=counts, hashes=hashes)
@@ -94,7 +99,7 @@ def follow_up(session: Session) -> int:
         Pairs looked at.
     """
     run = session.run
-    if run.follow_up.exists() or not session.has_foregrounds:
+    if is_table(run.follow_up) or not session.has_foregrounds:
         return 0
     scores = pd.read_parquet(run.scores)
     found = find(scores, session.manifest, session.labels, session.class_names, True)
@@ -110,7 +115,7 @@ def follow_up(session: Session) -> int:
 def run_controls(session: Session) -> bool:
     """Measure what the controls need; returns whether it was measured now."""
     run = session.run
-    bank = None if run.controls.exists() else open_bank(session)
+    bank = None if _are_measured(run) else open_bank(session)
     if bank is None:
         return False
     scores = pd.read_parquet(run.scores)
@@ -119,6 +124,14 @@ def run_controls(session: Session) -> bool:
         lifts = _untrained_lifts(scores, bench)
     write_controls(run.controls, ControlMeasurements(tags=tags, lifts=lifts))
     return True
+
+
+def _are_measured(run: RunFolder) -> bool:
+    try:
+        read_controls(run.controls)
+    except RunFolderError:
+        return False
+    return run.controls.exists()
 
 
 def _untrained_lifts(scores: pd.DataFrame, bench: Workbench) -> UntrainedLifts:

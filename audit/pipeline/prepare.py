@@ -19,7 +19,7 @@ from audit.pipeline.cmv_material import check_second
 from audit.pipeline.methods import described
 from audit.pipeline.run_json import now
 from audit.pipeline.session import Session
-from audit.report.style import keep_style
+from audit.report.style import check_style, keep_style
 from audit.run_folder import RunFolder, write_bytes
 
 _VERSIONED = ("torch", "torchvision", "prefect", "pandas", "pillow", "weasyprint", "numpy")
@@ -50,18 +50,21 @@ def prepare(session: Session, *, resume: bool = True) -> None:
         shutil.rmtree(run.path / "scores", ignore_errors=True)
     check_second(session)
     accuracy = try_one_batch(session).accuracy
+    check_style(session.manifest)
+    facts = _facts(session, before, accuracy)
+    # First: by this file a folder is known as a run, whenever the rest is cut off.
+    write_facts(run.run_json, facts)
     keep_style(run.path, session.manifest)
     write_bytes(run.manifest, session.manifest.source.encode())
     _drop_mixed(run, session)
     write_table(run.samples, sample_rows(session.table))
-    write_facts(run.run_json, _compile(session, _facts(session, before, accuracy)))
+    if session.engine.compiles:
+        write_facts(run.run_json, _compile(session, facts))
 
 
 def _compile(session: Session, facts: RunFacts) -> RunFacts:
     """Compile now what would be compiled at the first picture, and count the time it takes."""
     engine = session.engine
-    if not engine.compiles:
-        return facts
     began, side = time.monotonic(), engine.geometry.size
     image = torch.zeros(1, 3, side, side, device=engine.device)
     taken = engine.for_scores(image)[0] is not engine.folded(image)
@@ -72,7 +75,10 @@ def _compile(session: Session, facts: RunFacts) -> RunFacts:
 
 
 def _clear(run: RunFolder) -> None:
-    """Empty a run folder of what a run writes, and of nothing else."""
+    """Empty a run folder of what a run writes, and of nothing else.
+
+    ``run.json`` stays until another is laid over it: a folder without it would be refused.
+    """
     theme = run.path / "theme"
     for folder in (run.path / "scores", run.donors, run.cmv, run.exhibits, run.cues, theme):
         shutil.rmtree(folder, ignore_errors=True)
@@ -87,7 +93,7 @@ def _clear(run: RunFolder) -> None:
         run.findings,
     ):
         path.unlink(missing_ok=True)
-    for name in ("report.html", "report.pdf", "problems.csv", "samples.parquet", "run.json"):
+    for name in ("report.html", "report.pdf", "problems.csv", "samples.parquet", "error.txt"):
         (run.path / name).unlink(missing_ok=True)
 
 

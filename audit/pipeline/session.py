@@ -21,6 +21,7 @@ from audit.dataset.readers import read_dataset, stamp_foregrounds
 from audit.dataset.samples import Skipped
 from audit.errors import ManifestError
 from audit.manifest import Manifest, fingerprint, load_manifest
+from audit.measuring.parts import Part
 from audit.measuring.plan import MeasurementPlan, Workbench
 from audit.measuring.shards import shard_count
 from audit.models import AuditedModel, load_model
@@ -102,6 +103,11 @@ class Session:
         """The rows of one shard."""
         size = self.manifest.run.shard_size
         return self.table.iloc[number * size : (number + 1) * size]
+
+    def part(self, number: int) -> Part:
+        """The file with the scores of one shard."""
+        first = number * self.manifest.run.shard_size
+        return Part(self.run.part(number), self.key, number, first, self.shard(number))
 
     @property
     def model(self) -> AuditedModel:
