@@ -7,6 +7,7 @@ import struct
 import tarfile
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageFile, ImageOps
 from torchvision.transforms import InterpolationMode, v2
 
+from audit.dataset import decoder
 from audit.dataset.batches import iterate_batches
 from audit.dataset.decoding import orient
 from audit.dataset.foregrounds import FOREGROUNDS, chosen_source, open_foreground
@@ -23,7 +25,7 @@ from audit.dataset.loader import Loader, LoadingPlan
 from audit.dataset.loading import LoadedSample, load_sample
 from audit.dataset.readers import READERS, read_dataset, sample_of, samples_table
 from audit.dataset.samples import Sample
-from audit.errors import DatasetError, ManifestError, SampleError
+from audit.errors import AuditError, DatasetError, ManifestError, SampleError
 from audit.geometry import Geometry
 
 SHARED = Path(__file__).resolve().parents[1].parent / "shared" / "data"
@@ -395,6 +397,52 @@ def test_a_crash_and_a_hang_cost_one_image_each(tmp_path: Path) -> None:
         found = list(loader.load(samples))
     codes = [r.reason if isinstance(r, SampleError) else "ok" for r in found]
     assert codes == ["ok", "DECODER_CRASH", "ok", "TIMEOUT", "ok"]
+
+
+def test_a_decoder_ended_from_outside_costs_no_image(tmp_path: Path) -> None:
+    (tmp_path / "killed_once.py").write_text(
+        "import os, pathlib, time\n"
+        "def mask(sample, *, size):\n"
+        "    met = pathlib.Path(str(sample.path) + '.met')\n"
+        "    if 'killed' in sample.sample_id and not met.exists():\n"
+        "        met.touch()\n"
+        "        os.kill(os.getpid(), 9)\n"
+        "    if 'late' in sample.sample_id and not met.exists():\n"
+        "        met.touch()\n"
+        "        time.sleep(60)\n"
+        "    return [[True] * size[1]] * size[0]\n"
+    )
+    names = ["1.png", "killed.png", "2.png", "late.png", "3.png"]
+    samples = [(sample(picture(tmp_path / name)), None) for name in names]
+    plan = LoadingPlan(WHOLE, "killed_once:mask", {}, tmp_path)
+    with Loader(plan, workers=2, timeout=2.0) as loader:
+        found = list(loader.load(samples))
+    assert not [r for r in found if isinstance(r, SampleError)]
+
+
+def test_a_decoder_ended_while_it_starts_is_started_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended, plain = [9, 9], decoder.subprocess.Popen
+
+    def popen(*given: Any, **options: Any) -> Any:
+        process = plain(*given, **options)
+        if ended:
+            process.send_signal(ended.pop())
+        return process
+
+    monkeypatch.setattr(decoder.subprocess, "Popen", popen)
+    monkeypatch.setattr(decoder.time, "sleep", lambda _: None)
+    samples = [(sample(picture(tmp_path / "1.png")), None)]
+    with Loader(LoadingPlan(WHOLE), workers=1) as loader:
+        assert isinstance(next(loader.load(samples)), LoadedSample)
+    assert not ended
+    ended += [9, 9, 9]
+    with (
+        Loader(LoadingPlan(WHOLE), workers=1) as loader,
+        pytest.raises(AuditError, match="could be started in 3 attempts"),
+    ):
+        next(loader.load(samples))
 
 
 def test_batches_hold_all_rows_in_order(tmp_path: Path) -> None:

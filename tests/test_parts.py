@@ -12,6 +12,7 @@ from auditing import opened
 from planted import write_dataset
 
 from audit.errors import AuditError
+from audit.measuring.columns import table_of
 from audit.pipeline import prepare as preparing
 from audit.pipeline.measure import gather_donors, gather_scores, score
 from audit.pipeline.prepare import prepare
@@ -80,6 +81,23 @@ def test_a_part_of_another_audit_is_measured_again(scored: Session, tmp_path: Pa
     (other.run.path / "scores").mkdir()
     shutil.copy(scored.run.part(0), other.run.part(0))
     assert score(other, 0) is True
+
+
+def test_an_image_that_a_busy_machine_did_not_decode_is_not_condemned(scored: Session) -> None:
+    run, part = scored.run, scored.part(0)
+    whole, before = run.scores.read_bytes(), part.path.read_bytes()
+    rows = part.scores().to_pylist()
+    lost = rows[2]
+    keep = ("sample_id", "path", "label", "label_name")
+    rows[2] = {name: lost[name] for name in keep} | {"status": "unreadable", "reason": "TIMEOUT"}
+    rows[3] = {name: rows[3][name] for name in keep} | {"status": "unreadable", "reason": "MISSING"}
+    part.write(table_of(rows))
+    assert score(scored, 0) is False
+    assert part.scores().to_pylist()[2] == lost
+    assert part.scores().to_pylist()[3]["reason"] == "MISSING"
+    part.path.write_bytes(before)
+    gather_scores(scored)
+    assert run.scores.read_bytes() == whole
 
 
 def test_a_damaged_bank_of_backgrounds_is_made_again(scored: Session, tmp_path: Path) -> None:

@@ -2,141 +2,30 @@
 
 from __future__ import annotations
 
-import json
 import os
-import select
-import subprocess
-import sys
-import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from contextlib import contextmanager
 from queue import SimpleQueue
+from threading import BoundedSemaphore, Lock
 from types import TracebackType
 from typing import Any
 
 import numpy as np
 
+from audit.dataset.decoder import Decoder, LoadingPlan, start_decoder
 from audit.dataset.loading import LoadedSample
 from audit.dataset.samples import Sample
-from audit.errors import DatasetError, SampleError
-from audit.geometry import Geometry
+from audit.errors import SampleError
+
+__all__ = ["TIMEOUT", "Loaded", "Loader", "LoadingPlan"]
 
 TIMEOUT = 10.0
 """Seconds for one image; slow storage and a hostile file look alike from here."""
 
-_STARTUP_TIMEOUT = 120.0
-
-
-@dataclass(frozen=True)
-class LoadingPlan:
-    """What every child must know before its first image.
-
-    Parameters
-    ----------
-    geometry : Geometry
-        Of the model.
-    source : str
-        Of the foregrounds; see :func:`audit.dataset.foregrounds.open_foreground`.
-    options : mapping
-        Of that source.
-    folder : Path
-        Of the manifest; plugins may lie in it.
-    """
-
-    geometry: Geometry
-    source: str = "none"
-    options: Mapping[str, Any] | None = None
-    folder: Path = Path()
-
-
-class _Child:
-    """One decoding process."""
-
-    def __init__(self, plan: LoadingPlan) -> None:
-        package_root = str(Path(__file__).resolve().parents[2])
-        environment = {
-            **os.environ,
-            "PYTHONPATH": os.pathsep.join(
-                [package_root, *filter(None, [os.environ.get("PYTHONPATH")])]
-            ),
-            "OPENBLAS_NUM_THREADS": "1",
-            "OMP_NUM_THREADS": "1",
-        }
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "audit.dataset.decoding_child"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env=environment,
-        )
-        setup = {
-            "geometry": asdict(plan.geometry),
-            "source": plan.source,
-            "options": {
-                k: str(v) if isinstance(v, Path) else v for k, v in (plan.options or {}).items()
-            },
-            "folder": str(plan.folder),
-            "import_path": [str(plan.folder)],
-        }
-        header, _ = self.ask(setup, _STARTUP_TIMEOUT)
-        if "failed" in header:
-            self.close()
-            raise DatasetError(header["failed"])
-
-    def ask(self, message: dict[str, Any], timeout: float) -> tuple[dict[str, Any], list[bytes]]:
-        """Send one message and wait for its answer; EOFError, TimeoutError where none comes."""
-        assert self.process.stdin is not None
-        try:
-            self.process.stdin.write(json.dumps(message).encode() + b"\n")
-            self.process.stdin.flush()
-        except BrokenPipeError as error:
-            raise EOFError from error
-        deadline = time.monotonic() + timeout
-        line, rest = self._until_newline(deadline)
-        header = json.loads(line)
-        wanted = sum(header["bytes"])
-        body = bytearray(rest)
-        while len(body) < wanted:
-            body += self._read(deadline)
-        buffers, start = [], 0
-        for length in header["bytes"]:
-            buffers.append(bytes(body[start : start + length]))
-            start += length
-        return header, buffers
-
-    def _until_newline(self, deadline: float) -> tuple[bytes, bytes]:
-        received = bytearray()
-        while True:
-            received += self._read(deadline)
-            head, newline, rest = bytes(received).partition(b"\n")
-            if newline:
-                return head, rest
-
-    def _read(self, deadline: float) -> bytes:
-        assert self.process.stdout is not None
-        handle = self.process.stdout.fileno()
-        left = deadline - time.monotonic()
-        if left <= 0 or not select.select([handle], [], [], left)[0]:
-            raise TimeoutError
-        received = os.read(handle, 1 << 20)
-        if not received:
-            raise EOFError
-        return received
-
-    def close(self) -> None:
-        """End the process and close its pipes."""
-        self.process.kill()
-        self.process.wait()
-        for pipe in (self.process.stdin, self.process.stdout):
-            if pipe is not None:
-                try:
-                    pipe.close()
-                except BrokenPipeError:
-                    continue
-
+_BUSY = 0.5
+"""A decoder that computed for this share of its time was not kept waiting: its image is slow."""
 
 Loaded = LoadedSample | SampleError
 
@@ -144,7 +33,8 @@ Loaded = LoadedSample | SampleError
 class Loader:
     """Loads samples in child processes; a context manager.
 
-    A child that crashes or hangs costs its one image and is replaced.
+    A child that crashes or hangs is replaced, and its image tried once more while no other is
+    decoded: the machine may have been busy, or have ended the child for want of memory.
 
     Parameters
     ----------
@@ -159,7 +49,10 @@ class Loader:
     def __init__(self, plan: LoadingPlan, workers: int = 2, timeout: float = TIMEOUT) -> None:
         self._plan = plan
         self._timeout = timeout
-        self._idle: SimpleQueue[_Child | None] = SimpleQueue()
+        self._workers = workers
+        self._one_by_one = Lock()
+        self._turns = BoundedSemaphore(workers)
+        self._idle: SimpleQueue[Decoder | None] = SimpleQueue()
         for _ in range(workers):
             self._idle.put(None)
         self._threads = ThreadPoolExecutor(workers, thread_name_prefix="decoding")
@@ -205,21 +98,48 @@ class Loader:
             yield waiting.popleft().result()
 
     def _load_one(self, sample: Sample, since: tuple[int, int] | None) -> Loaded:
+        with self._turns:
+            loaded, is_certain = self._try_one(sample, since)
+        if is_certain:
+            return loaded
+        with self._alone():
+            return self._try_one(sample, since)[0]
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Wait until nothing is decoded, and let nothing be decoded until the block ends."""
+        with self._one_by_one:
+            for _ in range(self._workers):
+                self._turns.acquire()
+            try:
+                yield
+            finally:
+                self._turns.release(self._workers)
+
+    def _try_one(self, sample: Sample, since: tuple[int, int] | None) -> tuple[Loaded, bool]:
+        """Load a sample; False with what may be no fault of the image."""
         child = self._idle.get()
         try:
-            if child is None:
-                child = _Child(self._plan)
+            child = child or start_decoder(self._plan)
+            computed = child.cpu_seconds()
             try:
                 header, buffers = child.ask(_request(sample, since), self._timeout)
-            except (EOFError, TimeoutError) as error:
+            except TimeoutError:
+                busy = child.cpu_seconds() - computed > _BUSY * self._timeout
+                child.close()
+                child = None
+                return SampleError("TIMEOUT", f"not decoded within {self._timeout:g} s"), busy
+            except EOFError:
                 child.close()
                 code = child.process.returncode
                 child = None
-                if isinstance(error, TimeoutError):
-                    return SampleError("TIMEOUT", f"not decoded within {self._timeout:g} s")
-                return SampleError("DECODER_CRASH", f"the decoder died (exit status {code})")
+                detail = f"the decoder died twice (exit status {code})"
+                return SampleError("DECODER_CRASH", detail), False
         finally:
             self._idle.put(child)
+        return self._loaded(header, buffers), True
+
+    def _loaded(self, header: dict[str, Any], buffers: list[bytes]) -> Loaded:
         if "reason" in header:
             return SampleError(header["reason"], header["detail"])
         side = self._plan.geometry.size

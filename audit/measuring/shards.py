@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from audit.errors import AuditError
 from audit.measuring.columns import table_of
@@ -14,6 +14,10 @@ from audit.measuring.rows import Rows, unreadable_rows
 
 LOST_IN_A_ROW = 100
 """So many missing files one after another mean that the storage is gone, not the files."""
+
+
+MAY_PASS = frozenset({"TIMEOUT", "DECODER_CRASH"})
+"""Reasons that may lie in how busy the machine was: such images are tried again on resume."""
 
 
 def shard_count(samples: int, shard_size: int) -> int:
@@ -79,3 +83,40 @@ def score_shard(
     rows.sort(key=lambda row: row["row"])
     part.write(table_of(rows))
     return len(rows)
+
+
+def try_again(part: Part) -> list[int]:
+    """Rows of a finished part whose images another attempt may read."""
+    reasons = part.scores()["reason"].to_pylist()
+    return [
+        int(row)
+        for row, reason in zip(part.samples.index, reasons, strict=True)
+        if reason in MAY_PASS
+    ]
+
+
+def score_again(part: Part, rows: Sequence[int], bench: Workbench, bank: DonorBank | None) -> int:
+    """Measure a few rows of a finished part once more; those that can be read now replace theirs.
+
+    Parameters
+    ----------
+    part : Part
+        Finished.
+    rows : sequence of int
+        From :func:`try_again`.
+    bench, bank
+        As for :func:`score_shard`.
+
+    Returns
+    -------
+    int
+        Rows replaced.
+    """
+    found: Rows = []
+    for batch in bench.batches(rows):
+        found += measure_within_memory(bench.model, batch, bench.plan, bank)()
+    replaced = {row["sample_id"]: row for row in found}
+    if replaced:
+        held = part.scores().to_pylist()
+        part.write(table_of([replaced.get(row["sample_id"], row) for row in held]))
+    return len(replaced)

@@ -23,7 +23,7 @@ from audit.measuring.controls import plant_tags, untrained_lifts
 from audit.measuring.donors import DonorBank, build_bank, is_whole
 from audit.measuring.follow_up import follow_up as measure_pairs
 from audit.measuring.plan import Workbench
-from audit.measuring.shards import score_shard
+from audit.measuring.shards import score_again, score_shard, try_again
 from audit.pipeline.progress import SILENT, Progress
 from audit.pipeline.run_json import update_facts
 from audit.pipeline.session import Session
@@ -71,6 +71,9 @@ def score(session: Session, shard: int, progress: Progress = SILENT) -> bool:
         progress.advance("scores", count)
 
     if part.is_finished:
+        if again := try_again(part):
+            with session.workbench() as bench:
+                score_again(part, again, bench, open_bank(session))
         advance(len(part.samples))
         return False
     bank = open_bank(session)

@@ -1,0 +1,168 @@
+"""One decoding process, seen from its parent: started, asked, ended."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from audit.errors import AuditError, DatasetError
+from audit.geometry import Geometry
+
+_STARTUP_TIMEOUT = 120.0
+_STARTS = 3
+
+
+@dataclass(frozen=True)
+class LoadingPlan:
+    """What every child must know before its first image.
+
+    Parameters
+    ----------
+    geometry : Geometry
+        Of the model.
+    source : str
+        Of the foregrounds; see :func:`audit.dataset.foregrounds.open_foreground`.
+    options : mapping
+        Of that source.
+    folder : Path
+        Of the manifest; plugins may lie in it.
+    """
+
+    geometry: Geometry
+    source: str = "none"
+    options: Mapping[str, Any] | None = None
+    folder: Path = Path()
+
+
+class Decoder:
+    """One decoding process, as its parent sees it."""
+
+    def __init__(self, plan: LoadingPlan) -> None:
+        package_root = str(Path(__file__).resolve().parents[2])
+        environment = {
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(
+                [package_root, *filter(None, [os.environ.get("PYTHONPATH")])]
+            ),
+            "OPENBLAS_NUM_THREADS": "1",
+            "OMP_NUM_THREADS": "1",
+        }
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "audit.dataset.decoding_child"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=environment,
+        )
+        setup = {
+            "geometry": asdict(plan.geometry),
+            "source": plan.source,
+            "options": {
+                k: str(v) if isinstance(v, Path) else v for k, v in (plan.options or {}).items()
+            },
+            "folder": str(plan.folder),
+            "import_path": [str(plan.folder)],
+        }
+        try:
+            header, _ = self.ask(setup, _STARTUP_TIMEOUT)
+        except (EOFError, TimeoutError):
+            self.close()
+            raise
+        if "failed" in header:
+            self.close()
+            raise DatasetError(header["failed"])
+
+    def cpu_seconds(self) -> float:
+        """How long it has computed since it began; 0 where the system does not tell."""
+        try:
+            fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            return 0.0
+        # The fields behind the name begin with the third; these are those of user and system.
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def ask(self, message: dict[str, Any], timeout: float) -> tuple[dict[str, Any], list[bytes]]:
+        """Send one message and wait for its answer; EOFError, TimeoutError where none comes."""
+        assert self.process.stdin is not None
+        try:
+            self.process.stdin.write(json.dumps(message).encode() + b"\n")
+            self.process.stdin.flush()
+        except BrokenPipeError as error:
+            raise EOFError from error
+        deadline = time.monotonic() + timeout
+        line, rest = self._until_newline(deadline)
+        header = json.loads(line)
+        wanted = sum(header["bytes"])
+        body = bytearray(rest)
+        while len(body) < wanted:
+            body += self._read(deadline)
+        buffers, start = [], 0
+        for length in header["bytes"]:
+            buffers.append(bytes(body[start : start + length]))
+            start += length
+        return header, buffers
+
+    def _until_newline(self, deadline: float) -> tuple[bytes, bytes]:
+        received = bytearray()
+        while True:
+            received += self._read(deadline)
+            head, newline, rest = bytes(received).partition(b"\n")
+            if newline:
+                return head, rest
+
+    def _read(self, deadline: float) -> bytes:
+        assert self.process.stdout is not None
+        handle = self.process.stdout.fileno()
+        left = deadline - time.monotonic()
+        if left <= 0 or not select.select([handle], [], [], left)[0]:
+            raise TimeoutError
+        received = os.read(handle, 1 << 20)
+        if not received:
+            raise EOFError
+        return received
+
+    def close(self) -> None:
+        """End the process and close its pipes."""
+        self.process.kill()
+        self.process.wait()
+        for pipe in (self.process.stdin, self.process.stdout):
+            if pipe is not None:
+                try:
+                    pipe.close()
+                except BrokenPipeError:
+                    continue
+
+
+def start_decoder(plan: LoadingPlan) -> Decoder:
+    """Start a process, several times where something ends it before it is ready.
+
+    Raises
+    ------
+    DatasetError
+        Its plan is wrong, which the child says.
+    AuditError
+        None could be started.
+    """
+    problem = ""
+    for attempt in range(_STARTS):
+        time.sleep(attempt)
+        try:
+            return Decoder(plan)
+        except EOFError:
+            problem = "it ended before it was ready; is there memory left?"
+        except TimeoutError:
+            problem = f"it was not ready after {_STARTUP_TIMEOUT:.0f} s"
+        except OSError as error:
+            problem = error.strerror or type(error).__name__
+    raise AuditError(
+        f"no process that decodes images could be started in {_STARTS} attempts: {problem}. "
+        "Finished shards are kept; the same command goes on from there."
+    )
