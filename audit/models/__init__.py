@@ -97,6 +97,7 @@ def _finish(loaded: Any, section: ModelSection, folder: Path, sha256: str) -> Au
         target_layer=model.target_layer if model else None,
     )
     audited.plugin_folder = folder if section.loader not in MODELS else None
+    audited.remarks = model.remarks if model else ()
     return audited
 
 

@@ -55,6 +55,8 @@ class AuditedModel(nn.Module):
         derivatives are float32 all the same, with the rounding of bfloat16: three digits.
     plugin_folder : Path or None
         Where the code of a user's network lies, which may import more of it when it is called.
+    remarks : tuple of str
+        Sentences on what a loader decided, for ``check`` and the log.
     """
 
     mean: Tensor
@@ -84,6 +86,7 @@ class AuditedModel(nn.Module):
         self.target_layer = target_layer
         self.in_bfloat16 = False
         self.plugin_folder: Path | None = None
+        self.remarks: tuple[str, ...] = ()
         self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).view(3, 1, 1))
         self.register_buffer("std", torch.tensor(std, dtype=torch.float32).view(3, 1, 1))
         self.eval()

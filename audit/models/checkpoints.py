@@ -6,8 +6,8 @@ import hashlib
 import json
 import re
 import zipfile
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,24 @@ from torch import Tensor
 
 from audit.errors import ModelError
 
-_WRAPPERS = ("state_dict", "model_state_dict", "model", "net", "weights")
+_DEPTH = 2
+"""Mappings within mappings that are looked into: ``{"checkpoint": {"state_dict": ...}}``."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A state dict within a weights file.
+
+    Parameters
+    ----------
+    state : mapping of str to Tensor
+        Parameters and buffers, under the names that the file gives them.
+    metadata : mapping
+        torch's own note beside them, such as the version of each module; empty where there is none.
+    """
+
+    state: Mapping[str, Tensor]
+    metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -26,15 +43,16 @@ class Checkpoint:
 
     Parameters
     ----------
-    state : mapping of str to Tensor
-        Parameters and buffers by name; a leading ``module.`` is gone.
+    entries : mapping of str to Entry
+        State dicts by their key in the file, such as ``model_ema``; "" for tensors that lie in it
+        directly.
     class_names : tuple of str or None
         Where the file names its classes.
     sha256 : str
         Of the file.
     """
 
-    state: Mapping[str, Tensor]
+    entries: Mapping[str, Entry]
     class_names: tuple[str, ...] | None
     sha256: str
 
@@ -56,11 +74,11 @@ def load_checkpoint(path: Path) -> Checkpoint:
     if head.lstrip().lower().startswith((b"<!doctype", b"<html", b"<?xml")):
         raise ModelError(f"model.weights: {path.name} is a web page; the download failed")
     if path.suffix == ".safetensors":
-        state, names = _load_safetensors(path)
+        entries, names = _load_safetensors(path)
     else:
         _refuse_zip_bomb(path)
-        state, names = _unwrap(_load_pickle(path), path)
-    return Checkpoint(state, names, file_sha256(path))
+        entries, names = _unwrap(_load_pickle(path), path)
+    return Checkpoint(entries, names, file_sha256(path))
 
 
 def file_sha256(path: Path) -> str:
@@ -69,7 +87,7 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
-def _load_safetensors(path: Path) -> tuple[dict[str, Tensor], tuple[str, ...] | None]:
+def _load_safetensors(path: Path) -> tuple[dict[str, Entry], tuple[str, ...] | None]:
     try:
         with safe_open(path, framework="pt") as opened:
             metadata = opened.metadata() or {}
@@ -82,7 +100,7 @@ def _load_safetensors(path: Path) -> tuple[dict[str, Tensor], tuple[str, ...] | 
             names = tuple(str(name) for name in json.loads(metadata["classes"]))
         except ValueError:
             names = None
-    return _without_prefix(state), names
+    return {"": Entry(state)}, names
 
 
 def _refuse_zip_bomb(path: Path) -> None:
@@ -125,24 +143,36 @@ def _unsafe_globals(path: Path) -> list[str]:
         return []
 
 
-def _unwrap(loaded: Any, path: Path) -> tuple[dict[str, Tensor], tuple[str, ...] | None]:
+def _unwrap(loaded: Any, path: Path) -> tuple[dict[str, Entry], tuple[str, ...] | None]:
     if not isinstance(loaded, Mapping):
         raise ModelError(
             f"model.weights: expected a mapping of tensors in {path.name}, "
             f"found {type(loaded).__name__}"
         )
-    names = _class_names(loaded)
-    for wrapper in _WRAPPERS:
-        if isinstance(loaded.get(wrapper), Mapping):
-            loaded = loaded[wrapper]
-            break
-    state = {str(name): value for name, value in loaded.items() if isinstance(value, Tensor)}
-    if not state:
+    entries = dict(_entries(loaded))
+    if not entries:
         raise ModelError(f"model.weights: {path.name} holds no tensors")
-    for name, tensor in state.items():
-        if tensor.numel() * tensor.element_size() > max(tensor.untyped_storage().nbytes(), 1):
-            raise ModelError(f"model.weights: {path.name}: {name} claims more than the file holds")
-    return _without_prefix(state), names
+    for entry in entries.values():
+        for name, tensor in entry.state.items():
+            dense = tensor.layout == torch.strided
+            held = max(tensor.untyped_storage().nbytes(), 1) if dense else 0
+            if dense and tensor.numel() * tensor.element_size() > held:
+                raise ModelError(
+                    f"model.weights: {path.name}: {name} claims more than the file holds"
+                )
+    return entries, _class_names(loaded)
+
+
+def _entries(
+    loaded: Mapping[Any, Any], key: str = "", depth: int = _DEPTH
+) -> Iterator[tuple[str, Entry]]:
+    """State dicts in a mapping and in the mappings in it; an optimiser's moments are none."""
+    state = {str(name): value for name, value in loaded.items() if isinstance(value, Tensor)}
+    if state:
+        yield key, Entry(state, getattr(loaded, "_metadata", None) or {})
+    for name, value in loaded.items():
+        if depth and isinstance(value, Mapping) and "optim" not in str(name):
+            yield from _entries(value, f"{key}.{name}" if key else str(name), depth - 1)
 
 
 def _class_names(loaded: Mapping[Any, Any]) -> tuple[str, ...] | None:
@@ -155,36 +185,7 @@ def _class_names(loaded: Mapping[Any, Any]) -> tuple[str, ...] | None:
     return None
 
 
-def _without_prefix(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Drop what DataParallel and torch.compile put before every name."""
-    for prefix in ("module.", "_orig_mod."):
-        if state and all(name.startswith(prefix) for name in state):
-            state = {name.removeprefix(prefix): value for name, value in state.items()}
-    return state
-
-
 def _plain(error: Exception) -> str:
     """First line of an error, without terminal escapes."""
     text = str(error).strip() or type(error).__name__
     return re.sub(r"\x1b\[[0-9;]*m|[^\x20-\x7e]", "", text.splitlines()[0])[:200]
-
-
-def key_difference(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> str:
-    """What stands between two state dicts, in a sentence; "" where nothing does."""
-    missing = sorted(set(expected) - set(found))
-    unexpected = sorted(set(found) - set(expected))
-    shapes = [
-        f"{name} {tuple(found[name].shape)} instead of {tuple(expected[name].shape)}"
-        for name in sorted(set(expected) & set(found))
-        if expected[name].shape != found[name].shape
-    ]
-    parts = [
-        f"{len(names)} {word} ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})"
-        for word, names in (
-            ("missing", missing),
-            ("unexpected", unexpected),
-            ("of another shape", shapes),
-        )
-        if names
-    ]
-    return "; ".join(parts)

@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 import torchvision
 from torch import Tensor, nn
+from torchvision.models import densenet
 
 from audit.errors import ModelError
 from audit.geometry import Geometry
 from audit.models.audited import AuditedModel
-from audit.models.checkpoints import Checkpoint, key_difference, load_checkpoint
+from audit.models.checkpoints import Checkpoint, load_checkpoint
+from audit.models.state_dicts import Fitted, fit_weights
+
+TRANSFORMING = ("googlenet", "inception_v3")
+"""Networks that torchvision builds with ``transform_input=True`` whenever it has weights."""
 
 
 def torchvision_model(
-    device: torch.device, *, name: str, weights: str | Path | None = None
+    device: torch.device,
+    *,
+    name: str,
+    weights: str | Path | None = None,
+    weights_entry: str | None = None,
+    transform_input: bool | None = None,
 ) -> AuditedModel:
     """Load a torchvision classification model.
 
@@ -29,6 +43,12 @@ def torchvision_model(
     weights : path or str
         A file of weights (.safetensors, .pt, .pth), whose last layer says how many classes there
         are; or the library's own name such as ``IMAGENET1K_V1``, which may be downloaded.
+    weights_entry : str, optional
+        Which of several weights in the file, such as ``model_ema``.
+    transform_input : bool, optional
+        For ``googlenet`` and ``inception_v3``: whether the network normalises its input once more.
+        torchvision does whenever it builds them with weights, and so does this loader; no weights
+        file says it. False for a network that was trained from scratch.
 
     Raises
     ------
@@ -48,15 +68,27 @@ def torchvision_model(
         )
     if isinstance(weights, Path) or Path(weights).suffix in (".safetensors", ".pt", ".pth"):
         checkpoint = load_checkpoint(Path(weights))
-        module = _fit(name, checkpoint)
-        return AuditedModel(
-            module,
+        fitted = _fit(name, checkpoint, weights_entry, transform_input)
+        model = AuditedModel(
+            fitted.module,
             checkpoint.class_names,
             Geometry(224, 256),
             name=name,
             sha256=checkpoint.sha256,
-        ).to(device)
+        )
+        model.remarks = tuple(_remarks(name, fitted.note, transform_input))
+        return model.to(device)
     return _with_library_weights(name, weights).to(device)
+
+
+def _remarks(name: str, note: str, transform_input: bool | None) -> Iterator[str]:
+    if note:
+        yield note
+    if name in TRANSFORMING and transform_input is None:
+        yield (
+            f"model.transform_input: true, as torchvision builds {name} with weights; the file "
+            "does not say. Was it trained from scratch? Then set it to false"
+        )
 
 
 def _with_library_weights(name: str, weights: str) -> AuditedModel:
@@ -92,42 +124,57 @@ def _with_library_weights(name: str, weights: str) -> AuditedModel:
     )
 
 
-def build(name: str, classes: int) -> nn.Module:
-    """Make a torchvision network with that many outputs and random weights."""
+def build(name: str, classes: int, *, transform_input: bool = True) -> nn.Module:
+    """Make a torchvision network with that many outputs and random weights.
+
+    `googlenet` and `inception_v3` are made as torchvision makes them for weights: with an input
+    that is normalised once more, and auxiliary heads, which :func:`_fit` takes away again.
+    """
     extra: dict[str, Any] = {}
-    if name in ("googlenet", "inception_v3"):
-        extra = {"init_weights": False, "aux_logits": True}
+    if name in TRANSFORMING:
+        extra = {"init_weights": False, "aux_logits": True, "transform_input": transform_input}
     module: nn.Module = torchvision.models.get_model(
         name, weights=None, num_classes=classes, **extra
     )
     return module
 
 
-def _fit(name: str, checkpoint: Checkpoint) -> nn.Module:
-    with torch.device("meta"):
-        skeleton = build(name, 1000).state_dict()
-    module = build(name, _count_classes(skeleton, checkpoint.state))
-    state = dict(checkpoint.state)
-    if not any(key.startswith(("aux", "AuxLogits")) for key in state):
-        # Auxiliary heads exist for training only; many files leave them out.
-        for attribute in ("aux1", "aux2", "AuxLogits"):
-            if hasattr(module, attribute):
-                setattr(module, attribute, None)
-        if hasattr(module, "aux_logits"):
-            setattr(module, "aux_logits", False)  # noqa: B010 - mypy knows only submodules
-    difference = key_difference(module.state_dict(), state)
-    if difference:
-        raise ModelError(f"model.weights: the file does not fit {name}: {difference}")
-    module.load_state_dict(state, strict=True)
-    return module
+def _fit(
+    name: str, checkpoint: Checkpoint, chosen: str | None, transform_input: bool | None
+) -> Fitted:
+    transforms = transform_input is not False
+    fitted = fit_weights(
+        lambda classes: build(name, classes, transform_input=transforms),
+        checkpoint,
+        name=name,
+        chosen=chosen,
+        optional=lambda key: key.startswith(("aux", "AuxLogits")),
+        rename=_renamed,
+    )
+    # Auxiliary heads exist for training only, and many files leave them out.
+    for attribute in ("aux1", "aux2", "AuxLogits"):
+        if hasattr(fitted.module, attribute):
+            setattr(fitted.module, attribute, None)
+    if hasattr(fitted.module, "aux_logits"):
+        setattr(fitted.module, "aux_logits", False)  # noqa: B010 - mypy knows only submodules
+    return fitted
 
 
-def _count_classes(skeleton: dict[str, Tensor], state: Any) -> int:
-    """Read the number of outputs off the last tensor that differs in its first side only."""
-    for key in reversed(list(skeleton)):
-        ours, theirs = skeleton[key], state.get(key)
-        if theirs is None or ours.ndim == 0 or theirs.ndim != ours.ndim:
-            continue
-        if ours.shape != theirs.shape and ours.shape[1:] == theirs.shape[1:]:
-            return int(theirs.shape[0])
-    return 1000
+@dataclass(frozen=True)
+class _Held:
+    """Weights at hand, in the place of those that torchvision downloads."""
+
+    state: dict[str, Tensor]
+
+    def get_state_dict(self, *_: object, **__: object) -> dict[str, Tensor]:
+        return self.state
+
+
+def _renamed(state: dict[str, Tensor], skeleton: nn.Module) -> dict[str, Tensor]:
+    """Let torchvision rename what it called otherwise before; its DenseNet does so by itself."""
+    if isinstance(skeleton, torchvision.models.DenseNet):
+        # It renames in place, then loads; into a skeleton without memory that has no effect.
+        with suppress(RuntimeError), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            densenet._load_state_dict(skeleton, _Held(state), progress=False)
+    return state

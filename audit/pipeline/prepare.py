@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import logging
 import platform
 import shutil
 import time
@@ -21,6 +22,8 @@ from audit.pipeline.run_json import now
 from audit.pipeline.session import Session
 from audit.report.style import check_style, keep_style
 from audit.run_folder import RunFolder, write_bytes
+
+_log = logging.getLogger(__name__)
 
 _VERSIONED = ("torch", "torchvision", "prefect", "pandas", "pillow", "weasyprint", "numpy")
 
@@ -49,6 +52,8 @@ def prepare(session: Session, *, resume: bool = True) -> None:
         # Parts of another size cannot be mixed.
         shutil.rmtree(run.path / "scores", ignore_errors=True)
     check_second(session)
+    for remark in session.remarks:
+        _log.warning("%s", remark)
     accuracy = try_one_batch(session).accuracy
     check_style(session.manifest)
     facts = _facts(session, before, accuracy)
