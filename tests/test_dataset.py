@@ -18,6 +18,7 @@ from PIL import Image, ImageFile, ImageOps
 from torchvision.transforms import InterpolationMode, v2
 
 from audit.dataset import decoder
+from audit.dataset import loader as loader_module
 from audit.dataset.batches import iterate_batches
 from audit.dataset.decoding import orient
 from audit.dataset.foregrounds import FOREGROUNDS, chosen_source, open_foreground
@@ -443,6 +444,31 @@ def test_a_decoder_ended_while_it_starts_is_started_again(
         pytest.raises(AuditError, match="could be started in 3 attempts"),
     ):
         next(loader.load(samples))
+
+
+def test_blocks_within_blocks_share_children_which_end_with_the_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[Any] = []
+    start = loader_module.start_decoder
+
+    def noted(plan: LoadingPlan) -> Any:
+        started.append(start(plan))
+        return started[-1]
+
+    monkeypatch.setattr(loader_module, "start_decoder", noted)
+    asked = [(sample(picture(tmp_path / f"{i}.png")), None) for i in range(6)]
+    loader = Loader(LoadingPlan(WHOLE), workers=1)
+    for times in (1, 2):
+        with loader:
+            with loader:
+                # Left half-way: the rest is not decoded for nobody.
+                assert isinstance(next(loader.load(asked)), LoadedSample)
+            with loader:
+                assert len(list(loader.load(asked))) == 6
+            assert started[-1].process.poll() is None
+        assert len(started) == times
+        assert started[-1].process.poll() is not None
 
 
 def test_batches_hold_all_rows_in_order(tmp_path: Path) -> None:

@@ -104,7 +104,7 @@ def test_the_mean_map_is_that_of_the_images_it_names(
     own = scores[(scores["label"] == suspect["label"]) & (scores["status"] == "scored")]
     assert suspect["mean_map"]["images"] == len(rows) == min(40, len(own))
     session = opened(manifest, out)
-    with session.loader() as loader:
+    with session.loader as loader:
         batches = list(iterate_batches(session.table.loc[rows], loader, 3))
     held = [
         maps_of(session.engine, batch, session.measurement()).cpu().numpy() for batch in batches

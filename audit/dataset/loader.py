@@ -33,8 +33,10 @@ Loaded = LoadedSample | SampleError
 class Loader:
     """Loads samples in child processes; a context manager.
 
-    A child that crashes or hangs is replaced, and its image tried once more while no other is
-    decoded: the machine may have been busy, or have ended the child for want of memory.
+    It may be entered while it is entered, by other threads too: all share the same children, which
+    start with the first images and end when the last block is left. A child that crashes or hangs
+    is replaced, and its image tried once more while no other is decoded: the machine may have been
+    busy, or have ended the child for want of memory.
 
     Parameters
     ----------
@@ -47,17 +49,19 @@ class Loader:
     """
 
     def __init__(self, plan: LoadingPlan, workers: int = 2, timeout: float = TIMEOUT) -> None:
-        self._plan = plan
-        self._timeout = timeout
-        self._workers = workers
+        self._plan, self._workers, self._timeout = plan, workers, timeout
         self._one_by_one = Lock()
         self._turns = BoundedSemaphore(workers)
         self._idle: SimpleQueue[Decoder | None] = SimpleQueue()
-        for _ in range(workers):
-            self._idle.put(None)
-        self._threads = ThreadPoolExecutor(workers, thread_name_prefix="decoding")
+        self._entering, self._blocks = Lock(), 0
 
     def __enter__(self) -> Loader:
+        with self._entering:
+            if not self._blocks:
+                for _ in range(self._workers):
+                    self._idle.put(None)
+                self._threads = ThreadPoolExecutor(self._workers, thread_name_prefix="decoding")
+            self._blocks += 1
         return self
 
     def __exit__(
@@ -66,11 +70,15 @@ class Loader:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._threads.shutdown(wait=True, cancel_futures=True)
-        while not self._idle.empty():
-            child = self._idle.get()
-            if child is not None:
-                child.close()
+        with self._entering:
+            self._blocks -= 1
+            if self._blocks:
+                return
+            self._threads.shutdown(wait=True, cancel_futures=True)
+            while not self._idle.empty():
+                child = self._idle.get()
+                if child is not None:
+                    child.close()
 
     def load(
         self, samples: Iterable[tuple[Sample, tuple[int, int] | None]], ahead: int = 64
@@ -90,12 +98,17 @@ class Loader:
             One for each sample; errors are yielded, since one bad image ends nothing.
         """
         waiting: deque[Future[Loaded]] = deque()
-        for sample, since in samples:
-            waiting.append(self._threads.submit(self._load_one, sample, since))
-            if len(waiting) >= ahead:
+        try:
+            for sample, since in samples:
+                waiting.append(self._threads.submit(self._load_one, sample, since))
+                if len(waiting) >= ahead:
+                    yield waiting.popleft().result()
+            while waiting:
                 yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+        finally:
+            # Whoever stops before the end leaves the children to those who share them.
+            for future in waiting:
+                future.cancel()
 
     def _load_one(self, sample: Sample, since: tuple[int, int] | None) -> Loaded:
         with self._turns:

@@ -122,7 +122,7 @@ def try_one_batch(session: Session) -> Tried:
     """
     seed = session.manifest.run.seed
     few = spread_over(session.table, PROBE_IMAGES, seed, "limit", column="label")
-    with session.loader() as loader:
+    with session.loader as loader:
         batch = next(iter(iterate_batches(few, loader, len(few))))
     if not len(batch):
         _, error = batch.unreadable[0]

@@ -53,7 +53,7 @@ class Material:
         session = self.session
         side = session.manifest.cmv.size or session.model.geometry.size
         held = []
-        with session.loader() as loader:
+        with session.loader as loader:
             for batch in iterate_batches(self.rows, loader, 32):
                 if len(batch):
                     images = to_float(batch.images)

@@ -115,7 +115,7 @@ def _load(session: Session, image: str, target: str | None) -> Batch:
     if known.empty:
         sample = Sample(Path(image).name, Path(image).resolve(), target or "")
         known = samples_table([sample], [0])
-    with session.loader() as loader:
+    with session.loader as loader:
         batch = next(iter(iterate_batches(pd.DataFrame(known), loader, 1)))
     if not len(batch):
         raise DatasetError(f"{image}: {batch.unreadable[0][1]}")

@@ -49,7 +49,7 @@ def open_bank(session: Session) -> DonorBank | None:
         return None
     interventions = session.manifest.interventions
     if not is_whole(session.run.donors):
-        with session.loader() as loader:
+        with session.loader as loader:
             build_bank(
                 session.run.donors,
                 session.table,

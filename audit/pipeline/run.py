@@ -112,7 +112,7 @@ def begun(session: Session, out: str | Path | None, *, resume: bool) -> Iterator
     session = session.writing_into(folder_for(session, out, resume=resume))
     run = session.run
     cancellation.begin()
-    with run.locked():
+    with run.locked(), session.loader:
         prepare(session, resume=resume)
         try:
             yield session

@@ -84,6 +84,8 @@ class Session:
     labels: dict[int, str]
     source: str
     key: str
+    loader: Loader
+    """Entered for the length of a run, so that all steps share its decoding children."""
 
     @property
     def run(self) -> RunFolder:
@@ -131,15 +133,6 @@ class Session:
             raise ManifestError(f"{name!r} is no class of the model")
         return self.class_names.index(name)
 
-    def loader(self) -> Loader:
-        """Start the decoding children."""
-        # A GPU waits for them sooner.
-        most = 8 if self.model.device.type == "cpu" else 16
-        workers = self.manifest.run.workers or min(most, os.cpu_count() or 1)
-        options = self.manifest.foreground.options
-        plan = LoadingPlan(self.model.geometry, self.source, options, self.manifest.folder)
-        return Loader(plan, workers)
-
     def measurement(self) -> MeasurementPlan:
         """What is done to every image."""
         return MeasurementPlan(
@@ -154,8 +147,8 @@ class Session:
 
     @contextmanager
     def workbench(self) -> Iterator[Workbench]:
-        """What a step of measuring works with; the decoding children end with the block."""
-        with self.loader() as loader:
+        """What a step of measuring works with."""
+        with self.loader as loader:
             yield Workbench(self.table, loader, self.engine, self.measurement(), self.batch_size())
 
     def batch_size(self) -> int:
@@ -223,9 +216,17 @@ def open_session(request: AuditRequest, manifest: Manifest | None = None) -> Ses
         labels={index: label for label, index in indices.items()},
         source=source,
         key=_key(manifest, table, model, source, device),
+        loader=_loader(manifest, model, source),
     )
     _check_cmv_classes(session)
     return session
+
+
+def _loader(manifest: Manifest, model: AuditedModel, source: str) -> Loader:
+    # A GPU waits for the children sooner.
+    most = 8 if model.device.type == "cpu" else 16
+    plan = LoadingPlan(model.geometry, source, manifest.foreground.options, manifest.folder)
+    return Loader(plan, manifest.run.workers or min(most, os.cpu_count() or 1))
 
 
 def open_declared(

@@ -30,7 +30,7 @@ def measure_methods(manifest: Path, run: Path) -> pd.DataFrame:
         return pd.read_parquet(kept)
     session = open_session(AuditRequest(str(manifest), str(run), device="cpu"))
     parts = []
-    with session.loader() as loader:
+    with session.loader as loader:
         for batch in iterate_batches(session.table, loader, 32):
             images, foreground = to_float(batch.images), batch.foreground
             area = foreground_area(foreground)
