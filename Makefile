@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.setup-done
 
-.PHONY: audit test setup check format docs messages lock demo clean bench bench-cmv bench-detection bench-report
+.PHONY: audit test setup check format docs messages lock demo clean bench bench-cmv bench-detection bench-photographs bench-report
 
 ## Install everything and audit the embedded demo.
 audit: setup demo
@@ -70,6 +70,11 @@ clean:
 ## How well shortcuts are found: about two hours on two cores; goes on where it was stopped.
 bench-detection: setup
 	$(BIN)/python -m benchmarks.detection
+
+## The same on photographs: material and weights are one's own
+## (make bench-photographs PHOTOGRAPHS=DIR|TAR WEIGHTS=DIR).
+bench-photographs: setup
+	$(BIN)/python -m benchmarks.photographs --photographs "$(PHOTOGRAPHS)" --weights "$(WEIGHTS)"
 
 ## Class model visualizations of 100 ImageNet classes: speed, checks, transfer, a contact sheet.
 bench-cmv: setup

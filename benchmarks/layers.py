@@ -38,18 +38,16 @@ from audit.report.overlays import overlay  # noqa: E402
 from audit.saliency import METHODS, class_scores  # noqa: E402
 from audit.saliency.layers import SMALLEST, find_layer  # noqa: E402
 from audit.scoring import foreground_area, foreground_mass, mass_lift, pointing_hit  # noqa: E402
-from benchmarks.photographs import (  # noqa: E402
+from benchmarks.photographs.natural import Photographs, dogs, objects  # noqa: E402
+from benchmarks.photographs.trunks import (  # noqa: E402
     BATCH,
     HALF,
     NORMALISED,
     ClassToken,
     LiteTrunk,
-    Photographs,
-    dogs,
     linear_head,
     lite,
     mobilenet,
-    objects,
     trained,
 )
 

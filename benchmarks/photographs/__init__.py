@@ -1,0 +1,1 @@
+"""Photographed objects on photographed scenes: worlds with a causal truth, audited."""
