@@ -17,9 +17,14 @@ A message says where, what was expected, what was found and what to do.
 
 from __future__ import annotations
 
+from audit.secrets import with_names
+
 
 class AuditError(Exception):
-    """Any failure that this package names."""
+    """Any failure that this package names; no value of the environment is left in its message."""
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(with_names(message))
 
 
 class InputError(AuditError):

@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from importlib.machinery import PathFinder
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from audit.errors import InputError, ManifestError
 
@@ -158,7 +159,7 @@ def bind(
     Raises
     ------
     ManifestError
-        An option that `function` does not know.
+        An option that `function` does not know, or a value of another kind than its signature says.
 
     Examples
     --------
@@ -182,4 +183,60 @@ def bind(
             keyword_only = [n for n, p in parameters.items() if p.kind is p.KEYWORD_ONLY]
             expected = ", ".join(keyword_only) or "no options"
             raise ManifestError(f"{key}.{option}: unknown option. Expected one of: {expected}")
-    return functools.partial(function, **{**offered, **options})
+    kinds = _kinds(function)
+    fitted = {
+        name: _fitted(value, kinds[name], f"{key}.{name}") if name in kinds else value
+        for name, value in options.items()
+    }
+    return functools.partial(function, **{**offered, **fitted})
+
+
+_WORDS = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "text",
+    list: "a list",
+    type(None): "nothing",
+}
+
+
+def _kinds(function: Callable[..., Any]) -> dict[str, tuple[Any, ...]]:
+    """Which plain values each parameter takes, where its signature says so and says no more."""
+    try:
+        hints = get_type_hints(function)
+    except Exception:
+        # Names that exist for a type checker only.
+        return {}
+    plain: dict[str, tuple[Any, ...]] = {}
+    for name, hint in hints.items():
+        members = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+        kinds = tuple(get_origin(member) or member for member in members)
+        if all(kind in _WORDS for kind in kinds):
+            plain[name] = kinds
+    return plain
+
+
+def _fitted(value: Any, kinds: tuple[Any, ...], key: str) -> Any:
+    """A value of the manifest as its parameter takes it.
+
+    Raises
+    ------
+    ManifestError
+        It is of another kind: text that is no number, or anything for true or false.
+    """
+    if type(value) in kinds or (type(value) is int and float in kinds):
+        return value
+    if isinstance(value, Path) and str in kinds:
+        return value
+    if isinstance(value, str):
+        # A variable of the environment is text, whatever it stands for.
+        if bool in kinds and value in ("true", "false"):
+            return value == "true"
+        for kind in (int, float):
+            with suppress(ValueError):
+                if kind in kinds:
+                    return kind(value)
+    expected = " or ".join(_WORDS[kind] for kind in kinds if kind is not type(None))
+    shown = repr(value) if len(repr(value)) <= 80 else f"{repr(value)[:79]}…"
+    raise ManifestError(f"{key}: expected {expected}, found {shown}")

@@ -1,11 +1,16 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
-from audit.errors import ManifestError
+from audit.dataset.foregrounds import open_foreground
+from audit.dataset.readers import read_dataset
+from audit.errors import AuditError, DatasetError, ManifestError, ModelError
 from audit.manifest import fingerprint, load_manifest
+from audit.models import read_class_names
+from audit.report.style import check_style
 
 LEAST = "name: x\ndataset: {root: images}\nmodel: {loader: torchvision, name: resnet18}\n"
 
@@ -47,6 +52,19 @@ def test_three_keys_are_enough_and_the_rest_has_the_documented_defaults(tmp_path
         ("run: {batch_size: 0}", "run.batch_size: expected auto or a whole number >= 1, found 0"),
         ("folder: /etc", "folder: unknown key"),
         ("version: 2", "version: expected 1, found 2"),
+        ("version: true", "version: expected a number or text, found True"),
+        ("run: {seed: true}", "run.seed: expected a number or text, found True"),
+        ("run: {seed: 1, seed: 2}", "the key 'seed' twice"),
+        ("run: {compile: maybe}", "run.compile: expected true or false, found 'maybe'"),
+        ("cmv: {early: 1}", "cmv.early: expected true or false, found 1"),
+        ("verdict: {effect: true}", "verdict.effect: expected a number or text, found True"),
+        ("run: {seed: " + "7" * 5000 + "}", "is no number, date or time"),
+        ("run: {seed: " + "7" * 4000 + "}", "run.seed: expected less than .* found 7777.*…$"),
+        (
+            "a: &a [x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b]\n"
+            "d: &d [*c,*c,*c,*c,*c,*c,*c]\ne: &e [*d,*d,*d,*d,*d,*d,*d]\nf: [*e,*e,*e,*e,*e]",
+            "aliases written out",
+        ),
     ],
 )
 def test_a_message_names_key_expected_and_found(tmp_path: Path, text: str, said: str) -> None:
@@ -60,6 +78,8 @@ def test_a_message_names_key_expected_and_found(tmp_path: Path, text: str, said:
         ("", "expected a mapping"),
         ("- a\n- b\n", "expected a mapping of keys .*, found list"),
         ("name: [", "not valid YAML"),
+        ("name: " + "[" * 20_000, "nested more than 40 levels"),
+        ("x" * (2**20 + 1), "at most 1,048,576 are read"),
         ("name: x\n", "dataset: missing"),
         ("name: !!python/object/apply:os.system [id]\n", "not valid YAML"),
     ],
@@ -106,6 +126,64 @@ def test_the_environment_stands_in_values_and_never_in_the_copy(
     assert manifest.report.owner == "secret team"
     assert "secret" not in manifest.source
     assert "${AUDIT_OWNER}" in manifest.source
+
+
+def test_no_message_repeats_what_the_environment_holds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AUDIT_SECRET", "hunter22-of-this-test")
+    monkeypatch.setenv("AUDIT_PIN", "1234")
+    for text, said in (
+        ("run: {seed: '${AUDIT_SECRET}'}", r"run.seed: .*, found '\${AUDIT_SECRET}'"),
+        ("run: {seed: 'a${AUDIT_PIN}'}", r"run.seed: .*, found 'a\${AUDIT_PIN}'"),
+        ("gate: '${AUDIT_SECRET}'", r"found '\${AUDIT_SECRET}'"),
+    ):
+        with pytest.raises(ManifestError, match=said) as raised:
+            load_manifest(write(tmp_path, LEAST + text + "\n"))
+        assert "hunter22" not in str(raised.value)
+        assert "1234" not in str(raised.value)
+    manifest = load_manifest(write(tmp_path, LEAST.replace("images", "'/${AUDIT_SECRET}/a'")))
+    with pytest.raises(AuditError) as missing:
+        read_dataset("image_folder", manifest.path(manifest.dataset.root), {})
+    assert str(missing.value).endswith("no such folder: /${AUDIT_SECRET}/a")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a\0b", "null byte"),
+        ("a" * 300, "File name too long"),
+        ("a/" * 3000, "File name too long"),
+        ("~nosuchuser/images", "home"),
+        ("circle", "[Ll]oop|levels of symbolic links"),
+    ],
+)
+def test_a_path_that_cannot_be_is_a_sentence(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "circle").symlink_to(tmp_path / "circle")
+    with pytest.raises(ManifestError, match=f"dataset.root: no path that can be: .*({said})"):
+        load_manifest(write(tmp_path)).path(text, "dataset.root")
+    with pytest.raises(ManifestError, match=r"foreground.root: no"):
+        open_foreground("mask_file", {"root": text}, tmp_path)
+    with pytest.raises(ManifestError, match="manifest: no path that can be|no such file"):
+        load_manifest(tmp_path / text)
+
+
+def test_a_pipe_or_a_device_is_never_opened(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", Path("/dev/zero")):
+        with pytest.raises(ManifestError, match="expected a regular file, found a pipe or a dev"):
+            load_manifest(path)
+        with pytest.raises(ModelError, match="expected a regular file, found a pipe or a device"):
+            read_class_names(path)
+        text = LEAST + f"report: {{logo: '{path}'}}\n"
+        with pytest.raises(ManifestError, match="expected a picture, found no regular file"):
+            check_style(load_manifest(write(tmp_path, text)))
+        table = tmp_path / "images" / "index.csv"
+        table.parent.mkdir(exist_ok=True)
+        table.symlink_to(path)
+        with pytest.raises(DatasetError, match="no index.csv"):
+            read_dataset("csv_index", table.parent, {})
+        table.unlink()
 
 
 def test_overrides_are_laid_over_the_file(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from audit.dataset.readers import read_dataset
+from audit.errors import ManifestError
 from audit.manifest import ModelSection
 from audit.models import load_model
 from audit.plugins import bind, importable, resolve
@@ -19,6 +20,43 @@ from audit.plugins import bind, importable, resolve
 def path_before(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(sys, "path", list(sys.path))
     return list(sys.path)
+
+
+def takes(
+    *,
+    follow: bool = False,
+    samples: int = 1,
+    width: float = 0.5,
+    name: str | None = None,
+    columns: list[str] | str | None = None,
+    path: Path | None = None,
+) -> tuple[object, ...]:
+    return follow, samples, width, name, columns, path
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"follow": "maybe"}, "dataset.follow: expected true or false, found 'maybe'"),
+        ({"follow": 1}, "expected true or false, found 1"),
+        ({"samples": True}, "dataset.samples: expected a whole number, found True"),
+        ({"samples": "many"}, "expected a whole number, found 'many'"),
+        ({"samples": 1.5}, "expected a whole number, found 1.5"),
+        ({"width": [1]}, "expected a number, found"),
+        ({"name": 3}, "expected text, found 3"),
+        ({"columns": {"a": 1}}, "expected a list or text, found"),
+        ({"name": ["x" * 10_000]}, "…$"),
+    ],
+)
+def test_an_option_of_another_kind_is_named(options: dict[str, object], said: str) -> None:
+    with pytest.raises(ManifestError, match=said):
+        bind(takes, options, key="dataset")
+
+
+def test_what_the_environment_writes_as_text_is_taken_for_what_it_means() -> None:
+    text = {"follow": "false", "samples": "16", "width": "0.25", "name": None, "columns": ["a"]}
+    assert bind(takes, text, key="x")() == (False, 16, 0.25, None, ["a"], None)
+    assert bind(takes, {"width": 1, "path": "a/b"}, key="x")()[2:] == (1, None, None, "a/b")
 
 
 def test_a_folder_is_importable_inside_the_block_alone(

@@ -19,6 +19,7 @@ from audit.dataset.masks import check_mask_options, mask_file, mask_files
 from audit.dataset.outlines import DRAWN_ON, Foreground, own_files
 from audit.dataset.samples import Sample
 from audit.dataset.segments import coco_segments, voc_segments, yolo_polygons
+from audit.declared import declared_path
 from audit.errors import ManifestError
 from audit.plugins import bind, resolve
 
@@ -104,7 +105,7 @@ def open_foreground(source: str, options: Mapping[str, Any], folder: Path) -> Fo
         expected = " | ".join(DRAWN_ON)
         raise ManifestError(f"foreground.drawn_on: expected {expected}, found {drawn_on!r}")
     if "root" in chosen:
-        chosen["root"] = (folder / str(chosen["root"])).expanduser().resolve()
+        chosen["root"] = declared_path(folder, str(chosen["root"]), "foreground.root")
         if not chosen["root"].is_dir():
             raise ManifestError(f"foreground.root: no such folder: {options['root']}")
     bound = bind(function, chosen, key="foreground")

@@ -54,71 +54,97 @@ def image_folder(root: Path, *, follow_links: bool = False) -> Iterator[Sample |
             "class folders are WordNet numbers: where model.classes names no classes, they are "
             "numbered in text order, as ImageNet does"
         )
-    seen: set[str] = set()
+    walk = _Walk(str(root), follow_links)
     for folder in folders:
         count = 0
-        for item in _walk(folder, root, seen, follow_links):
+        for item in walk.below(str(folder), folder.name, folder.name):
             count += isinstance(item, Sample)
             yield item
         if not count:
             yield Skipped(folder.name, "EMPTY_CLASS", "the class folder has no image", folder.name)
 
 
-def _walk(
-    folder: Path, root: Path, seen: set[str], follow_links: bool
-) -> Iterator[Sample | Skipped]:
-    """Everything below one class folder; `seen` holds the real paths met so far."""
-    label = folder.relative_to(root).parts[0]
-    real = os.path.realpath(folder)
-    if real in seen:
-        yield Skipped(str(folder.relative_to(root)), "LINK_LOOP", "met before", label)
-        return
-    if not follow_links and not _inside(real, root):
-        detail = "links out of dataset.root; allow it with follow_links: true"
-        yield Skipped(str(folder.relative_to(root)), "OUTSIDE_ROOT", detail, label)
-        return
-    seen.add(real)
+class _Walk:
+    """One pass over a dataset's folder; in text and not in paths, since there may be millions.
+
+    Parameters
+    ----------
+    root : str
+        The dataset's folder.
+    follow_links : bool
+        Whether links out of it are followed.
+    """
+
+    def __init__(self, root: str, follow_links: bool) -> None:
+        self._real_root = os.path.realpath(root)
+        self._follow_links = follow_links
+        # The real paths of folders met so far, and of files that links lead to or may lead to.
+        self._folders: set[str] = set()
+        self._files: set[str] = set()
+
+    def below(self, folder: str, short: str, label: str) -> Iterator[Sample | Skipped]:
+        """Everything below a folder; `short` is its path below the root."""
+        real = os.path.realpath(folder)
+        if real in self._folders:
+            yield Skipped(short, "LINK_LOOP", "met before", label)
+            return
+        if not self._may_enter(real):
+            yield Skipped(short, "OUTSIDE_ROOT", _OUTSIDE, label)
+            return
+        self._folders.add(real)
+        try:
+            with os.scandir(folder) as opened:
+                entries = sorted(opened, key=lambda entry: entry.name)
+        except OSError as error:
+            yield Skipped(short, "UNREADABLE", f"cannot be listed ({error.strerror})", label)
+            return
+        images = {entry.name for entry in entries if _is_image_name(entry.name)}
+        stems = frozenset(os.path.splitext(name)[0] for name in images)
+        for entry in entries:
+            name = entry.name
+            place = f"{short}/{name}"
+            if _JUNK.match(name):
+                yield Skipped(place, "IGNORED_FILE", "hidden or system file", label)
+            elif _leads_to_folder(entry):
+                yield from self.below(entry.path, place, label)
+            elif name not in images:
+                yield Skipped(place, "NOT_AN_IMAGE_NAME", "not the ending of an image file", label)
+            elif "_mask" in name and is_mask_name(name, stems):
+                detail = "taken for the mask of its neighbour"
+                yield Skipped(place, "MASK_BESIDE_IMAGE", detail, label)
+            else:
+                yield self._image(entry, f"{real}/{name}", place, label)
+
+    def _image(
+        self, entry: os.DirEntry[str], real: str, place: str, label: str
+    ) -> Sample | Skipped:
+        if entry.is_symlink():
+            real = os.path.realpath(entry.path)
+            if not os.path.exists(real):
+                return Skipped(place, "DANGLING_LINK", "links to nothing", label)
+            if not self._may_enter(real):
+                return Skipped(place, "OUTSIDE_ROOT", _OUTSIDE, label)
+        if real in self._files:
+            return Skipped(place, "DUPLICATE_LINK", "the same file was met before", label)
+        self._files.add(real)
+        return Sample(sample_id=place, path=Path(entry.path), label_name=label)
+
+    def _may_enter(self, real: str) -> bool:
+        if self._follow_links or real == self._real_root:
+            return True
+        return real.startswith(self._real_root.rstrip(os.sep) + os.sep)
+
+
+_OUTSIDE = "links out of dataset.root; allow it with follow_links: true"
+
+
+def _leads_to_folder(entry: os.DirEntry[str]) -> bool:
     try:
-        names = sorted(os.listdir(folder))
-    except OSError as error:
-        reason = f"cannot be listed ({error.strerror})"
-        yield Skipped(str(folder.relative_to(root)), "UNREADABLE", reason, label)
-        return
-    stems = frozenset(Path(name).stem for name in names if _is_image_name(name))
-    for name in names:
-        path = folder / name
-        below = str(path.relative_to(root))
-        if _JUNK.match(name):
-            yield Skipped(below, "IGNORED_FILE", "hidden or system file", label)
-        elif path.is_dir():
-            yield from _walk(path, root, seen, follow_links)
-        elif _is_image_name(name) and is_mask_name(name, stems):
-            yield Skipped(below, "MASK_BESIDE_IMAGE", "taken for the mask of its neighbour", label)
-        else:
-            yield _judge(path, below, label, root, seen, follow_links)
-
-
-def _judge(
-    path: Path, below: str, label: str, root: Path, seen: set[str], follow_links: bool
-) -> Sample | Skipped:
-    if not _is_image_name(path.name):
-        return Skipped(below, "NOT_AN_IMAGE_NAME", "not the ending of an image file", label)
-    real = os.path.realpath(path)
-    if path.is_symlink():
-        if not os.path.exists(real):
-            return Skipped(below, "DANGLING_LINK", "links to nothing", label)
-        if not follow_links and not _inside(real, root):
-            detail = "links out of dataset.root; allow it with follow_links: true"
-            return Skipped(below, "OUTSIDE_ROOT", detail, label)
-    if real in seen:
-        return Skipped(below, "DUPLICATE_LINK", "the same file was met before", label)
-    seen.add(real)
-    return Sample(sample_id=path.relative_to(root).as_posix(), path=path, label_name=label)
+        return entry.is_dir()
+    except OSError:
+        # A link in a circle.
+        return False
 
 
 def _is_image_name(name: str) -> bool:
-    return Path(name).suffix.lower() in IMAGE_SUFFIXES
-
-
-def _inside(real: str, root: Path) -> bool:
-    return Path(real).is_relative_to(os.path.realpath(root))
+    return os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES

@@ -147,6 +147,8 @@ def printable(text: str) -> str:
     >>> printable("caf\udce9.png")
     'caf\\xe9.png'
     """
+    if text.isascii():
+        return text
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
@@ -235,8 +237,8 @@ def _row(sample: Sample) -> tuple[Any, ...]:
         os.fsencode(sample.path),
         printable(sample.label_name),
         os.fsencode(sample.mask) if sample.mask else None,
-        json.dumps(sample.boxes),
-        json.dumps(sample.metadata),
+        json.dumps(sample.boxes) if sample.boxes else "[]",
+        json.dumps(sample.metadata) if sample.metadata else "{}",
         size,
         mtime,
         # ASCII, in which JSON keeps names that are no UTF-8.

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from audit.dataset.boxes import corners, within_unit
 from audit.dataset.image_folder import IMAGE_SUFFIXES
 from audit.dataset.label_rules import check_rule, choose_label
 from audit.dataset.places import Places
 from audit.dataset.samples import Annotation, Box, Sample, Skipped
 from audit.dataset.segments import number
+from audit.declared import read_declared
 from audit.errors import DatasetError, SampleError
+from audit.yaml_text import load_yaml
 
 _LARGEST = 16 * 2**20
 _NAMES = ("data.yaml", "data.yml", "dataset.yaml")
@@ -109,11 +109,10 @@ def _find(root: Path, data: str | None) -> Path:
 
 
 def _yaml(path: Path) -> dict[str, Any]:
-    if path.stat().st_size > 2**20:
-        raise DatasetError(f"dataset.data: {path.name} has more than 1 MiB")
+    content = read_declared(path, "dataset.data", 2**20, DatasetError)
     try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+        found = load_yaml(content.decode("utf-8-sig"))
+    except ValueError as error:
         raise DatasetError(f"dataset.data: {path.name} is no valid YAML ({error})") from error
     if not isinstance(found, dict) or "names" not in found:
         raise DatasetError(f"dataset.data: {path.name} has no key names; expected YOLO's data.yaml")

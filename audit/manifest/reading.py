@@ -13,9 +13,14 @@ from typing import Any, get_args
 import yaml
 from pydantic import ValidationError
 
+from audit.declared import declared_path, read_declared
 from audit.errors import ManifestError
 from audit.manifest.sections import Manifest
+from audit.secrets import remember
+from audit.yaml_text import UnreadableYamlError, load_yaml
 
+MAX_BYTES = 2**20
+"""Of a manifest."""
 RENAMED = {
     ("foreground", "doubt"): "boundary_tolerance",
     ("interventions", "also"): "extra",
@@ -65,22 +70,20 @@ def load_manifest(
             {**expanded, "folder": path.resolve().parent, "source": source}
         )
     except ValidationError as error:
-        lines = [_sentence(item) for item in error.errors(include_url=False)]
+        lines = [_sentence(item, raw) for item in error.errors(include_url=False)]
         raise ManifestError("\n".join(f"{path.name}: {line}" for line in lines)) from error
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
+    if not os.path.lexists(declared_path(Path(), path, "manifest")):
         raise ManifestError(
             f"{path}: no such file. Write one with `saliency-audit init`, or name another."
-        ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ManifestError(f"{path}: cannot be read as UTF-8 text ({error})") from error
+        )
     try:
-        raw = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+        raw = load_yaml(read_declared(path, "manifest", MAX_BYTES).decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise ManifestError(f"{path}: cannot be read as UTF-8 text ({error})") from error
+    except UnreadableYamlError as error:
         raise ManifestError(f"{path.name}: not valid YAML: {error}") from error
     if not isinstance(raw, dict):
         raise ManifestError(
@@ -101,8 +104,10 @@ def _as_yaml(declared: Mapping[str, Any]) -> dict[str, Any]:
         return str(value) if isinstance(value, Path) else value
 
     try:
-        raw: dict[str, Any] = yaml.safe_load(yaml.safe_dump(plain(declared)))
-    except yaml.YAMLError as error:
+        raw: dict[str, Any] = load_yaml(yaml.safe_dump(plain(declared)))
+    except RecursionError:
+        raise ManifestError("manifest: a value that holds itself") from None
+    except (UnreadableYamlError, yaml.YAMLError) as error:
         raise ManifestError(f"manifest: expected values that YAML can hold: {error}") from error
     return raw
 
@@ -118,9 +123,9 @@ def _apply(raw: dict[str, Any], override: str) -> None:
         if not isinstance(section, dict):
             raise ManifestError(f"--set {key}: {parent} is not a section of keys")
     try:
-        section[last] = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ManifestError(f"--set {key}: {text!r} is not valid YAML: {error}") from error
+        section[last] = load_yaml(text)
+    except UnreadableYamlError as error:
+        raise ManifestError(f"--set {key}: {text[:80]!r} is not valid YAML: {error}") from error
 
 
 def _rename(raw: dict[str, Any], file: str) -> None:
@@ -149,6 +154,7 @@ def _expand(value: Any, key: str) -> Any:
             name = match.group(1)
             if name not in os.environ:
                 raise ManifestError(f"{key}: the environment variable {name} is not set")
+            remember(name, os.environ[name])
             return os.environ[name]
 
         return _ENVIRONMENT.sub(lookup, value)
@@ -159,7 +165,7 @@ def _expand(value: Any, key: str) -> Any:
     return value
 
 
-def _sentence(item: Any) -> str:
+def _sentence(item: Any, raw: Any) -> str:
     """One pydantic error in words: key, expected, found."""
     location = [part for part in item["loc"] if not _is_branch(part)]
     key = ".".join(str(part) for part in location) or "manifest"
@@ -171,7 +177,20 @@ def _sentence(item: Any) -> str:
     if item["type"] == "missing":
         return f"{key}: missing. It must be written."
     message = item["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
-    return f"{key}: expected {message.removeprefix('expected ')}, found {item['input']!r}"
+    return f"{key}: expected {message.removeprefix('expected ')}, found {_found(item, raw)}"
+
+
+def _found(item: Any, raw: Any) -> str:
+    """What stands at a place of the manifest: its first characters, the environment by its name."""
+    written: Any = raw
+    for part in item["loc"]:
+        try:
+            written = written[part]
+        except (TypeError, KeyError, IndexError):
+            break
+    from_environment = isinstance(written, str) and _ENVIRONMENT.search(written)
+    shown = repr(written if from_environment else item["input"])
+    return shown if len(shown) <= 100 else f"{shown[:99]}…"
 
 
 def _is_branch(part: Any) -> bool:

@@ -6,14 +6,33 @@ import hashlib
 import json
 import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from audit.colours import READABLE, contrast
+from audit.declared import declared_path
 
 
-class _Closed(BaseModel):
+class _Section(BaseModel):
+    """Keys of a manifest; true and false are no numbers, and nothing else is true or false."""
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _true_and_false(cls, value: Any, info: ValidationInfo) -> Any:
+        expected = cls.model_fields[info.field_name or ""].annotation
+        if bool not in (expected, *get_args(expected)):
+            held = value if isinstance(value, (list, tuple)) else [value]
+            if any(isinstance(item, bool) for item in held):
+                raise ValueError("expected a number or text")
+            return value
+        if not isinstance(value, bool) and value not in ("true", "false"):
+            raise ValueError("expected true or false")
+        # A variable of the environment is text.
+        return value if isinstance(value, bool) else value == "true"
+
+
+class _Closed(_Section):
     """A section whose keys are all known."""
 
     model_config = ConfigDict(
@@ -21,7 +40,7 @@ class _Closed(BaseModel):
     )
 
 
-class _Open(BaseModel):
+class _Open(_Section):
     """A section whose further keys are the options of the function that it names."""
 
     model_config = ConfigDict(
@@ -250,9 +269,9 @@ class Manifest(_Closed):
     source: str = Field(default="", exclude=True)
     """The text of the file with overrides applied and ``${ENV}`` still unexpanded."""
 
-    def path(self, value: str | Path) -> Path:
-        """Resolve a path of the manifest against its folder."""
-        return (self.folder / Path(value).expanduser()).resolve()
+    def path(self, value: str | Path, key: str = "manifest") -> Path:
+        """Resolve a path of the manifest against its folder; see :func:`declared_path`."""
+        return declared_path(self.folder, value, key)
 
     def scores_key(self) -> dict[str, Any]:
         """Everything in the manifest that a score depends on; thresholds are not among it."""

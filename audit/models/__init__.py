@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from audit.declared import declared_path, read_declared
 from audit.errors import AuditError, ManifestError, ModelError
 from audit.geometry import Geometry
 from audit.manifest import InputSection, ModelSection
@@ -19,6 +20,8 @@ from audit.models.torchvision_models import torchvision_model
 from audit.plugins import bind, resolve
 
 __all__ = ["MODELS", "AuditedModel", "load_model", "read_class_names"]
+
+MAX_NAMES_BYTES = 16 * 2**20
 
 MODELS: Mapping[str, Callable[..., Any]] = {
     "torchvision": torchvision_model,
@@ -53,8 +56,10 @@ def load_model(section: ModelSection, folder: Path, device: torch.device) -> Aud
     function = resolve(section.loader, MODELS, key="model.loader", folder=folder)
     options = dict(section.options)
     weights = options.get("weights")
-    if isinstance(weights, str) and (folder / weights).expanduser().is_file():
-        options["weights"] = (folder / weights).expanduser().resolve()
+    if isinstance(weights, str):
+        found = declared_path(folder, weights, "model.weights")
+        # Others, such as DEFAULT, are names.
+        options["weights"] = found if found.is_file() else weights
     given = {"device": device, "folder": folder}
     try:
         loaded = bind(function, options, key="model", given=given)()
@@ -81,7 +86,7 @@ def _finish(loaded: Any, section: ModelSection, folder: Path, sha256: str) -> Au
     model = loaded if isinstance(loaded, AuditedModel) else None
     names = None if model is None else model.class_names
     if section.classes is not None:
-        names = tuple(read_class_names(folder / section.classes))
+        names = tuple(read_class_names(declared_path(folder, section.classes, "model.classes")))
     geometry = _geometry(section.input, model.geometry if model else Geometry(224, 256))
     mean = section.input.mean or (model.mean.flatten().tolist() if model else IMAGENET_MEAN)
     std = section.input.std or (model.std.flatten().tolist() if model else IMAGENET_STD)
@@ -122,9 +127,10 @@ def read_class_names(path: Path) -> Sequence[str]:
     ModelError
         Missing or empty.
     """
+    content = read_declared(path, "model.classes", MAX_NAMES_BYTES, ModelError)
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        lines = content.decode("utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
         raise ModelError(f"model.classes: {path.name} cannot be read ({error})") from error
     names = [line.strip() for line in lines if line.strip()]
     if not names:

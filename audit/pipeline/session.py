@@ -184,7 +184,7 @@ def open_session(request: AuditRequest, manifest: Manifest | None = None) -> Ses
     check_precision(manifest, device)
     dataset = read_dataset(
         manifest.dataset.reader,
-        manifest.path(manifest.dataset.root),
+        manifest.path(manifest.dataset.root, "dataset.root"),
         manifest.dataset.options,
         manifest.folder,
     )

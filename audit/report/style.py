@@ -139,17 +139,17 @@ def keep_style(run_folder: Path, manifest: Manifest) -> None:
     if style.is_symlink():
         raise ReportError(f"{FOLDER}: expected a folder in the run folder, found a link")
     if report.logo is not None:
-        write_bytes(style / "logo.png", _encoded(manifest.path(report.logo)))
+        write_bytes(style / "logo.png", _encoded(manifest.path(report.logo, "report.logo")))
     if report.templates is not None:
-        _copy_templates(manifest.path(report.templates), style / "templates")
+        _copy_templates(manifest.path(report.templates, "report.templates"), style / "templates")
 
 
 def check_style(manifest: Manifest) -> None:
     """Find what is wrong with logo and templates before any work begins; writes nothing."""
     if manifest.report.logo is not None:
-        _encoded(manifest.path(manifest.report.logo))
+        _encoded(manifest.path(manifest.report.logo, "report.logo"))
     if manifest.report.templates is not None:
-        _templates(manifest.path(manifest.report.templates))
+        _templates(manifest.path(manifest.report.templates, "report.templates"))
 
 
 def _encoded(path: Path, kind: type[AuditError] = ManifestError) -> bytes:

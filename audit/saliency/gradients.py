@@ -13,6 +13,8 @@ from audit.models.layout import MICROBATCH
 from audit.saliency.microbatches import Microbatches
 from audit.saliency.targets import derivative
 
+MOST_PASSES = 1024
+"""Of variants of one image: beyond it nothing changes but the time."""
 # Variants of one image that share a pass. A big batch fills the machine without them.
 _TOGETHER = 8
 
@@ -77,7 +79,7 @@ def smoothgrad(
     seeds : sequence of N int
         Of each image's own noise, which is drawn on the CPU.
     samples : int
-        Noisy copies, >= 1.
+        Noisy copies, 1 to 1024.
     noise : float
         Standard deviation as a share of the image's own range of values, >= 0.
 
@@ -93,9 +95,9 @@ def smoothgrad(
     ManifestError
         An option is out of range.
     """
-    if samples < 1 or noise < 0:
+    if not 1 <= samples <= MOST_PASSES or noise < 0:
         raise ManifestError(
-            "saliency.options: expected samples >= 1 and noise >= 0, "
+            f"saliency.options: expected samples in 1..{MOST_PASSES} and noise >= 0, "
             f"found samples {samples} and noise {noise}"
         )
 
@@ -140,7 +142,7 @@ def integrated_gradients(
     seeds : sequence of N int
         Unused: nothing is drawn.
     steps : int
-        Points on the way from baseline to image, >= 1.
+        Points on the way from baseline to image, 1 to 1024.
     baseline : str
         ``mean``: the image's own mean colour; ``black``, ``white``; ``blur``: the image's coarse
         colours. The default is ``mean`` because a pixel that equals the baseline gets nothing:
@@ -190,8 +192,8 @@ def contributions(
         raise ManifestError(
             f"saliency.options.baseline: expected {' | '.join(BASELINES)}, found {baseline!r}"
         )
-    if steps < 1:
-        raise ManifestError(f"saliency.options.steps: expected at least 1, found {steps}")
+    if not 1 <= steps <= MOST_PASSES:
+        raise ManifestError(f"saliency.options.steps: expected 1..{MOST_PASSES}, found {steps}")
     start = BASELINES[baseline](images)
     way = images - start
 

@@ -45,7 +45,7 @@ def occlusion(
     window : float
         Side of the cover as a share of the image's side, 0..1.
     stride : float
-        Step between covers as a share of the image's side, > 0, at most `window`. The cost is
+        Step between covers as a share of the image's side, 1/64 to `window`. The cost is
         about ``1 + 1 / stride ** 2`` forward passes.
 
     Returns
@@ -60,9 +60,9 @@ def occlusion(
     ManifestError
         An option is out of range.
     """
-    if not 0 < stride <= window <= 1:
+    if not 1 / 64 <= stride <= window <= 1:
         raise ManifestError(
-            "saliency.options: expected 0 < stride <= window <= 1, "
+            "saliency.options: expected 1/64 <= stride <= window <= 1, "
             f"found stride {stride} and window {window}"
         )
 
