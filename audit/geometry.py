@@ -9,6 +9,7 @@ from PIL import Image
 _RESAMPLING = {
     "bilinear": Image.Resampling.BILINEAR,
     "bicubic": Image.Resampling.BICUBIC,
+    "lanczos": Image.Resampling.LANCZOS,
     "nearest": Image.Resampling.NEAREST,
 }
 
@@ -27,7 +28,8 @@ class Geometry:
         ``center``: resize the shorter side to `resize`, take the middle `size` x `size`.
         ``none``: squeeze the whole image into `size` x `size`.
     interpolation : str
-        ``bilinear``, ``bicubic`` or ``nearest`` (of the image; masks are always nearest).
+        ``bilinear``, ``bicubic``, ``lanczos`` or ``nearest`` (of the image; masks are always
+        nearest).
     """
 
     size: int = 224

@@ -111,6 +111,11 @@ class RunFolder:
         return self.path / "donors"
 
     @property
+    def outlines(self) -> Path:
+        """Estimated outlines, a picture an image."""
+        return self.path / "outlines"
+
+    @property
     def scores(self) -> Path:
         """One row a sample, all shards together."""
         return self.path / "scores.parquet"

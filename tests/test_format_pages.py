@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import re
@@ -16,6 +17,7 @@ from PIL import Image
 from audit.dataset.batches import iterate_batches
 from audit.dataset.foregrounds import FOREGROUNDS, chosen_source, open_foreground
 from audit.dataset.loader import Loader, LoadingPlan
+from audit.dataset.outline_store import OutlineStore
 from audit.dataset.readers import READERS, read_dataset
 from audit.geometry import Geometry
 from audit.manifest import load_manifest
@@ -130,6 +132,7 @@ BUILDERS: dict[str, Callable[[Path], None]] = {
     "webdataset": webdataset,
     "mask_file": mask_file,
     "bounding_box": csv_index,
+    "estimated": image_folder,
 }
 
 
@@ -156,7 +159,12 @@ def test_the_manifest_of_a_page_reads_what_its_format_writes(tmp_path: Path, pag
         outlines=found.outlines,
     )
     open_foreground(source, options, tmp_path)
-    plan = LoadingPlan(Geometry(48, None, "none", "nearest"), source, options, tmp_path)
+    outlines = OutlineStore((tmp_path,), "network")
+    for content in (tmp_path / "photos").rglob("*.[jp][pn]g"):
+        # As a network would have drawn it.
+        sha256 = hashlib.sha256(content.read_bytes()).hexdigest()
+        outlines.put(sha256, np.asarray(mask().resize((320, 320), Image.Resampling.NEAREST)) / 255)
+    plan = LoadingPlan(Geometry(48, None, "none", "nearest"), source, options, tmp_path, outlines)
     with Loader(plan, 1) as loader:
         (batch,) = iterate_batches(found.table.assign(label=0), loader, 8)
     assert not batch.unreadable

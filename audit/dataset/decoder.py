@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from audit.dataset.outline_store import OutlineStore
 from audit.errors import AuditError, DatasetError
 from audit.geometry import Geometry
 
@@ -34,12 +35,18 @@ class LoadingPlan:
         Of that source.
     folder : Path
         Of the manifest; plugins may lie in it.
+    outlines : OutlineStore, optional
+        Where estimated outlines lie.
+    widened : int
+        Pixels of the input by which foregrounds are drawn wider than they are, to all sides.
     """
 
     geometry: Geometry
     source: str = "none"
     options: Mapping[str, Any] | None = None
     folder: Path = Path()
+    outlines: OutlineStore | None = None
+    widened: int = 0
 
 
 class Decoder:
@@ -70,6 +77,8 @@ class Decoder:
             },
             "folder": str(plan.folder),
             "import_path": [str(plan.folder)],
+            "outlines": plan.outlines.to_json() if plan.outlines else None,
+            "widened": plan.widened,
         }
         try:
             header, _ = self.ask(setup, _STARTUP_TIMEOUT)

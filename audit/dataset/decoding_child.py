@@ -20,6 +20,7 @@ from PIL import Image
 
 from audit.dataset.foregrounds import FOREGROUNDS, open_foreground
 from audit.dataset.loading import load_sample
+from audit.dataset.outline_store import OutlineStore
 from audit.dataset.samples import Annotation, Sample
 from audit.errors import AuditError, SampleError
 from audit.geometry import Geometry
@@ -72,7 +73,9 @@ def main() -> None:
     sys.path[:0] = setup["import_path"]
     geometry = Geometry(**setup["geometry"])
     try:
-        foreground = open_foreground(setup["source"], setup["options"], Path(setup["folder"]))
+        outlines = OutlineStore.from_json(setup["outlines"]) if setup["outlines"] else None
+        folder = Path(setup["folder"])
+        foreground = open_foreground(setup["source"], setup["options"], folder, outlines)
     except AuditError as error:
         _answer(out, {"failed": str(error)})
         return
@@ -85,7 +88,11 @@ def main() -> None:
         since = request["unchanged_since"]
         try:
             loaded = load_sample(
-                _sample(request), geometry, foreground, tuple(since) if since else None
+                _sample(request),
+                geometry,
+                foreground,
+                tuple(since) if since else None,
+                setup["widened"],
             )
         except SampleError as error:
             _answer(out, {"reason": error.reason, "detail": error.detail})

@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from audit.dataset.boxes import bounding_box, box_notes, no_files
+from audit.dataset.estimated import check_estimated_options, estimated
 from audit.dataset.masks import check_mask_options, mask_file, mask_files
+from audit.dataset.outline_store import OutlineStore
 from audit.dataset.outlines import DRAWN_ON, Foreground, own_files
 from audit.dataset.samples import Sample
 from audit.dataset.segments import coco_segments, voc_segments, yolo_polygons
@@ -29,6 +31,7 @@ FOREGROUNDS: Mapping[str, Callable[..., Any]] = {
     "coco_segments": coco_segments,
     "voc_segments": voc_segments,
     "yolo_polygons": yolo_polygons,
+    "estimated": estimated,
 }
 
 
@@ -73,7 +76,9 @@ def chosen_source(
     return source
 
 
-def open_foreground(source: str, options: Mapping[str, Any], folder: Path) -> Foreground | None:
+def open_foreground(
+    source: str, options: Mapping[str, Any], folder: Path, outlines: OutlineStore | None = None
+) -> Foreground | None:
     """Find the function of a source and fix its options.
 
     Parameters
@@ -85,6 +90,8 @@ def open_foreground(source: str, options: Mapping[str, Any], folder: Path) -> Fo
         ``drawn_on: upright | stored``: which picture the outlines lie on where EXIF turns it.
     folder : Path
         Of the manifest.
+    outlines : OutlineStore, optional
+        Where estimated outlines lie; a source that has such a parameter is given it.
 
     Returns
     -------
@@ -108,17 +115,22 @@ def open_foreground(source: str, options: Mapping[str, Any], folder: Path) -> Fo
         chosen["root"] = declared_path(folder, str(chosen["root"]), "foreground.root")
         if not chosen["root"].is_dir():
             raise ManifestError(f"foreground.root: no such folder: {options['root']}")
-    bound = bind(function, chosen, key="foreground")
+    bound = bind(function, chosen, key="foreground", given={"outlines": outlines})
     files: Callable[[Sample], list[Path]] = own_files
     if source == "mask_file":
         check_mask_options(chosen)
         files = functools.partial(mask_files, options=chosen)
     elif source == "bounding_box":
         files = no_files
+    elif source == "estimated":
+        check_estimated_options(options)
+        # Networks are shown the upright picture; a sample's own masks are not read.
+        drawn_on, files = "upright", no_files
     notes = box_notes if source == "bounding_box" else None
-    is_told = "size" in inspect.signature(function).parameters
+    told = {"size", "digest"} & set(inspect.signature(function).parameters)
 
-    def ask(sample: Sample, size: tuple[int, int]) -> Any:
-        return bound(sample, size=size) if is_told else bound(sample)
+    def ask(sample: Sample, size: tuple[int, int], digest: str) -> Any:
+        known = {"size": size, "digest": digest}
+        return bound(sample, **{name: known[name] for name in told})
 
-    return Foreground(ask, drawn_on, is_told, notes, files)
+    return Foreground(ask, drawn_on, "size" in told, notes, files)

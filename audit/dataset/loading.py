@@ -15,7 +15,7 @@ from PIL import Image
 
 from audit.dataset.decoding import Picture, decode, orient
 from audit.dataset.members import read_member
-from audit.dataset.outlines import Foreground, Outline
+from audit.dataset.outlines import FOREGROUND, Foreground, Outline
 from audit.dataset.samples import Sample
 from audit.errors import SampleError
 from audit.geometry import Geometry
@@ -51,6 +51,7 @@ def load_sample(
     geometry: Geometry,
     foreground: Foreground | None,
     unchanged_since: tuple[int, int] | None = None,
+    widened: int = 0,
 ) -> LoadedSample:
     """Read, decode and fit one sample.
 
@@ -64,6 +65,8 @@ def load_sample(
         From :func:`audit.dataset.foregrounds.open_foreground`.
     unchanged_since : (size, mtime_ns) or None
         See :func:`read_bytes`.
+    widened : int
+        Pixels of the input by which the foreground is drawn wider, to all sides.
 
     Raises
     ------
@@ -80,20 +83,48 @@ def load_sample(
     problem = ""
     if foreground is not None:
         try:
-            mask, notes = _fit_foreground(sample, foreground, picture, geometry)
+            mask, notes = _fit_foreground(sample, foreground, picture, geometry, digest)
         except SampleError as error:
             problem = str(error)
+    if mask is not None and widened:
+        mask = widen(mask, widened)
     fitted = np.asarray(geometry.apply(picture.image))
     return LoadedSample(fitted, mask, digest, picture.notes + notes, problem)
 
 
+def widen(mask: NDArray[np.uint8], radius: int) -> NDArray[np.uint8]:
+    """Draw a foreground `radius` pixels wider to all eight sides.
+
+    Parameters
+    ----------
+    mask : uint8 (H, W)
+        0 background, 1 foreground, 255 neither; the foreground grows over both.
+    radius : int
+        In pixels.
+
+    Examples
+    --------
+    >>> widen(np.array([[0, 0, 1, 0, 255]], np.uint8), 1).tolist()
+    [[0, 1, 1, 1, 255]]
+    """
+    near = mask == FOREGROUND
+    for axis in (0, 1):
+        padding = [(radius + 1, radius) if a == axis else (0, 0) for a in (0, 1)]
+        sums = np.cumsum(np.pad(near, padding), axis, dtype=np.int32)
+        length, reach = mask.shape[axis], 2 * radius + 1
+        upper, lower = (np.take(sums, range(k, k + length), axis) for k in (reach, 0))
+        near = upper > lower
+    widened: NDArray[np.uint8] = np.where(near, np.uint8(FOREGROUND), mask)
+    return widened
+
+
 def _fit_foreground(
-    sample: Sample, foreground: Foreground, picture: Picture, geometry: Geometry
+    sample: Sample, foreground: Foreground, picture: Picture, geometry: Geometry, digest: str
 ) -> tuple[NDArray[np.uint8] | None, tuple[str, ...]]:
     """Bring the foreground of a picture to the model's input; its notes come with it."""
     upright = foreground.drawn_on == "upright"
     width, height = picture.image.size if upright else picture.stored_size
-    found = foreground.outline(sample, (height, width))
+    found = foreground.outline(sample, (height, width), digest)
     if found is None:
         return None, ()
     mask = np.asarray(found.mask)

@@ -54,8 +54,8 @@ class Foreground:
     Parameters
     ----------
     function : callable
-        Takes a sample and the size ``(H0, W0)`` of its image; gives a mask, an
-        :class:`Outline`, or None.
+        Takes a sample, the size ``(H0, W0)`` of its image and the sha256 of its bytes; gives a
+        mask, an :class:`Outline`, or None.
     drawn_on : str or None
         ``upright`` or ``stored``: which picture outlines are drawn on where EXIF turns it;
         None: the one whose size they have, and the stored one where both have it.
@@ -67,19 +67,29 @@ class Foreground:
         Takes a sample and gives the files that its foreground is read from.
     """
 
-    function: Callable[[Sample, tuple[int, int]], Any]
+    function: Callable[[Sample, tuple[int, int], str], Any]
     drawn_on: str | None = None
     is_told_size: bool = False
     notes: Callable[[Sample, tuple[int, int]], tuple[str, ...]] | None = None
     files: Callable[[Sample], Sequence[Path]] = own_files
 
-    def outline(self, sample: Sample, size: tuple[int, int]) -> Outline | None:
-        """Ask for the foreground of one sample, whose image has `size` ``(H0, W0)``."""
+    def outline(self, sample: Sample, size: tuple[int, int], digest: str = "") -> Outline | None:
+        """Ask for the foreground of one sample.
+
+        Parameters
+        ----------
+        sample : Sample
+            Of the dataset.
+        size : (H0, W0)
+            Of its image.
+        digest : str
+            Sha256 of the image's bytes.
+        """
         since = sample.foreground_stamp
         if since is not None and self.stamp(sample) != tuple(since):
             detail = "the foreground's file is not the one that the run listed"
             raise SampleError("MASK_CHANGED_DURING_RUN", detail)
-        found = self.function(sample, size)
+        found = self.function(sample, size, digest)
         if found is None or isinstance(found, Outline):
             return found
         notes = self.notes(sample, size) if self.notes else ()

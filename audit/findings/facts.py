@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from audit.findings.record import SCHEMA_VERSION, Summary
+from audit.findings.record import SCHEMA_VERSION, EstimatorFacts, Summary
 from audit.findings.values import Number, Record, RunStatus, Share
 
 Settings = dict[str, str | int | float | bool | None]
@@ -53,6 +53,7 @@ class RunFacts(Record):
     class_names: tuple[str, ...]
     labels: dict[int, str]
     foreground_source: str
+    estimator: EstimatorFacts | None = None
     model_name: str
     limit: int | None = None
     probe_accuracy: Share = None

@@ -211,11 +211,21 @@ class Thresholds(Record):
     min_coverage: float
 
 
+class EstimatorFacts(Record):
+    """The network that drew the outlines; an empty text is "not told"."""
+
+    name: str
+    sha256: str
+    licence: str = ""
+    trained_on: str = ""
+
+
 class ForegroundFacts(Record):
     """Where the audit knew the objects from, and for which share of the images."""
 
     source: str
     coverage: Share
+    estimator: EstimatorFacts | None = None
 
     @property
     def given(self) -> bool:

@@ -14,6 +14,7 @@ from audit.measuring.rows import maps_of
 from audit.models.probe import probe
 from audit.pipeline.cmv_material import check_second
 from audit.pipeline.methods import described
+from audit.pipeline.outlines import ensure_outlines, seconds_an_outline
 from audit.pipeline.session import Declared, LaidOver, Session, open_declared
 from audit.pixels import to_float
 from audit.report.style import check_style
@@ -68,7 +69,7 @@ class CheckResult:
     accuracy_tried : float
         Share of the images tried that the model answers rightly, 0..1.
     expected_seconds : float
-        For scores and swaps.
+        For scores and swaps, and for estimated outlines where none are cached.
     donor_bank_bytes : int
         Of disk, while the run lasts.
     warnings : tuple of str
@@ -122,6 +123,7 @@ def try_one_batch(session: Session) -> Tried:
     """
     seed = session.manifest.run.seed
     few = spread_over(session.table, PROBE_IMAGES, seed, "limit", column="label")
+    ensure_outlines(session, few)
     with session.loader as loader:
         batch = next(iter(iterate_batches(few, loader, len(few))))
     if not len(batch):
@@ -140,7 +142,7 @@ def _time_one_image(session: Session, batch: Batch) -> float:
         torch.cuda.synchronize()
     saliency = (time.monotonic() - began) / len(few)
     forwards = 1 + (2 * plan.donors + 2 if session.has_foregrounds else 0)
-    return saliency * (1 + forwards / 3)
+    return saliency * (1 + forwards / 3) + seconds_an_outline(session)
 
 
 def _describe(session: Session, tried: Tried, seconds: float) -> CheckResult:

@@ -17,6 +17,7 @@ from audit.dataset.batches import Batch, iterate_batches
 from audit.dataset.readers import samples_table
 from audit.dataset.samples import Sample
 from audit.errors import DatasetError
+from audit.pipeline.outlines import ensure_outlines
 from audit.pipeline.session import Declared, LaidOver, Session, laid_over, open_declared
 from audit.pixels import to_float, to_picture
 from audit.report.overlays import overlay
@@ -115,8 +116,10 @@ def _load(session: Session, image: str, target: str | None) -> Batch:
     if known.empty:
         sample = Sample(Path(image).name, Path(image).resolve(), target or "")
         known = samples_table([sample], [0])
+    known = pd.DataFrame(known)
+    ensure_outlines(session, known)
     with session.loader as loader:
-        batch = next(iter(iterate_batches(pd.DataFrame(known), loader, 1)))
+        batch = next(iter(iterate_batches(known, loader, 1)))
     if not len(batch):
         raise DatasetError(f"{image}: {batch.unreadable[0][1]}")
     return batch

@@ -10,9 +10,19 @@ import time
 
 import torch
 
+from audit.dataset.estimators import Estimator
 from audit.dataset.readers import sample_rows
 from audit.errors import RunFolderError
-from audit.findings import Counts, Hashes, RunFacts, RunStatus, Settings, read_facts, write_facts
+from audit.findings import (
+    Counts,
+    EstimatorFacts,
+    Hashes,
+    RunFacts,
+    RunStatus,
+    Settings,
+    read_facts,
+    write_facts,
+)
 from audit.manifest import fingerprint
 from audit.measuring.columns import write_table
 from audit.pipeline.check import try_one_batch
@@ -85,7 +95,15 @@ def _clear(run: RunFolder) -> None:
     ``run.json`` stays until another is laid over it: a folder without it would be refused.
     """
     theme = run.path / "theme"
-    for folder in (run.path / "scores", run.donors, run.cmv, run.exhibits, run.cues, theme):
+    for folder in (
+        run.path / "scores",
+        run.outlines,
+        run.donors,
+        run.cmv,
+        run.exhibits,
+        run.cues,
+        theme,
+    ):
         shutil.rmtree(folder, ignore_errors=True)
     for path in (
         run.scores,
@@ -132,10 +150,23 @@ def _facts(session: Session, before: RunFacts | None, accuracy: float) -> RunFac
         class_names=tuple(session.class_names),
         labels=dict(session.labels),
         foreground_source=session.source,
+        estimator=estimator_facts(session.estimator),
         model_name=model.name,
         limit=session.request.limit,
         probe_accuracy=accuracy,
         settings=_settings(session),
+    )
+
+
+def estimator_facts(estimator: Estimator | None) -> EstimatorFacts | None:
+    """What the record says of the network that drew the outlines."""
+    if estimator is None:
+        return None
+    return EstimatorFacts(
+        name=estimator.name,
+        sha256=estimator.sha256,
+        licence=estimator.provenance.licence,
+        trained_on=estimator.provenance.trained_on,
     )
 
 

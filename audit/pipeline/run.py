@@ -15,6 +15,7 @@ from audit.pipeline.cues import find_cues
 from audit.pipeline.decide import decide
 from audit.pipeline.exhibits import draw_exhibits
 from audit.pipeline.measure import follow_up, gather_donors, gather_scores, run_controls, score
+from audit.pipeline.outlines import make_outlines
 from audit.pipeline.prepare import prepare
 from audit.pipeline.progress import SILENT, Progress
 from audit.pipeline.report import write_reports
@@ -136,6 +137,9 @@ def take_steps(
         with timed(run, name), progress.step(name):
             return runner.run_step(name, function, *args, **kwargs)
 
+    if session.estimator is not None:
+        with timed(run, "outlines"), progress.step("outlines", len(session.table)):
+            runner.run_step("outlines", make_outlines, session, progress)
     step("donors", gather_donors, session)
     with timed(run, "scores"), progress.step("scores", len(session.table)):
         runner.score_shards(session, progress)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ import pandas as pd
 import torch
 
 import audit
+from audit.dataset.estimators import Estimator, find_estimator
 from audit.dataset.foregrounds import chosen_source, open_foreground
 from audit.dataset.loader import Loader, LoadingPlan
 from audit.dataset.readers import read_dataset, stamp_foregrounds
@@ -30,6 +30,7 @@ from audit.models.labels import match_labels
 from audit.models.layout import MICROBATCH
 from audit.models.probe import count_outputs
 from audit.pipeline.devices import check_precision, choose_device
+from audit.pipeline.loaders import new_loader, plan_of
 from audit.pipeline.methods import method_that_serves
 from audit.run_folder import RunFolder
 from audit.saliency.choosing import MethodChoice
@@ -86,6 +87,7 @@ class Session:
     key: str
     loader: Loader
     """Entered for the length of a run, so that all steps share its decoding children."""
+    estimator: Estimator | None = None
 
     @property
     def run(self) -> RunFolder:
@@ -94,7 +96,18 @@ class Session:
 
     def writing_into(self, folder: Path) -> Session:
         """The same session, with another run folder."""
-        return dataclasses.replace(self, request=dataclasses.replace(self.request, out=str(folder)))
+        request = dataclasses.replace(self.request, out=str(folder))
+        loader = self.loader if self.estimator is None else self.loader_of(self.plan(str(folder)))
+        return dataclasses.replace(self, request=request, loader=loader)
+
+    def plan(self, out: str | None = None) -> LoadingPlan:
+        """How its samples are loaded, for a run folder that may be another than its own."""
+        out = self.request.out if out is None else out
+        return plan_of(self.manifest, self.model, self.source, self.estimator, out)
+
+    def loader_of(self, plan: LoadingPlan) -> Loader:
+        """Further decoding children, which load by another plan; enter it to start them."""
+        return new_loader(self.manifest, self.model, plan)
 
     @property
     def shards(self) -> int:
@@ -196,6 +209,7 @@ def open_session(request: AuditRequest, manifest: Manifest | None = None) -> Ses
         outlines=dataset.outlines,
     )
     foreground = open_foreground(source, manifest.foreground.options, manifest.folder)
+    estimator = _estimator(manifest, device) if source == "estimated" else None
     model = load_model(manifest.model, manifest.folder, device)
     model.in_bfloat16 = manifest.run.precision == "bf16"
     indices, names = match_labels(dataset.class_names, model.class_names, count_outputs(model))
@@ -215,18 +229,19 @@ def open_session(request: AuditRequest, manifest: Manifest | None = None) -> Ses
         class_names=names,
         labels={index: label for label, index in indices.items()},
         source=source,
-        key=_key(manifest, table, model, source, device),
-        loader=_loader(manifest, model, source),
+        key=_key(manifest, table, model, estimator.identity if estimator else source, device),
+        loader=new_loader(
+            manifest, model, plan_of(manifest, model, source, estimator, request.out)
+        ),
+        estimator=estimator,
     )
     _check_cmv_classes(session)
     return session
 
 
-def _loader(manifest: Manifest, model: AuditedModel, source: str) -> Loader:
-    # A GPU waits for the children sooner.
-    most = 8 if model.device.type == "cpu" else 16
-    plan = LoadingPlan(model.geometry, source, manifest.foreground.options, manifest.folder)
-    return Loader(plan, manifest.run.workers or min(most, os.cpu_count() or 1))
+def _estimator(manifest: Manifest, device: torch.device) -> Estimator:
+    declared = manifest.foreground.options.get("estimator", "u2netp")
+    return find_estimator(declared, manifest.folder, device.type)
 
 
 def open_declared(

@@ -82,7 +82,7 @@ def summarize(
             untrained_control(checks.lifts),
         ),
         limits=tuple(Reason(code=code) for code in LIMITS),
-        foreground_quality=_foregrounds(scores, source),
+        foreground_quality=_foregrounds(scores, facts),
         swap_matrix=swap_matrix,
         findings=tuple(sorted(classes, key=_urgency)),
     )
@@ -129,7 +129,11 @@ def _thresholds(section: VerdictSection, min_coverage: float) -> Thresholds:
     )
 
 
-def _foregrounds(scores: pd.DataFrame, source: str) -> ForegroundFacts:
+def _foregrounds(scores: pd.DataFrame, facts: RunFacts) -> ForegroundFacts:
     readable = scores[scores["status"] != Status.UNREADABLE]
     found = readable["foreground_area"].notna()
-    return ForegroundFacts(source=source, coverage=float(found.mean()) if len(readable) else 0.0)
+    return ForegroundFacts(
+        source=facts.foreground_source,
+        coverage=float(found.mean()) if len(readable) else 0.0,
+        estimator=facts.estimator,
+    )

@@ -8,6 +8,7 @@ from audit.findings import ClassFinding, Findings, RunFacts, RunStatus
 from audit.report.formatting import points, share
 from audit.report.i18n import gettext, ngettext, whole
 from audit.report.sentences.controls import control_words, plain_outcome
+from audit.report.sentences.notes import estimated_caveat
 
 
 def is_complete(report: Findings, run: RunFacts) -> bool:
@@ -63,7 +64,7 @@ def caveats(report: Findings) -> list[str]:
     """Say where the experiment itself is weak: large objects, and few classes to lend."""
     if not report.foreground_quality.given:
         return []
-    said = []
+    said = estimated_caveat(report.foreground_quality)
     large = sum((finding.foreground_area or 0.0) >= FILLS_MUCH for finding in report.findings)
     if large:
         said.append(
@@ -124,7 +125,7 @@ def failed_controls(report: Findings) -> list[FailedControl]:
 def how_to_get_foregrounds() -> str:
     """Say in one sentence what to do about missing foregrounds."""
     return gettext(
-        "Masks or boxes may come from your annotations (COCO, VOC, YOLO), from a labelling tool, "
-        "or from any segmentation network, as one PNG an image; name them under “foreground” in "
-        "the manifest and audit again."
+        "Masks or boxes may come from your annotations (COCO, VOC, YOLO) or from a labelling tool, "
+        "as one PNG an image; or let a network estimate them: install saliency-audit[masks], write "
+        "“foreground: {source: estimated}” into the manifest and audit again."
     )

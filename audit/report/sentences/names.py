@@ -145,6 +145,7 @@ _KEYS: Mapping[str, str] = {
     "model": N_("model"),
     "data": N_("images"),
     "manifest": N_("manifest"),
+    "outlines": N_("outlines"),
     "donors": N_("donors"),
     "scores": N_("scores"),
     "score": N_("scores"),
@@ -180,6 +181,7 @@ _KEYS: Mapping[str, str] = {
     "coco_segments": N_("COCO segments"),
     "voc_segments": N_("VOC segments"),
     "yolo_polygons": N_("YOLO polygons"),
+    "estimated": N_("estimated outlines"),
     "none": N_("none"),
 }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from audit.findings import Code, ForegroundFacts
+from audit.findings import Code, EstimatorFacts, ForegroundFacts
 from audit.report.formatting import listing, share
 from audit.report.i18n import N_, gettext, ngettext
 from audit.report.sentences.values import Sentence, Values, count_of, fixed, name_of, number_of
@@ -55,8 +55,41 @@ _FOREGROUNDS = {
 }
 
 
+def estimator_lines(estimator: EstimatorFacts) -> list[str]:
+    """Say which network drew the outlines: its name, licence, training and hash."""
+    told = gettext("not told")
+    return [
+        gettext(
+            "Outlines estimated by the network %(name)s, not drawn by a person.",
+            name=estimator.name,
+        ),
+        gettext(
+            "Its licence: %(licence)s; trained on: %(data)s; SHA-256 of its weights: %(sha256)s.",
+            licence=estimator.licence or told,
+            data=estimator.trained_on or told,
+            sha256=estimator.sha256 or told,
+        ),
+    ]
+
+
+def estimated_caveat(facts: ForegroundFacts) -> list[str]:
+    """Say on page one that nobody has drawn the outlines."""
+    if facts.estimator is None:
+        return []
+    return [
+        gettext(
+            "Where the objects are was estimated by a network (%(name)s) and not told: an outline "
+            "that misses part of an object leaves that part in the background. Look at the "
+            "outlines on the pages of the classes.",
+            name=facts.estimator.name,
+        )
+    ]
+
+
 def foreground_note(facts: ForegroundFacts) -> str:
     """Say where the audit knew the objects from, and what that means."""
+    if facts.estimator is not None:
+        return " ".join(estimator_lines(facts.estimator))
     known = _FOREGROUNDS.get(facts.source)
     return gettext(known) if known else gettext("Given by %(source)s.", source=facts.source)
 

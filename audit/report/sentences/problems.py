@@ -50,6 +50,7 @@ _WORDS: Mapping[str, str] = {
     "NOT_A_FILE": N_("no regular file"),
     "NO_BOX": N_("no box was given"),
     "NO_MASK": N_("no mask was found"),
+    "OUTLINE_NOT_MADE": N_("no outline was estimated"),
     "OUTSIDE_ROOT": N_("it lies outside the folder of the dataset"),
     "OUT_OF_MEMORY": N_("there was not enough memory"),
     "TIMEOUT": N_("decoding took too long"),

@@ -1,0 +1,44 @@
+"""How a run loads its samples: the plan of its decoding children, and where outlines lie."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from audit.dataset.estimators import Estimator
+from audit.dataset.loader import Loader, LoadingPlan
+from audit.dataset.outline_store import OutlineStore, cache_folder
+from audit.manifest import Manifest
+from audit.models import AuditedModel
+
+
+def outline_store(estimator: Estimator, out: str) -> OutlineStore:
+    """Where the outlines of an estimator lie: in the run folder, if any, and the user's cache."""
+    own = (Path(out) / "outlines",) if out else ()
+    return OutlineStore((*own, cache_folder()), estimator.identity)
+
+
+def plan_of(
+    manifest: Manifest, model: AuditedModel, source: str, estimator: Estimator | None, out: str
+) -> LoadingPlan:
+    """How the samples of an audit are loaded.
+
+    Parameters
+    ----------
+    manifest, model, source
+        Of the audit.
+    estimator : Estimator or None
+        Who draws its outlines.
+    out : str
+        The run folder; empty for none.
+    """
+    outlines = outline_store(estimator, out) if estimator else None
+    options, folder = manifest.foreground.options, manifest.folder
+    return LoadingPlan(model.geometry, source, options, folder, outlines)
+
+
+def new_loader(manifest: Manifest, model: AuditedModel, plan: LoadingPlan) -> Loader:
+    """Decoding children as many as the manifest says, or as the machine is good for."""
+    # A GPU waits for the children sooner.
+    most = 8 if model.device.type == "cpu" else 16
+    return Loader(plan, manifest.run.workers or min(most, os.cpu_count() or 1))
