@@ -6,27 +6,32 @@ import dataclasses
 from typing import Any
 
 from prefect import flow
-from prefect.client.schemas.objects import State
+from prefect.client.schemas.objects import State, StateType
+from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
-from prefect.states import Completed
 from prefect.task_runners import TaskRunner
 
 from audit.errors import AuditError
-from audit.findings import Findings, Verdict
+from audit.findings import Findings, outcome
 from audit.manifest import load_manifest
 from audit.pipeline.progress import SILENT, Progress
 from audit.pipeline.report import reports_of
 from audit.pipeline.run import begun, take_steps
 from audit.pipeline.session import AuditRequest, Session, open_session
-from audit.report.sentences import failed
+from audit.report.sentences.outcome import outcome_line
 from audit.run_folder import RunFolder
 from flows.handles import Handle
+from flows.log_lines import log_end, log_start
 from flows.tasks import AsTasks, show_findings
 
 _NAME = "audit-dataset"
 
-Outcome = State[dict[str, Any]]
-"""How a flow ended, with the summary of the findings and the ``run_folder``, as JSON."""
+Ending = State[Any]
+"""How a flow ended: with the summary of the findings and the ``run_folder``, as JSON."""
+
+
+class GateError(AuditError):
+    """All work is done, and the findings do not pass the gate of the manifest."""
 
 
 def _name_of_run() -> str:
@@ -47,7 +52,7 @@ def audit_dataset(
     device: str = "auto",
     overrides: list[str] | None = None,
     gate: str | None = None,
-) -> Outcome:
+) -> Ending:
     """Audit a labelled dataset and the classifier that a manifest declares.
 
     Parameters
@@ -70,8 +75,9 @@ def audit_dataset(
     Returns
     -------
     State
-        ``Completed``, or named ``SuspectClasses``; its data is the summary of the findings. Its
-        message names the controls that failed.
+        Named by :class:`audit.findings.Outcome`; its message tells the four counts, what they mean
+        and the controls that failed, its data is the summary of the findings. Of type FAILED where
+        the gate was not passed; its result is then :class:`GateError`.
     """
     laid_over = tuple(overrides or ()) + ((f"gate={gate}",) if gate else ())
     session = open_session(AuditRequest(manifest, "", laid_over, limit, device))
@@ -79,7 +85,7 @@ def audit_dataset(
         return _audit(session, SILENT)
 
 
-def run_as_flow(session: Session, progress: Progress, task_runner: TaskRunner[Any]) -> Outcome:
+def run_as_flow(session: Session, progress: Progress, task_runner: TaskRunner[Any]) -> Ending:
     """Run the same flow on a session that has begun in this process; returns its state.
 
     Parameters
@@ -103,27 +109,31 @@ def run_as_flow(session: Session, progress: Progress, task_runner: TaskRunner[An
         # What was asked for, shown on the run's page; the session has it.
         validate_parameters=False,
     )
-    def begun_audit(**asked: Any) -> Outcome:
+    def begun_audit(**asked: Any) -> Ending:
         return _audit(handle.session, handle.progress)
 
-    state: Outcome = begun_audit(**dataclasses.asdict(session.request), return_state=True)
+    state: Ending = begun_audit(**dataclasses.asdict(session.request), return_state=True)
     return state
 
 
-def _audit(session: Session, progress: Progress) -> Outcome:
+def _audit(session: Session, progress: Progress) -> Ending:
+    logger = get_run_logger()
+    log_start(logger, session)
     findings = take_steps(session, progress, AsTasks())
     show_findings(findings, reports_of(session.run))
+    log_end(logger, findings, session.run)
     return flow_state(findings, session.run)
 
 
-def flow_state(findings: Findings, run: RunFolder) -> Outcome:
-    """The state that a run's page shows."""
-    suspects = findings.summary.count(Verdict.SUSPECT)
-    found = {0: "No class was", 1: "1 class"}.get(suspects, f"{suspects} classes")
-    return Completed(
-        name="SuspectClasses" if suspects else "Completed",
-        message=" ".join(
-            [f"{found} found suspect.", *(failed(control) for control in findings.failed_controls)]
-        ),
-        data={**findings.summary.model_dump(), "run_folder": str(run.path)},
+def flow_state(findings: Findings, run: RunFolder) -> Ending:
+    """The state that a run's page shows: of type FAILED where a gate was not passed."""
+    passed, message = findings.summary.gate_passed, outcome_line(findings)
+    return State(
+        type=StateType.COMPLETED if passed else StateType.FAILED,
+        name=outcome(findings).value,
+        message=message,
+        # Of a failed state Prefect makes an exception.
+        data={**findings.summary.model_dump(), "run_folder": str(run.path)}
+        if passed
+        else GateError(message),
     )

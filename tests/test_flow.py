@@ -228,6 +228,7 @@ def test_the_state_of_the_flow_is_named_after_what_was_found(tmp_path: Path) -> 
         "    overrides=['cmv.classes=none', 'report.formats=[]'])\n"
         "print('STATE', state.name)\n"
     )
+    told = {**ENVIRONMENT, "PREFECT_LOGGING_LEVEL": "INFO"}
     names = []
     for index, planted in enumerate(([2], [])):
         folder = tmp_path / str(index)
@@ -235,13 +236,17 @@ def test_the_state_of_the_flow_is_named_after_what_was_found(tmp_path: Path) -> 
         manifest = write_dataset(folder, planted)
         done = subprocess.run(
             [sys.executable, "-c", code, str(manifest), str(folder / "run")],
-            env=ENVIRONMENT,
+            env=told,
             capture_output=True,
             text=True,
             check=False,
         )
         assert done.returncode == 0, done.stderr
         names.append(done.stdout.strip().splitlines()[-1])
+        # What a night was like, in Prefect's own log.
+        assert f"Run folder: {folder / 'run'}" in done.stderr
+        assert ("Suspect: cat, its own shortcut; gap" in done.stderr) == bool(planted)
+        assert f"{len(planted)} suspect, 0 watch, 0 inconclusive" in done.stderr
     assert names == ["STATE SuspectClasses", "STATE Completed"]
 
 
@@ -357,4 +362,5 @@ def test_a_failed_control_is_the_last_word_on_the_terminal(
     assert done.stderr.strip().splitlines()[-1] == said
     assert json.loads(done.stdout)["failed_controls"] == [said]
     state = flow_state(open_run(in_tests_path / "blind").findings, RunFolder(Path("blind")))
-    assert state.message == f"No class was found suspect. {said}"
+    tally = "0 suspect, 0 watch, 0 inconclusive, 6 clear."
+    assert state.message == f"{tally} No class was found suspect. {said}"

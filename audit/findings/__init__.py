@@ -35,6 +35,7 @@ from audit.findings.files import (
     write_findings,
     write_index,
 )
+from audit.findings.outcome import Outcome, outcome
 from audit.findings.record import (
     SCHEMA_VERSION,
     AuditFacts,
@@ -103,6 +104,7 @@ __all__ = [
     "MatrixCell",
     "MatrixClass",
     "MeanMap",
+    "Outcome",
     "PlantedTag",
     "Rate",
     "Reason",
@@ -121,6 +123,7 @@ __all__ = [
     "UntrainedLifts",
     "Verdict",
     "json_schemas",
+    "outcome",
     "read_controls",
     "read_facts",
     "read_findings",

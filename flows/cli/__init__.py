@@ -26,8 +26,6 @@ from flows.cli.terminal import FAILED, USAGE, err
 _ENVIRONMENT = {
     # Threads that spin while they wait make everything slow on a machine that others use too.
     "OMP_WAIT_POLICY": "passive",
-    # Prefect's own log is for servers, ours is for people.
-    "PREFECT_LOGGING_LEVEL": "CRITICAL",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     # The embedded server makes its database on the first start; Prefect's own 20 s are too few.
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180",

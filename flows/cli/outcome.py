@@ -5,14 +5,21 @@ from __future__ import annotations
 from rich.markup import escape
 from rich.table import Table
 
-from audit.findings import Findings, Verdict
+from audit.findings import Findings, Outcome, Verdict
 from audit.pipeline.report import reports_of
 from audit.report.formatting import brief_interval, share
 from audit.report.sentences import failed
 from audit.report.sentences.names import kind_word
+from audit.report.sentences.outcome import ending
 from audit.run_folder import RunFolder
-from flows.cli.terminal import err, shown
+from flows.cli.terminal import GATE_FAILED, INCOMPLETE, err, shown
 
+EXIT_CODES = {
+    Outcome.GATE_FAILED: GATE_FAILED,
+    Outcome.NOTHING_JUDGED: INCOMPLETE,
+    Outcome.INCOMPLETE: INCOMPLETE,
+}
+"""Of ``run``, by how it ended; 0 for the rest."""
 _COLOURS = {
     Verdict.SUSPECT: "bold red",
     Verdict.WATCH: "yellow",
@@ -45,10 +52,9 @@ def show_findings(findings: Findings, run: RunFolder) -> None:
     left_out = len(findings.findings) - 60
     if left_out > 0:
         err.print(f"... and {left_out} more in {run.classes_csv.name}")
-    if not findings.summary.complete:
-        err.print("Incomplete: too few images could be measured; see problems.csv.")
     for path in reports_of(run):
         err.print(f"Report: {escape(shown(path))}")
+    err.print(escape(ending(findings)), highlight=False)
     # Last, so that nobody misses it: what follows from a blind audit is not worth reading.
     for control in findings.failed_controls:
         err.print(f"[bold red]{escape(failed(control))}[/]", highlight=False)

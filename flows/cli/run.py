@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import traceback
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,8 +12,6 @@ from rich.markup import escape
 from audit.errors import AuditError
 from audit.run_folder import RunFolder, write_bytes
 from flows.cli.terminal import (
-    GATE_FAILED,
-    INCOMPLETE,
     AsJson,
     Device,
     ManifestPath,
@@ -40,12 +39,12 @@ def run(
     as_json: AsJson = False,
 ) -> None:
     """Audit a dataset and a classifier, and render the report."""
-    from audit.findings import read_findings
+    from audit.findings import outcome, read_findings
     from audit.pipeline.report import reports_of
     from audit.pipeline.run import begun
     from audit.pipeline.session import AuditRequest, open_session
     from audit.report.sentences import failed
-    from flows.cli.outcome import show_findings
+    from flows.cli.outcome import EXIT_CODES, show_findings
     from flows.runners import task_runner
 
     laid_over = (*(overrides or ()), *((f"gate={gate}",) if gate else ()))
@@ -58,20 +57,19 @@ def run(
         _run_flow(session, shards_go_to)
     findings = read_findings(session.run.findings)
     show_findings(findings, session.run)
-    summary = findings.summary
+    ended = outcome(findings)
     if as_json:
         print_json(
             {
-                **summary.model_dump(),
+                **findings.summary.model_dump(),
+                "outcome": ended.value,
                 "failed_controls": [failed(control) for control in findings.failed_controls],
                 "run_folder": str(session.run.path),
                 "reports": [str(path) for path in reports_of(session.run)],
             }
         )
-    if not summary.gate_passed:
-        raise typer.Exit(GATE_FAILED)
-    if not summary.complete:
-        raise typer.Exit(INCOMPLETE)
+    if code := EXIT_CODES.get(ended):
+        raise typer.Exit(code)
 
 
 def _run_flow(session: Session, shards_go_to: TaskRunner[Any]) -> None:
@@ -87,16 +85,32 @@ def _run_flow(session: Session, shards_go_to: TaskRunner[Any]) -> None:
     from prefect.exceptions import TerminationSignal
 
     from audit.cancellation import Stopped
+    from audit.findings import Outcome
     from flows.audit_dataset import run_as_flow
     from flows.cli.progress import shown_progress
 
+    _leave_terminal_to_steps()
     try:
         with shown_progress(err) as progress:
             state = run_as_flow(session, progress, shards_go_to)
     except TerminationSignal:
         raise Stopped from None
-    if not state.is_completed():
+    # A state of ours says how the audit ended, also where that is of the type FAILED.
+    if not state.is_completed() and state.name not in set(Outcome):
         raise _failure(state, session.run)
+
+
+def _leave_terminal_to_steps() -> None:
+    """Keep Prefect's own lines off the terminal, and nobody else's; a server gets them all."""
+    from prefect.logging.handlers import PrefectConsoleHandler
+
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, PrefectConsoleHandler):
+            handler.addFilter(_is_of_others)
+
+
+def _is_of_others(record: logging.LogRecord) -> bool:
+    return record.name.partition(".")[0] != "prefect"
 
 
 def _failure(state: Any, run: RunFolder) -> BaseException:
