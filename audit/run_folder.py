@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from audit.errors import RunFolderError
+from audit.errors import AuditError, RunFolderError
 
 
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
@@ -45,6 +46,56 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+_STORAGE = {
+    errno.ENOSPC: "the disk is full, or has no room for another file",
+    errno.EDQUOT: "the quota of this disk is used up",
+    errno.EROFS: "the disk can only be read",
+    errno.EIO: "the disk reports an error",
+}
+
+
+def storage_problem(error: BaseException) -> str | None:
+    """What is wrong with the disk, in a sentence; None where the error is of another kind."""
+    number = error.errno if isinstance(error, OSError) else None
+    if number not in _STORAGE:
+        return None
+    return (
+        f"{_STORAGE[number]} ({error}). What was finished is kept; make room, and the same "
+        "command goes on from there."
+    )
+
+
+@contextmanager
+def storage_as_sentence() -> Iterator[None]:
+    """Turn what a full or broken disk makes of the block into one sentence.
+
+    Raises
+    ------
+    AuditError
+        In the place of the operating system's own error.
+    """
+    try:
+        yield
+    except OSError as error:
+        if problem := storage_problem(error):
+            raise AuditError(problem) from error
+        raise
+
+
+def reserve(path: Path) -> None:
+    """Take all of the disk that a sparse file may come to need.
+
+    A page that finds no room when it is written through a mapping ends the process by a signal.
+
+    Raises
+    ------
+    OSError
+        The disk has less.
+    """
+    with path.open("r+b") as opened:
+        os.posix_fallocate(opened.fileno(), 0, os.fstat(opened.fileno()).st_size)
 
 
 def _put(path: Path, content: bytes) -> None:
@@ -144,6 +195,11 @@ class RunFolder:
     def confusions(self) -> Path:
         """How often which label was answered with which class."""
         return self.path / "confusions.parquet"
+
+    @property
+    def log(self) -> Path:
+        """What the run said while it went on."""
+        return self.path / "run.log"
 
     @property
     def findings(self) -> Path:

@@ -6,6 +6,7 @@ The run folder is the record of what is done, so Prefect's own caching and resul
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
@@ -67,16 +68,20 @@ class _ShardProgress:
     def __init__(self, progress: Progress, shard: int, rows: int) -> None:
         self.step = progress.step
         self._progress, self._rows, self._done = progress, max(1, rows), 0
-        self._artifact = create_progress_artifact(0.0, description=f"Images of shard {shard}")
+        self._artifact: Any = None
+        # Who shows progress must never end the work.
+        with suppress(Exception):
+            self._artifact = create_progress_artifact(0.0, description=f"Images of shard {shard}")
 
     def advance(self, name: str, count: int) -> None:
         """Take note of so many more images."""
         self._progress.advance(name, count)
         before, self._done = self._done, self._done + count
         # A call to the server costs milliseconds: once in a tenth of the shard is enough.
-        if self._done * 10 // self._rows > before * 10 // self._rows:
+        if self._artifact and self._done * 10 // self._rows > before * 10 // self._rows:
             share = min(100.0, 100 * self._done / self._rows)
-            update_progress_artifact(self._artifact, share)  # type: ignore[arg-type]
+            with suppress(Exception):
+                update_progress_artifact(self._artifact, share)
 
 
 def show_findings(findings: Findings, reports: list[Path]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -20,13 +21,16 @@ from PIL import Image
 from planted import CLASSES, write_dataset
 from typer.testing import CliRunner
 
+from audit.cancellation import Stopped
 from audit.dataset.batches import iterate_batches
 from audit.errors import InputError
+from audit.measuring import donors
 from audit.measuring.rows import maps_of
 from audit.pipeline import measure
 from audit.pipeline.runs import open_run
 from audit.report import overlays
 from audit.run_folder import RunFolder
+from flows import server
 from flows.audit_dataset import flow_state
 from flows.cli import app, main
 
@@ -164,7 +168,7 @@ def test_killed_and_resumed_is_the_same_to_the_last_byte(
     ("began", "number", "resumed"),
     [
         ("donors/donors.parquet", signal.SIGTERM, True),
-        ("exhibits/index.json", signal.SIGTERM, False),
+        ("exhibits/index.json", signal.SIGHUP, False),
         ("samples.parquet", signal.SIGINT, False),
     ],
     ids=["scores", "cmv", "start"],
@@ -269,6 +273,77 @@ def test_a_mistake_ends_with_2_and_one_message(
         assert said in shown
         assert "Traceback" not in shown
     assert not (tmp_path / "runs").exists()
+
+
+def test_without_prefect_the_audit_goes_on_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    manifest = write_dataset(tmp_path, [], per_class=3)
+    monkeypatch.setattr(server, "missing_server", lambda: "The Prefect server at X does not answer")
+    out = tmp_path / "run"
+    words = ("run", manifest, "--out", out, "--set", "report.formats=[]", "--device", "cpu")
+    monkeypatch.setattr(sys, "argv", ["saliency-audit", *map(str, words)])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    shown = capsys.readouterr().err
+    # Three images a class: nothing can be judged.
+    assert ended.value.code == 4, shown
+    assert "X does not answer; the audit goes on without Prefect, in this process." in shown
+    # Nobody looks at a terminal here: a line a step, and the same in the run's own log.
+    assert "\nscores: 18 in " in shown
+    log = (out / "run.log").read_text()
+    assert "INFO scores: 18 in " in log
+    assert "WARNING" not in log
+    assert str(tmp_path) not in log
+
+
+def test_whoever_stops_the_demo_is_not_told_of_shards(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stopped(*_: object) -> None:
+        raise Stopped
+
+    monkeypatch.setattr("flows.demo.make_demo", stopped)
+    monkeypatch.setattr(sys, "argv", ["saliency-audit", "demo", "--out", str(tmp_path)])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 1
+    assert capsys.readouterr().err == "Stopped.\n"
+
+
+def test_a_full_disk_is_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    manifest = write_dataset(tmp_path, [], per_class=3)
+    out = tmp_path / "run"
+    full = [False]
+
+    def reserve(_path: Path) -> None:
+        full[0] = True
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    write = Path.write_bytes
+
+    def write_bytes(path: Path, content: bytes) -> int:
+        if full[0] and out in path.parents:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(path, content)
+
+    words = ("run", manifest, "--out", out, "--device", "cpu", "--set", "report.formats=[]")
+    monkeypatch.setattr(sys, "argv", ["saliency-audit", *map(str, words)])
+    monkeypatch.setattr(server, "missing_server", lambda: "No Prefect")
+    with monkeypatch.context() as patch:
+        patch.setattr(donors, "reserve", reserve)
+        patch.setattr(Path, "write_bytes", write_bytes)
+        with pytest.raises(SystemExit) as ended:
+            main()
+    shown = capsys.readouterr().err
+    assert ended.value.code == 1
+    assert "the disk is full, or has no room for another file" in shown
+    assert "Traceback" not in shown
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 4
 
 
 def test_an_incomplete_run_exits_with_4(tmp_path: Path) -> None:

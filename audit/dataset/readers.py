@@ -77,7 +77,11 @@ class Dataset:
 
 
 def read_dataset(
-    reader: str, root: Path, options: Mapping[str, Any], folder: Path | None = None
+    reader: str,
+    root: Path,
+    options: Mapping[str, Any],
+    folder: Path | None = None,
+    on_progress: Callable[[int], None] = lambda _: None,
 ) -> Dataset:
     """Let a reader list its samples.
 
@@ -91,6 +95,8 @@ def read_dataset(
         As written in the manifest.
     folder : Path, optional
         Of the manifest; plugins may lie in it.
+    on_progress : callable
+        Called with so many more samples listed.
 
     Raises
     ------
@@ -119,7 +125,7 @@ def read_dataset(
 
     # A reader may be a generator, which runs only now.
     with importable(folder):
-        table = samples_table(samples())
+        table = samples_table(samples(), on_progress=on_progress)
     if table.empty:
         raise DatasetError(
             f"dataset: {reader} found no image below {root} ({len(skipped)} entries skipped)"
@@ -152,7 +158,11 @@ def printable(text: str) -> str:
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
-def samples_table(samples: Iterable[Sample], labels: Iterable[int] = ()) -> pd.DataFrame:
+def samples_table(
+    samples: Iterable[Sample],
+    labels: Iterable[int] = (),
+    on_progress: Callable[[int], None] = lambda _: None,
+) -> pd.DataFrame:
     """The frozen list of samples, one row each, in the order in which shards cut it.
 
     Columns are those of :class:`Sample`, plus the file's `size` and `mtime_ns` as the run began
@@ -164,6 +174,7 @@ def samples_table(samples: Iterable[Sample], labels: Iterable[int] = ()) -> pd.D
     parts = [_frame(())]
     while few := tuple(itertools.islice(rows, _AT_ONCE)):
         parts.append(_frame(few))
+        on_progress(len(few))
     table = pd.concat(parts[1:] or parts, ignore_index=True)
     if len(given := list(labels)):
         table.insert(_COLUMNS.index("label_name"), "label", given)

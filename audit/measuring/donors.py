@@ -19,7 +19,7 @@ from audit.dataset.loader import Loader
 from audit.interventions import FILLS, removal_mask
 from audit.measuring.columns import write_table
 from audit.pixels import to_float, to_uint8
-from audit.run_folder import write_atomically
+from audit.run_folder import reserve, write_atomically
 from audit.sampling import at_most, permuted, sample_seed
 
 DONOR_COLUMNS: Final = pa.schema(
@@ -188,6 +188,7 @@ def build_bank(
                 stored = np.lib.format.open_memmap(
                     temporary, mode="w+", dtype=np.uint8, shape=shape
                 )
+                reserve(temporary)
             for index, picture in zip(kept, backgrounds, strict=True):
                 assert stored is not None
                 stored[len(rows)] = picture

@@ -116,7 +116,14 @@ def _clear(run: RunFolder) -> None:
         run.findings,
     ):
         path.unlink(missing_ok=True)
-    for name in ("report.html", "report.pdf", "problems.csv", "samples.parquet", "error.txt"):
+    for name in (
+        "report.html",
+        "report.pdf",
+        "problems.csv",
+        "samples.parquet",
+        "error.txt",
+        "run.log",
+    ):
         (run.path / name).unlink(missing_ok=True)
 
 

@@ -17,11 +17,13 @@ from audit.pipeline.exhibits import draw_exhibits
 from audit.pipeline.measure import follow_up, gather_donors, gather_scores, run_controls, score
 from audit.pipeline.outlines import make_outlines
 from audit.pipeline.prepare import prepare
-from audit.pipeline.progress import SILENT, Progress
+from audit.pipeline.progress import SILENT, Lines, Progress, Together
 from audit.pipeline.report import write_reports
 from audit.pipeline.run_json import finish, mark_failed, timed
+from audit.pipeline.run_log import STEPS, logged
 from audit.pipeline.runs import Run, folder_for, point_latest
 from audit.pipeline.session import Declared, LaidOver, Session, open_declared
+from audit.run_folder import storage_as_sentence
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -93,7 +95,7 @@ def run(
     AuditError
         The work failed; what was finished is kept, and the same call goes on from there.
     """
-    session = open_declared(manifest, overrides, limit=limit, device=device)
+    session = open_declared(manifest, overrides, limit=limit, device=device, progress=progress)
     with begun(session, out, resume=resume) as session:
         take_steps(session, progress)
     return Run(session.run.path)
@@ -113,14 +115,20 @@ def begun(session: Session, out: str | Path | None, *, resume: bool) -> Iterator
     session = session.writing_into(folder_for(session, out, resume=resume))
     run = session.run
     cancellation.begin()
-    with run.locked(), session.loader:
+    with storage_as_sentence(), run.locked(), logged(run), session.loader:
         prepare(session, resume=resume)
+        STEPS.info(
+            "%s: %d images of %d classes, %s on %s",
+            *(session.manifest.name, len(session.table), len(session.labels)),
+            *(session.model.name, session.model.device),
+        )
         try:
             yield session
         except BaseException as error:
             # Who ends this thread by an exception, as Prefect does, is not heard by the others.
             if not isinstance(error, Exception):
                 cancellation.ask_to_stop()
+            STEPS.info("ended early: %s: %s", type(error).__name__, error)
             mark_failed(run)
             raise
     point_latest(run.path)
@@ -131,6 +139,7 @@ def take_steps(
 ) -> Findings:
     """Take all steps of a run that has begun; what an earlier run finished is not made again."""
     run, manifest, runner = session.run, session.manifest, runner or Sequential()
+    progress = Together(progress, Lines(STEPS.info))
 
     def step(name: str, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         cancellation.stop_if_asked()

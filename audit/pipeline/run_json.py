@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 
 from audit.findings import RunFacts, RunStatus, Summary, read_facts, write_facts
@@ -30,16 +30,26 @@ def timed(run: RunFolder, step: str) -> Iterator[None]:
     began = time.monotonic()
     try:
         yield
-    finally:
-        timings = read_facts(run.run_json).timings
-        spent = round((timings.get(step) or 0.0) + time.monotonic() - began, 3)
-        update_facts(run, timings=timings | {step: spent})
+    except BaseException:
+        # What went wrong is the error, and not that this cannot be written either.
+        with suppress(OSError):
+            _add_seconds(run, step, began)
+        raise
+    else:
+        _add_seconds(run, step, began)
+
+
+def _add_seconds(run: RunFolder, step: str, began: float) -> None:
+    timings = read_facts(run.run_json).timings
+    spent = round((timings.get(step) or 0.0) + time.monotonic() - began, 3)
+    update_facts(run, timings=timings | {step: spent})
 
 
 def mark_failed(run: RunFolder) -> None:
-    """Say that the run ended early, where there is a ``run.json`` to say it in."""
-    if run.run_json.exists():
-        update_facts(run, status=RunStatus.FAILED, finished=now())
+    """Say that the run ended early, where there is a ``run.json``, and room, to say it in."""
+    with suppress(OSError):
+        if run.run_json.exists():
+            update_facts(run, status=RunStatus.FAILED, finished=now())
 
 
 def finish(run: RunFolder, summary: Summary) -> None:

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -32,6 +33,7 @@ from audit.models.probe import count_outputs
 from audit.pipeline.devices import check_precision, choose_device
 from audit.pipeline.loaders import new_loader, plan_of
 from audit.pipeline.methods import method_that_serves
+from audit.pipeline.progress import SILENT, Progress
 from audit.run_folder import RunFolder
 from audit.saliency.choosing import MethodChoice
 from audit.sampling import spread_over
@@ -177,7 +179,9 @@ class Session:
         return self.engine.images_at_a_time(wanted)
 
 
-def open_session(request: AuditRequest, manifest: Manifest | None = None) -> Session:
+def open_session(
+    request: AuditRequest, manifest: Manifest | None = None, progress: Progress = SILENT
+) -> Session:
     """Open and check everything that an audit needs, in the order of how cheap the check is.
 
     Parameters
@@ -186,6 +190,8 @@ def open_session(request: AuditRequest, manifest: Manifest | None = None) -> Ses
         What is asked for.
     manifest : Manifest, optional
         One that is in no file; None reads the one that `request` names.
+    progress : Progress
+        Is told how many images have been listed.
 
     Raises
     ------
@@ -195,12 +201,14 @@ def open_session(request: AuditRequest, manifest: Manifest | None = None) -> Ses
     manifest = manifest or load_manifest(request.manifest, request.overrides)
     device = choose_device(request.device)
     check_precision(manifest, device)
-    dataset = read_dataset(
-        manifest.dataset.reader,
-        manifest.path(manifest.dataset.root, "dataset.root"),
-        manifest.dataset.options,
-        manifest.folder,
-    )
+    with progress.step("listing"):
+        dataset = read_dataset(
+            manifest.dataset.reader,
+            manifest.path(manifest.dataset.root, "dataset.root"),
+            manifest.dataset.options,
+            manifest.folder,
+            partial(progress.advance, "listing"),
+        )
     table = dataset.table
     source = chosen_source(
         manifest.foreground.source,
@@ -245,7 +253,12 @@ def _estimator(manifest: Manifest, device: torch.device) -> Estimator:
 
 
 def open_declared(
-    manifest: Declared, overrides: LaidOver = (), *, limit: int | None = None, device: str = "auto"
+    manifest: Declared,
+    overrides: LaidOver = (),
+    *,
+    limit: int | None = None,
+    device: str = "auto",
+    progress: Progress = SILENT,
 ) -> Session:
     """Open a session for a manifest in a file, or at hand.
 
@@ -257,6 +270,8 @@ def open_declared(
         ``"key.path=value"`` each, or values by key path.
     limit, device
         See :class:`AuditRequest`.
+    progress : Progress
+        See :func:`open_session`.
 
     Raises
     ------
@@ -265,9 +280,9 @@ def open_declared(
     """
     lines = laid_over(overrides)
     if not isinstance(manifest, Mapping):
-        return open_session(AuditRequest(str(manifest), "", lines, limit, device))
+        return open_session(AuditRequest(str(manifest), "", lines, limit, device), None, progress)
     request = AuditRequest("", "", lines, limit, device)
-    return open_session(request, load_manifest(manifest, lines))
+    return open_session(request, load_manifest(manifest, lines), progress)
 
 
 def laid_over(overrides: LaidOver) -> tuple[str, ...]:

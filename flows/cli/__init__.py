@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from contextlib import suppress
 from types import FrameType
 from typing import NoReturn
 
@@ -27,8 +28,6 @@ _ENVIRONMENT = {
     # Threads that spin while they wait make everything slow on a machine that others use too.
     "OMP_WAIT_POLICY": "passive",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-    # The embedded server makes its database on the first start; Prefect's own 20 s are too few.
-    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180",
 }
 """Read by torch and Prefect when they are imported, which no module of the command line does."""
 
@@ -53,8 +52,8 @@ def main() -> None:
     """Run the command line; every failure that has a name becomes one message and an exit code."""
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        # Who starts it in the background of a script may have Ctrl-C ignored.
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        # Who starts it in the background of a script may have Ctrl-C ignored, or a hang-up.
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _end)
     try:
@@ -64,7 +63,9 @@ def main() -> None:
     except AuditError as error:
         _stop(error, FAILED)
     except Stopped:
-        err.print("Stopped. Finished shards are kept; the same command goes on from there.")
+        # The terminal may be what went away.
+        with suppress(OSError):
+            err.print("Stopped.")
         sys.exit(FAILED)
 
 

@@ -1,9 +1,10 @@
-"""Live progress for a person at a terminal."""
+"""Live progress: bars for a person at a terminal, lines for everything else."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 from rich.console import Console
 from rich.progress import (
@@ -19,6 +20,8 @@ from rich.progress import (
 )
 from rich.progress import Progress as Bars
 from rich.text import Text
+
+from audit.pipeline.progress import Lines, Progress
 
 
 class _Rate(ProgressColumn):
@@ -51,8 +54,11 @@ class StepsDisplay:
 
 
 @contextmanager
-def shown_progress(console: Console) -> Iterator[StepsDisplay]:
-    """Show the steps of a run on `console` until the block ends; silent where nobody looks."""
+def shown_progress(console: Console) -> Iterator[Progress]:
+    """Show the steps of a run on `console` until the block ends; as lines where it is a file."""
+    if not console.is_terminal:
+        yield Lines(partial(console.print, markup=False, highlight=False))
+        return
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description:<10}"),
@@ -63,5 +69,5 @@ def shown_progress(console: Console) -> Iterator[StepsDisplay]:
         TextColumn("left"),
         TimeRemainingColumn(),
     )
-    with Bars(*columns, console=console, disable=not console.is_terminal) as bars:
+    with Bars(*columns, console=console) as bars:
         yield StepsDisplay(bars)

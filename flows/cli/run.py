@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import logging
 import traceback
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
 
+from audit.cancellation import Stopped
 from audit.errors import AuditError
-from audit.run_folder import RunFolder, write_bytes
+from audit.run_folder import RunFolder, storage_problem, write_bytes
+from audit.secrets import guarded
 from flows.cli.terminal import (
+    FAILED,
     AsJson,
     Device,
     ManifestPath,
@@ -24,6 +28,7 @@ from flows.cli.terminal import (
 if TYPE_CHECKING:
     from prefect.task_runners import TaskRunner
 
+    from audit.pipeline.progress import Progress
     from audit.pipeline.session import Session
 
 
@@ -45,16 +50,21 @@ def run(
     from audit.pipeline.session import AuditRequest, open_session
     from audit.report.sentences import failed
     from flows.cli.outcome import EXIT_CODES, show_findings
+    from flows.cli.progress import shown_progress
     from flows.runners import task_runner
 
     laid_over = (*(overrides or ()), *((f"gate={gate}",) if gate else ()))
     shards_go_to = task_runner(runner)
     # Before Prefect: a mistake in the input ends here, with one message.
-    with err.status("checking manifest, dataset and model"):
-        session = open_session(AuditRequest(manifest, "", laid_over, limit, device))
-    with begun(session, out, resume=resume) as session:
-        err.print(f"Auditing into {escape(shown(session.run.path))}")
-        _run_flow(session, shards_go_to)
+    with shown_progress(err) as progress:
+        session = open_session(AuditRequest(manifest, "", laid_over, limit, device), None, progress)
+    try:
+        with begun(session, out, resume=resume) as session:
+            err.print(f"Auditing into {escape(shown(session.run.path))}")
+            _run_flow(session, shards_go_to)
+    except Stopped:
+        err.print("Stopped. Finished shards are kept; the same command goes on from there.")
+        raise typer.Exit(FAILED) from None
     findings = read_findings(session.run.findings)
     show_findings(findings, session.run)
     ended = outcome(findings)
@@ -73,7 +83,7 @@ def run(
 
 
 def _run_flow(session: Session, shards_go_to: TaskRunner[Any]) -> None:
-    """Run the flow, with its steps on the terminal.
+    """Run the flow with its steps on the terminal; without Prefect where that is away.
 
     Raises
     ------
@@ -82,22 +92,65 @@ def _run_flow(session: Session, shards_go_to: TaskRunner[Any]) -> None:
     Stopped
         The process was asked to end; finished shards are kept, too.
     """
-    from prefect.exceptions import TerminationSignal
-
-    from audit.cancellation import Stopped
-    from audit.findings import Outcome
-    from flows.audit_dataset import run_as_flow
+    from audit.pipeline.run import take_steps
     from flows.cli.progress import shown_progress
+    from flows.server import lost_server, missing_server
 
     _leave_terminal_to_steps()
+    err.print("Starting Prefect; its first start takes a while.")
     try:
         with shown_progress(err) as progress:
-            state = run_as_flow(session, progress, shards_go_to)
+            away = missing_server()
+            if not away:
+                error = _failure_of_flow(session, progress, shards_go_to)
+                if error is None:
+                    return
+                away = lost_server(error)
+                if not away:
+                    raise error
+            err.print(f"{escape(away)}; the audit goes on without Prefect, in this process.")
+            take_steps(session, progress)
+    except AuditError:
+        raise
+    except Exception as error:
+        if storage_problem(error):
+            raise
+        raise _named(error, session.run) from error
+
+
+def _failure_of_flow(
+    session: Session, progress: Progress, shards_go_to: TaskRunner[Any]
+) -> Exception | None:
+    """Run the flow; what ended it, or None."""
+    from prefect.exceptions import TerminationSignal
+
+    from audit.findings import Outcome
+    from flows.audit_dataset import run_as_flow
+
+    try:
+        state = run_as_flow(session, progress, shards_go_to)
+        # A state of ours says how the audit ended, also where that is of the type FAILED.
+        if state.is_completed() or state.name in set(Outcome):
+            return None
+        state.result()
     except TerminationSignal:
         raise Stopped from None
-    # A state of ours says how the audit ended, also where that is of the type FAILED.
-    if not state.is_completed() and state.name not in set(Outcome):
-        raise _failure(state, session.run)
+    except Exception as error:
+        return error
+    return AuditError(f"the flow ended as {state.name}: {state.message}")
+
+
+def _named(error: Exception, run: RunFolder) -> AuditError:
+    """What ended the work, as an error of ours: a message for people, a traceback in a file."""
+    details = ""
+    with suppress(OSError):
+        path = run.path / "error.txt"
+        write_bytes(path, guarded("".join(traceback.format_exception(error))).encode())
+        details = f"; details in {shown(path)}"
+    return AuditError(
+        f"failed during work: {type(error).__name__}: {error}. Finished shards are kept, and "
+        f"the same command goes on from there{details}."
+    )
 
 
 def _leave_terminal_to_steps() -> None:
@@ -111,19 +164,3 @@ def _leave_terminal_to_steps() -> None:
 
 def _is_of_others(record: logging.LogRecord) -> bool:
     return record.name.partition(".")[0] != "prefect"
-
-
-def _failure(state: Any, run: RunFolder) -> BaseException:
-    """What ended the flow, as an error of ours."""
-    try:
-        state.result()
-    except AuditError as error:
-        return error
-    except Exception as error:
-        # The message is for people; the traceback is for whoever mends it.
-        write_bytes(run.path / "error.txt", traceback.format_exc().encode())
-        return AuditError(
-            f"failed during work: {type(error).__name__}: {error}. Finished shards are kept, and "
-            f"the same command goes on from there; details in {shown(run.path / 'error.txt')}."
-        )
-    return AuditError(f"the flow ended as {state.name}: {state.message}")

@@ -1,0 +1,127 @@
+"""What a run tells of how far it is: a line a step, one every minute, and honest estimates."""
+
+from __future__ import annotations
+
+import time
+
+import httpx
+import pytest
+
+from audit.errors import AuditError
+from audit.pipeline.progress import Lines, Pace, Together
+from flows import server
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_the_time_left_comes_from_what_is_being_done_now() -> None:
+    clock = Clock()
+    pace = Pace(1_000, clock)
+    assert (pace.rate, pace.left, str(pace)) == (None, None, "0 of 1,000")
+    # Four shards that an earlier run finished: they are passed in a moment, and are no pace.
+    clock.now += 0.1
+    pace.advance(400)
+    assert pace.rate is None
+    clock.now += 100
+    pace.advance(100)
+    assert pace.rate == pytest.approx(1)
+    assert pace.left == pytest.approx(500)
+    assert str(pace) == "500 of 1,000, 1 a second, about 8 min left"
+
+
+def test_an_old_pace_is_forgotten() -> None:
+    clock = Clock()
+    pace = Pace(100_000, clock)
+    for _ in range(100):
+        clock.now += 10
+        pace.advance(100)
+    for _ in range(100):
+        clock.now += 10
+        pace.advance(10)
+    assert pace.rate == pytest.approx(1, rel=0.05)
+
+
+def test_nobody_knows_how_long_a_step_without_a_count_takes() -> None:
+    clock = Clock()
+    pace = Pace(None, clock)
+    clock.now += 95
+    assert pace.left is None
+    assert str(pace) == "at work for 2 min"
+
+
+def test_a_line_a_step_and_more_while_it_lasts() -> None:
+    said: list[str] = []
+    lines = Lines(said.append, every=0.05)
+    with lines.step("scores", 20):
+        lines.advance("scores", 5)
+        time.sleep(0.3)
+    assert said[0].startswith("scores: 5 of 20")
+    assert said[-1].startswith("scores: 5 in 0.")
+    after = len(said)
+    with pytest.raises(KeyError), lines.step("report"):
+        raise KeyError
+    assert said[after:] == ["report: ended early after 0.0 s"]
+    time.sleep(0.2)
+    assert len(said) == after + 1
+
+
+def test_several_are_told_the_same() -> None:
+    one, two = [], []  # type: list[str], list[str]
+    told = Together(Lines(one.append), Lines(two.append))
+    with told.step("gather"):
+        told.advance("gather", 3)
+    assert one == two == ["gather: 3 in 0.0 s"]
+
+
+@pytest.fixture
+def waited(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    seconds: list[float] = []
+    monkeypatch.setattr(server.time, "sleep", seconds.append)
+    return seconds
+
+
+def test_a_dead_prefect_server_is_tried_again_and_then_named_without_its_key(
+    monkeypatch: pytest.MonkeyPatch, waited: list[float]
+) -> None:
+    monkeypatch.setattr(server.PREFECT_API_URL, "value", lambda: "http://me:key@127.0.0.1:9/api")
+    said = server.missing_server()
+    assert said == "The Prefect server at http://…@127.0.0.1:9/api does not answer (3 attempts)"
+    assert waited == [0, 1, 2]
+
+
+def test_an_embedded_server_that_is_late_is_started_again(
+    monkeypatch: pytest.MonkeyPatch, waited: list[float]
+) -> None:
+    monkeypatch.setattr(server.PREFECT_API_URL, "value", lambda: None)
+    starts = iter([RuntimeError("Timed out"), None, RuntimeError("Timed out"), OSError("disk")])
+
+    class Embedded:
+        stopped = 0
+
+        def start(self, timeout: float) -> None:
+            if error := next(starts):
+                raise error
+
+        def stop(self) -> None:
+            Embedded.stopped += 1
+
+    monkeypatch.setattr(server, "SubprocessASGIServer", Embedded)
+    assert server.missing_server() == ""
+    assert server.missing_server() == "Prefect's embedded server does not start"
+    assert Embedded.stopped == 3
+
+
+def test_only_what_comes_of_prefect_is_taken_for_its_absence() -> None:
+    lost = RuntimeError("a task")
+    lost.__cause__ = httpx.ConnectError("refused")
+    assert "went away" in server.lost_server(lost)
+    assert server.lost_server(RuntimeError("out of memory")) == ""
+    ours = AuditError("a part is damaged")
+    ours.__context__ = httpx.ConnectError("refused")
+    assert server.lost_server(ours) == ""
