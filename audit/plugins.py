@@ -99,6 +99,11 @@ def resolve(
             found = getattr(found, part)
     except InputError:
         raise
+    except SystemExit as error:
+        raise ManifestError(
+            f"{key}: importing {module_name!r} ends the process (sys.exit({error.code!r})). A "
+            'module that is a script, too, does its work below `if __name__ == "__main__":`.'
+        ) from None
     except Exception as error:
         # A user's module can fail in any way while it is imported.
         raise ManifestError(

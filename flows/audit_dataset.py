@@ -52,6 +52,7 @@ def audit_dataset(
     device: str = "auto",
     overrides: list[str] | None = None,
     gate: str | None = None,
+    accept_accuracy: bool = False,
 ) -> Ending:
     """Audit a labelled dataset and the classifier that a manifest declares.
 
@@ -71,6 +72,8 @@ def audit_dataset(
         ``key.path=value`` each, laid over the manifest.
     gate : str, optional
         ``never``, ``suspect`` or ``new``; None: as the manifest says.
+    accept_accuracy : bool
+        Audit a model, too, that looks as if it guessed, or as if its labels were shuffled.
 
     Returns
     -------
@@ -80,7 +83,7 @@ def audit_dataset(
         the gate was not passed; its result is then :class:`GateError`.
     """
     laid_over = tuple(overrides or ()) + ((f"gate={gate}",) if gate else ())
-    session = open_session(AuditRequest(manifest, "", laid_over, limit, device))
+    session = open_session(AuditRequest(manifest, "", laid_over, limit, device, accept_accuracy))
     with begun(session, out, resume=resume) as session:
         return _audit(session, SILENT)
 

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import pickle
+import sys
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -17,8 +19,9 @@ from audit.geometry import Geometry
 from audit.manifest import ModelSection
 from audit.models import AuditedModel, load_model
 from audit.models.checkpoints import load_checkpoint
-from audit.models.labels import label_map_suspect, match_labels, shared_outputs
+from audit.models.labels import match_labels, shared_outputs
 from audit.models.probe import count_outputs, probe
+from audit.saliency import METHODS
 
 CPU = torch.device("cpu")
 
@@ -194,14 +197,6 @@ def test_labels_that_cannot_be_matched_are_named(
         match_labels(labels, names, outputs)
 
 
-def test_a_permuted_label_map_is_suspected_and_a_bad_model_is_not() -> None:
-    labels = torch.arange(60).numpy() % 6
-    assert label_map_suspect(labels, labels) == ""
-    assert "LABEL_MAP_SUSPECT" in label_map_suspect(labels, (labels + 1) % 6)
-    confused = torch.randint(0, 6, (60,), generator=torch.Generator().manual_seed(0)).numpy()
-    assert label_map_suspect(labels, confused) == ""
-
-
 class Odd(nn.Module):
     """A network with one fault."""
 
@@ -212,8 +207,19 @@ class Odd(nn.Module):
 
     def forward(self, images: torch.Tensor) -> Any:
         scores = images.mean((2, 3))
-        if self.fault == "tuple":
-            return (scores,)
+        if self.fault == "text":
+            return "a cat"
+        if self.fault == "names":
+            return {"boxes": scores, "masks": scores}
+        if self.fault == "complex":
+            return torch.fft.fft(scores)
+        if self.fault == "exit":
+            sys.exit(0)
+        if self.fault == "drift":
+            self.calls = getattr(self, "calls", 0) + 1
+            return scores * 10 + 0.01 * self.calls
+        if self.fault == "dropout":
+            return nn.functional.dropout(scores, 0.1, training=True)
         if self.fault == "one":
             return scores[:, :1]
         if self.fault == "nan":
@@ -232,7 +238,12 @@ class Odd(nn.Module):
 @pytest.mark.parametrize(
     ("fault", "said"),
     [
-        ("tuple", "expected a tensor of logits"),
+        ("text", "expected a tensor of logits .* found str"),
+        ("names", "found dict with boxes, masks"),
+        ("complex", "expected real class scores, found complex64"),
+        ("exit", r"the network ends the process \(sys.exit\(0\)\)"),
+        ("drift", "differ from call to call .*something counted"),
+        ("dropout", "differ from call to call .*dropout left on"),
         ("one", r"expected class scores \(1, K\) with K >= 2"),
         ("nan", "gives NaN or infinite class scores"),
         ("detached", "no gradient reaches the pixels"),
@@ -246,13 +257,140 @@ def test_the_probe_names_what_is_wrong(fault: str, said: str) -> None:
     images = torch.rand(4, 3, 16, 16, generator=torch.Generator().manual_seed(0))
     with pytest.raises(ModelError, match=said):
         count_outputs(model)
-        probe(model, images, torch.tensor([0, 1, 2, 0]))
+        probe(model, images, torch.tensor([0, 1, 2, 0]), "abc")
+
+
+INSIDE = {
+    "softmax": (lambda scores: scores.softmax(1), "returns probabilities: .* each of 12 images"),
+    "log_softmax": (lambda scores: scores.log_softmax(1), "returns log-probabilities"),
+    "sigmoid": (torch.sigmoid, r"in 0\.\.1 \(a sigmoid"),
+}
+
+
+class Ending(nn.Module):
+    """A network with a function behind its logits."""
+
+    def __init__(self, ending: Any) -> None:
+        super().__init__()
+        self.network = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Flatten())
+        self.head = nn.Linear(8 * 14 * 14, 5)
+        self.ending = ending
+
+    def forward(self, images: torch.Tensor) -> Any:
+        return self.ending(self.head(self.network(images)))
+
+
+@pytest.mark.parametrize("inside", INSIDE)
+@pytest.mark.parametrize("size", [1, 20])
+def test_what_is_no_logit_is_refused_with_the_evidence(inside: str, size: int) -> None:
+    torch.manual_seed(0)
+    ending, said = INSIDE[inside]
+    network = Ending(lambda scores: ending(scores * size))
+    model = AuditedModel(network, None, Geometry(16, None, "none"))
+    assert count_outputs(model) == 5
+    with pytest.raises(ModelError, match=said):
+        probe(model, torch.rand(4, 3, 16, 16), torch.tensor([0, 1, 2, 0]), "abcde")
+
+
+@pytest.mark.parametrize(
+    ("kind", "ending"),
+    [
+        ("probabilities", lambda scores: scores.softmax(1)),
+        ("log_probabilities", lambda scores: scores.log_softmax(1)),
+    ],
+)
+def test_declared_probabilities_give_the_softmax_and_margins_of_the_logits(
+    kind: Any, ending: Any
+) -> None:
+    torch.manual_seed(0)
+    network = Ending(lambda scores: scores)
+    plain = AuditedModel(network, None, Geometry(16, None, "none"))
+    images = torch.rand(4, 3, 16, 16)
+    wanted = plain(images)
+    network.ending = ending
+    plain.outputs = kind
+    found = plain(images)
+    assert torch.allclose(found.softmax(1), wanted.softmax(1), atol=1e-6)
+    assert torch.allclose(found - found[:, :1], wanted - wanted[:, :1], atol=1e-5)
+    probe(plain, images, torch.tensor([0, 1, 2, 0]), "abcde")
+
+
+class Output:
+    """As transformers returns it."""
+
+    def __init__(self, logits: torch.Tensor) -> None:
+        self.logits = logits
+
+
+@pytest.mark.parametrize(
+    ("wrap", "where"),
+    [
+        (lambda scores: (scores, scores * 0), "output 0 of the tuple"),
+        (lambda scores: {"loss": None, "logits": scores, "hidden": scores}, "'logits' of the dict"),
+        (lambda scores: {"y": scores}, "'y' of the dict"),
+        (Output, "'logits' of the Output"),
+        (lambda scores: scores[:, :, None, None], ""),
+    ],
+)
+def test_logits_are_found_in_what_a_network_returns(wrap: Any, where: str) -> None:
+    model = AuditedModel(Ending(wrap), None, Geometry(16, None, "none"))
+    images = torch.rand(3, 3, 16, 16)
+    assert count_outputs(model) == 5
+    found = model(images)
+    model.module.ending = lambda scores: scores
+    assert torch.equal(found, model(images))
+    assert where in " ".join(model.remarks)
+    assert bool(model.remarks) == bool(where)
+
+
+class Stubborn(nn.BatchNorm2d):
+    """Frozen in training mode, as by a trainer that replaced its methods."""
+
+    def train(self, mode: bool = True) -> nn.Module:
+        return self
+
+
+def test_layers_left_in_training_mode_are_named() -> None:
+    for norm in (Stubborn(8), nn.BatchNorm2d(8, track_running_stats=False)):
+        network = Ending(lambda scores: scores)
+        network.network.insert(1, norm)
+        model = AuditedModel(network, None, Geometry(16, None, "none"))
+        with pytest.raises(ModelError, match=r"training mode.* Such layers: network\.1"):
+            probe(model, torch.rand(1, 3, 16, 16), torch.tensor([0]), "abcde")
+
+
+def test_a_network_of_one_image_a_call_is_asked_image_by_image() -> None:
+    model = AuditedModel(
+        Ending(lambda scores: scores.reshape(1, 5)), None, Geometry(16, None, "none")
+    )
+    images = torch.rand(3, 3, 16, 16)
+    assert count_outputs(model) == 5
+    assert "takes one image a call" in model.remarks[0]
+    wanted = torch.cat([model.module((image[None] - model.mean) / model.std) for image in images])
+    assert torch.equal(model(images), wanted)
+    maps, _ = METHODS["gradcam"](model, images, torch.tensor([0, 1, 2]), seeds=[0] * 3)
+    single = [
+        METHODS["gradcam"](model, images[k : k + 1], torch.tensor([k]), seeds=[0])[0]
+        for k in range(3)
+    ]
+    assert torch.equal(maps, torch.cat(single))
+
+
+def test_a_pinned_file_is_the_only_one_that_is_taken(tmp_path: Path) -> None:
+    state = torchvision.models.get_model("squeezenet1_1", num_classes=2).state_dict()
+    save_file(state, tmp_path / "w.safetensors")
+    right = hashlib.sha256((tmp_path / "w.safetensors").read_bytes()).hexdigest()
+    values = {"name": "squeezenet1_1", "weights": "w.safetensors"}
+    assert load_model(section(**values, sha256=right.upper()), tmp_path, CPU).sha256 == right
+    with pytest.raises(ModelError, match=rf"sha256 {'0' * 64}, found {right}"):
+        load_model(section(**values, sha256="0" * 64), tmp_path, CPU)
+    with pytest.raises(ModelError, match="expected a file or folder in model.weights"):
+        load_model(section(name="squeezenet1_1", weights="DEFAULT", sha256=right), tmp_path, CPU)
 
 
 def test_the_probe_accepts_a_sound_model() -> None:
-    images = torch.rand(4, 3, 16, 16)
-    labels = small()(images).argmax(1)
-    assert probe(small(), images, labels) <= 1.0
+    images, model = torch.rand(4, 3, 16, 16), small()
+    assert probe(model, images, model(images).argmax(1), "abcd") == 1.0
 
 
 def test_a_users_loader_may_ask_for_what_it_needs(tmp_path: Path) -> None:
@@ -267,8 +405,6 @@ def test_a_users_loader_may_ask_for_what_it_needs(tmp_path: Path) -> None:
         "def broken():\n    raise ValueError('no luck')\n"
     )
     (tmp_path / "w.bin").write_bytes(b"x")
-    import sys
-
     sys.path.insert(0, str(tmp_path))
     try:
         load_model(section(loader="mine_loading:bare"), tmp_path, CPU)

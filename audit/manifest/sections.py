@@ -97,6 +97,11 @@ class ModelSection(_Open):
     classes: str | None = None
     """A file with one class name a line, in the order of the model's outputs; without it the names
     that the weights bring."""
+    outputs: Literal["logits", "probabilities", "log_probabilities"] = "logits"
+    """What the network returns. Of probabilities the logarithm is taken: the same softmax, the same
+    margins."""
+    sha256: str | None = Field(default=None, pattern=r"^[0-9a-fA-F]{64}$")
+    """Of the weights file, as `sha256sum` prints it; another file is refused."""
     input: InputSection = InputSection()
     """What the model was trained with."""
 

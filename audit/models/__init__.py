@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,8 @@ from audit.errors import AuditError, ManifestError, ModelError
 from audit.geometry import Geometry
 from audit.manifest import InputSection, ModelSection
 from audit.models.audited import IMAGENET_MEAN, IMAGENET_STD, AuditedModel
-from audit.models.checkpoints import file_sha256
+from audit.models.hashes import check_sha256, file_sha256, weights_sha256
+from audit.models.outputs import first_line
 from audit.models.torchvision_models import torchvision_model
 from audit.plugins import bind, resolve
 
@@ -59,25 +59,45 @@ def load_model(section: ModelSection, folder: Path, device: torch.device) -> Aud
     if isinstance(weights, str):
         found = declared_path(folder, weights, "model.weights")
         # Others, such as DEFAULT, are names.
-        options["weights"] = found if found.is_file() else weights
+        options["weights"] = found if found.is_file() or found.is_dir() else weights
+    path = options.get("weights")
+    if section.sha256 is not None:
+        if not isinstance(path, Path):
+            raise ModelError("model.sha256: expected a file or folder in model.weights to compare")
+        check_sha256(path, section.sha256)
     given = {"device": device, "folder": folder}
+    loaded = _load(bind(function, options, key="model", given=given), section.loader)
     try:
-        loaded = bind(function, options, key="model", given=given)()
+        sha256 = file_sha256(path) if isinstance(path, Path) else ""
+        return _finish(loaded, section, folder, sha256).to(device)
+    except AuditError:
+        raise
+    except Exception as error:
+        # Networks of kinds that torch's own methods do not bear.
+        raise ModelError(
+            f"model.loader: what {section.loader} returned, a {type(loaded).__name__}, cannot be "
+            f"used as a network ({type(error).__name__}: {first_line(error)})"
+        ) from error
+
+
+def _load(function: Callable[[], Any], name: str) -> Any:
+    try:
+        return function()
     except AuditError:
         raise
     except TypeError as error:
-        raise ManifestError(f"model: {section.loader} could not be called: {error}") from error
+        raise ManifestError(f"model: {name} could not be called: {error}") from error
+    except SystemExit as error:
+        raise ModelError(
+            f"model.loader: {name} ends the process (sys.exit({error.code!r})) when it is called"
+        ) from None
     except Exception as error:
         # A user's loader can fail in any way.
-        raise ModelError(
-            f"model.loader: {section.loader} failed: {type(error).__name__}: {error}"
-        ) from error
-    path = options.get("weights")
-    sha256 = file_sha256(path) if isinstance(path, Path) else ""
-    return _finish(loaded, section, folder, sha256).to(device)
+        raise ModelError(f"model.loader: {name} failed: {type(error).__name__}: {error}") from error
 
 
 def _finish(loaded: Any, section: ModelSection, folder: Path, sha256: str) -> AuditedModel:
+    loaded = _unwrapped(loaded)
     if not isinstance(loaded, nn.Module):
         raise ModelError(
             f"model.loader: {section.loader} returned a {type(loaded).__name__}, "
@@ -91,6 +111,8 @@ def _finish(loaded: Any, section: ModelSection, folder: Path, sha256: str) -> Au
     mean = section.input.mean or (model.mean.flatten().tolist() if model else IMAGENET_MEAN)
     std = section.input.std or (model.std.flatten().tolist() if model else IMAGENET_STD)
     module = model.module if model else loaded
+    remarks = (*(model.remarks if model else ()), *_in_float32(module))
+    sha256 = (model.sha256 if model else "") or sha256 or weights_sha256(module)
     audited = AuditedModel(
         module,
         names,
@@ -98,12 +120,37 @@ def _finish(loaded: Any, section: ModelSection, folder: Path, sha256: str) -> Au
         mean,
         std,
         name=model.name if model else section.loader,
-        sha256=(model.sha256 if model else "") or sha256 or weights_sha256(module),
+        sha256=sha256,
         target_layer=model.target_layer if model else None,
     )
     audited.plugin_folder = folder if section.loader not in MODELS else None
-    audited.remarks = model.remarks if model else ()
+    audited.outputs = section.outputs
+    audited.remarks = remarks
+    if model is not None:
+        audited.images_per_call = model.images_per_call
+        if section.outputs == "logits":
+            audited.outputs = model.outputs
     return audited
+
+
+def _unwrapped(loaded: Any) -> Any:
+    """The network within a wrapper that hides its layers, or that is none itself."""
+    if isinstance(loaded, torch.export.ExportedProgram):
+        return loaded.module()
+    if isinstance(loaded, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
+        return _unwrapped(loaded.module)
+    if isinstance(loaded, torch._dynamo.OptimizedModule):
+        return _unwrapped(loaded._orig_mod)
+    return loaded
+
+
+def _in_float32(module: nn.Module) -> Iterator[str]:
+    """Bring weights of another width to that in which maps are made."""
+    kinds = {value.dtype for value in module.parameters() if value.is_floating_point()}
+    if kinds - {torch.float32}:
+        module.float()
+        found = ", ".join(sorted(str(kind).removeprefix("torch.") for kind in kinds))
+        yield f"model: its weights are {found}; it works in float32, in which maps are made"
 
 
 def _geometry(declared: InputSection, own: Geometry) -> Geometry:
@@ -136,12 +183,3 @@ def read_class_names(path: Path) -> Sequence[str]:
     if not names:
         raise ModelError(f"model.classes: {path.name} is empty")
     return names
-
-
-def weights_sha256(module: nn.Module) -> str:
-    """Sha256 over a module's parameters and buffers, for models that come from no file."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(module.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
-    return digest.hexdigest()

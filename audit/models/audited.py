@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from audit.errors import ModelError
 from audit.geometry import Geometry
+from audit.models.outputs import AS_LOGITS, Kind, class_scores_in
 from audit.plugins import importable
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -33,8 +34,9 @@ class AuditedModel(nn.Module):
     Parameters
     ----------
     module : nn.Module
-        Takes normalised images ``(N, 3, H, W)``, returns logits ``(N, K)``. It is put into
-        ``eval`` mode and its parameters are frozen: gradients are wanted for pixels only.
+        Takes normalised images ``(N, 3, H, W)``, returns logits ``(N, K)``, or a tuple, mapping or
+        ``ModelOutput`` that holds them. It is put into ``eval`` mode and its parameters are frozen:
+        gradients are wanted for pixels only.
     class_names : sequence of str or None
         K names in the order of the outputs; None when nobody wrote them down.
     geometry : Geometry
@@ -57,6 +59,13 @@ class AuditedModel(nn.Module):
         Where the code of a user's network lies, which may import more of it when it is called.
     remarks : tuple of str
         Sentences on what a loader decided, for ``check`` and the log.
+    images_per_call : int or None
+        How many images the network takes, where it takes one number only, as a traced or exported
+        graph may; None: any.
+    outputs : str
+        What the network returns; class scores are made of it.
+    scores_in : str
+        Where in what the network returned last its class scores lay; "" for a plain tensor.
     """
 
     mean: Tensor
@@ -87,9 +96,16 @@ class AuditedModel(nn.Module):
         self.in_bfloat16 = False
         self.plugin_folder: Path | None = None
         self.remarks: tuple[str, ...] = ()
+        self.images_per_call: int | None = None
+        self.outputs: Kind = "logits"
+        self.scores_in = ""
         self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).view(3, 1, 1))
         self.register_buffer("std", torch.tensor(std, dtype=torch.float32).view(3, 1, 1))
-        self.eval()
+        try:
+            self.eval()
+        except NotImplementedError:
+            # An exported graph has no modes; it is what it was when it was exported.
+            self.training = False
         self.requires_grad_(False)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -97,13 +113,30 @@ class AuditedModel(nn.Module):
         normalised = (images - self.mean) / self.std
         autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=self.in_bfloat16)
         with importable(self.plugin_folder), autocast:
-            scores = self.module(normalised)
-        if not isinstance(scores, Tensor):
+            if self.images_per_call is None:
+                scores = self._ask(normalised)
+            else:
+                parts = torch.split(normalised, self.images_per_call)
+                scores = torch.cat([self._ask_filled_up(part) for part in parts])
+        return AS_LOGITS[self.outputs](scores.float())
+
+    def _ask(self, normalised: Tensor) -> Tensor:
+        try:
+            scores, where = class_scores_in(self.module(normalised))
+        except SystemExit as error:
             raise ModelError(
-                "model: expected a tensor of logits (N, K) from the network, found "
-                f"{type(scores).__name__}. Wrap it: return only the logits."
-            )
-        return scores.float()
+                f"model: the network ends the process (sys.exit({error.code!r})) when it is asked"
+            ) from None
+        if where != self.scores_in:
+            self.scores_in = where
+        return scores
+
+    def _ask_filled_up(self, part: Tensor) -> Tensor:
+        lacking = (self.images_per_call or 0) - len(part)
+        if lacking > 0:
+            part = torch.cat([part, part[-1:].expand(lacking, -1, -1, -1)])
+            return self._ask(part)[:-lacking]
+        return self._ask(part)
 
     @property
     def device(self) -> torch.device:

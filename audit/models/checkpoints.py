@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import zipfile
@@ -16,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from audit.errors import ModelError
+from audit.models.hashes import file_sha256
 
 _DEPTH = 2
 """Mappings within mappings that are looked into: ``{"checkpoint": {"state_dict": ...}}``."""
@@ -79,12 +79,6 @@ def load_checkpoint(path: Path) -> Checkpoint:
         _refuse_zip_bomb(path)
         entries, names = _unwrap(_load_pickle(path), path)
     return Checkpoint(entries, names, file_sha256(path))
-
-
-def file_sha256(path: Path) -> str:
-    """Sha256 of a file, read in pieces."""
-    with path.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def _load_safetensors(path: Path) -> tuple[dict[str, Entry], tuple[str, ...] | None]:

@@ -6,10 +6,6 @@ import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-import numpy as np
-from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
-
 from audit.errors import ModelError
 
 
@@ -167,36 +163,3 @@ def _by_order(labels: Sequence[str], outputs: int) -> tuple[dict[str, int], tupl
                 "names into a file in output order."
             )
     return {label: index for index, label in enumerate(labels)}, tuple(labels)
-
-
-def label_map_suspect(labels: NDArray[np.int64], predictions: NDArray[np.int64]) -> str:
-    """Say whether the labels look shuffled against the outputs.
-
-    Compares the accuracy under the declared map with that under the best one-to-one map
-    (Hungarian algorithm) of the classes that are seen.
-
-    Parameters
-    ----------
-    labels, predictions : int64 (N,)
-        Of a sample of the dataset.
-
-    Returns
-    -------
-    str
-        A sentence, or "" where all is well.
-    """
-    if len(labels) < 20 or len(np.unique(labels)) < 3:
-        return ""
-    classes = np.unique(np.concatenate([labels, predictions]))
-    counts = np.zeros((len(classes), len(classes)))
-    np.add.at(counts, (np.searchsorted(classes, labels), np.searchsorted(classes, predictions)), 1)
-    declared = np.trace(counts) / len(labels)
-    rows, columns = linear_sum_assignment(-counts)
-    best = counts[rows, columns].sum() / len(labels)
-    if best >= 0.5 and declared < 0.5 * best:
-        return (
-            f"LABEL_MAP_SUSPECT: on {len(labels)} images the model agrees with the labels "
-            f"{declared:.0%} of the time, but {best:.0%} once the classes are renumbered. The "
-            "order of model.classes is probably not that of the model's outputs."
-        )
-    return ""

@@ -41,8 +41,15 @@ class Trials:
             self._keeps_state = keeps_state(self.network, image)
         return self._keeps_state
 
+    @property
+    def image_by_image(self) -> bool:
+        """Whether the network takes one number of images alone."""
+        return getattr(self.network, "images_per_call", None) is not None
+
     def layout(self, image: Tensor, count: int) -> torch.memory_format | None:
         """How `count` images like `image` share a call: see :func:`shared_layout`."""
+        if self.image_by_image:
+            return None
         half = getattr(self.network, "in_bfloat16", False)
         form = (tuple(image.shape[1:]), image.dtype, count, half)
         if form not in self._layouts:

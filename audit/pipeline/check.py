@@ -18,6 +18,7 @@ from audit.pipeline.outlines import ensure_outlines, seconds_an_outline
 from audit.pipeline.session import Declared, LaidOver, Session, open_declared
 from audit.pixels import to_float
 from audit.report.style import check_style
+from audit.saliency.choosing import Unserved
 from audit.sampling import spread_over
 
 PROBE_IMAGES = 64
@@ -91,12 +92,18 @@ class CheckResult:
     warnings: tuple[str, ...]
 
 
-def check(manifest: Declared, *, device: str = "auto", overrides: LaidOver = ()) -> CheckResult:
+def check(
+    manifest: Declared,
+    *,
+    device: str = "auto",
+    overrides: LaidOver = (),
+    accept_accuracy: bool = False,
+) -> CheckResult:
     """Check a manifest and all behind it, one batch end to end.
 
     Parameters
     ----------
-    manifest, device, overrides
+    manifest, device, overrides, accept_accuracy
         As for :func:`audit.run`.
 
     Raises
@@ -104,7 +111,7 @@ def check(manifest: Declared, *, device: str = "auto", overrides: LaidOver = ())
     InputError
         Something is wrong; the message says what.
     """
-    session = open_declared(manifest, overrides, device=device)
+    session = open_declared(manifest, overrides, device=device, accept_accuracy=accept_accuracy)
     check_style(session.manifest)
     check_second(session)
     tried = try_one_batch(session)
@@ -129,8 +136,16 @@ def try_one_batch(session: Session) -> Tried:
     if not len(batch):
         _, error = batch.unreadable[0]
         raise DatasetError(f"dataset: none of {len(few)} images tried can be read; first: {error}")
-    images = to_float(batch.images.to(session.model.device))
-    return Tried(batch, probe(session.model, images, batch.targets.to(session.model.device)))
+    device = session.model.device
+    accuracy = probe(
+        session.model,
+        to_float(batch.images.to(device)),
+        batch.targets.to(device),
+        session.class_names,
+        accept_accuracy=session.request.accept_accuracy,
+        needs_gradient=session.saliency.reason is not Unserved.NO_DERIVATIVE,
+    )
+    return Tried(batch, accuracy)
 
 
 def _time_one_image(session: Session, batch: Batch) -> float:

@@ -63,6 +63,7 @@ def run(
     limit: int | None = None,
     device: str = "auto",
     overrides: LaidOver = (),
+    accept_accuracy: bool = False,
 ) -> Run:
     """Audit a labelled dataset and the classifier that a manifest declares.
 
@@ -82,6 +83,8 @@ def run(
         ``auto``, ``cpu``, ``cuda`` or ``cuda:i``.
     overrides : sequence of str, or mapping
         ``"key.path=value"`` each, or values by key path; laid over the manifest.
+    accept_accuracy : bool
+        Audit a model, too, that looks as if it guessed, or as if its labels were shuffled.
 
     Returns
     -------
@@ -95,7 +98,14 @@ def run(
     AuditError
         The work failed; what was finished is kept, and the same call goes on from there.
     """
-    session = open_declared(manifest, overrides, limit=limit, device=device, progress=progress)
+    session = open_declared(
+        manifest,
+        overrides,
+        limit=limit,
+        device=device,
+        progress=progress,
+        accept_accuracy=accept_accuracy,
+    )
     with begun(session, out, resume=resume) as session:
         take_steps(session, progress)
     return Run(session.run.path)

@@ -58,6 +58,8 @@ class AuditRequest:
         Audit only so many images, spread over the classes.
     device : str
         ``auto``, ``cpu``, ``cuda`` or ``cuda:i``.
+    accept_accuracy : bool
+        Whether a model is audited that looks as if it guessed, or as if its labels were shuffled.
     """
 
     manifest: str
@@ -65,6 +67,7 @@ class AuditRequest:
     overrides: tuple[str, ...] = ()
     limit: int | None = None
     device: str = "auto"
+    accept_accuracy: bool = False
 
     @property
     def run(self) -> RunFolder:
@@ -259,6 +262,7 @@ def open_declared(
     limit: int | None = None,
     device: str = "auto",
     progress: Progress = SILENT,
+    accept_accuracy: bool = False,
 ) -> Session:
     """Open a session for a manifest in a file, or at hand.
 
@@ -268,7 +272,7 @@ def open_declared(
         A file, or what would stand in one; paths are then relative to the current folder.
     overrides : sequence of str, or mapping
         ``"key.path=value"`` each, or values by key path.
-    limit, device
+    limit, device, accept_accuracy
         See :class:`AuditRequest`.
     progress : Progress
         See :func:`open_session`.
@@ -280,8 +284,9 @@ def open_declared(
     """
     lines = laid_over(overrides)
     if not isinstance(manifest, Mapping):
-        return open_session(AuditRequest(str(manifest), "", lines, limit, device), None, progress)
-    request = AuditRequest("", "", lines, limit, device)
+        request = AuditRequest(str(manifest), "", lines, limit, device, accept_accuracy)
+        return open_session(request, None, progress)
+    request = AuditRequest("", "", lines, limit, device, accept_accuracy)
     return open_session(request, load_manifest(manifest, lines), progress)
 
 

@@ -110,5 +110,9 @@ def _has_derivative(model: nn.Module, image: Tensor) -> bool:
         score = model(pixels).amax(1).sum()
         if not score.requires_grad:
             return False
-        (slope,) = torch.autograd.grad(score, pixels, allow_unused=True)
+        try:
+            (slope,) = torch.autograd.grad(score, pixels, allow_unused=True)
+        except (RuntimeError, NotImplementedError):
+            # An operation without a derivative, as those of quantized layers.
+            return False
     return slope is not None

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any, Generic, TypeVar
 
+import torch
 from torch import nn
 
 T = TypeVar("T")
@@ -89,5 +90,8 @@ def record_calls(
     with ExitStack() as stack:
         stack.callback(recording.clear)
         for name, module in modules.items():
+            if isinstance(module, torch.jit.ScriptModule):
+                # It runs outside Python, and calls no hook.
+                continue
             stack.enter_context(module.register_forward_hook(hook_for(name)))
         yield recording

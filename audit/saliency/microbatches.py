@@ -64,10 +64,12 @@ class Microbatches:
     ) -> None:
         self._images, self._targets, self._seeds = images, targets, seeds
         self._size, self._layout, self._together = 1, torch.contiguous_format, False
-        self._whole = images.device.type != "cpu" or len(images) == 0
-        if model is None or self._whole:
+        trials = None if model is None else _trials_of(model)
+        # What is recorded inside a network must be of the image that was asked about.
+        by_itself = trials is not None and trials.image_by_image
+        self._whole = len(images) == 0 or (images.device.type != "cpu" and not by_itself)
+        if trials is None or self._whole:
             return
-        trials = _trials_of(model)
         layout = trials.layout(images[:1], size) if size > 1 else None
         if layout is not None:
             self._size, self._layout = size, layout

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 import sys
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from types import FrameType
-from typing import NoReturn
+from typing import NoReturn, ParamSpec
 
 import typer
 from rich.markup import escape
@@ -31,14 +33,34 @@ _ENVIRONMENT = {
 }
 """Read by torch and Prefect when they are imported, which no module of the command line does."""
 
+P = ParamSpec("P")
+
 app = typer.Typer(
     help="Find the classes of an image classifier that are right for the wrong reason.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+
+
+def _own_ending(command: Callable[P, None]) -> Callable[P, None]:
+    """Let code of the user's that ends the process, as a script does, end in an error instead."""
+
+    @functools.wraps(command)
+    def called(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            command(*args, **kwargs)
+        except SystemExit as error:
+            raise AuditError(
+                f"something that was called ends the process (sys.exit({error.code!r})): a loader, "
+                "reader or method of your own? Nothing after it was done."
+            ) from error
+
+    return called
+
+
 for command in (run, check, demo, report, cmv, explain, init, serve):
-    app.command()(command)
+    app.command()(_own_ending(command))
 
 
 def _end(signum: int, frame: FrameType | None) -> None:
@@ -46,6 +68,32 @@ def _end(signum: int, frame: FrameType | None) -> None:
     # the ending that the first began.
     if ask_to_stop():
         raise Stopped
+
+
+@contextmanager
+def _guarded_exit() -> Iterator[None]:
+    """Let nothing that is called end this process with the exit code of success.
+
+    Children that are forked end themselves in that way, and may.
+    """
+    leave, ours = os._exit, os.getpid()
+
+    def left(status: int) -> NoReturn:
+        if os.getpid() == ours:
+            err.print(
+                f"[bold]saliency-audit:[/bold] something that was called ends the process "
+                f"(os._exit({status!r})): a loader, network or reader of your own? "
+                "Finished shards are kept.",
+                highlight=False,
+            )
+            leave(FAILED)
+        leave(status)
+
+    os._exit = left
+    try:
+        yield
+    finally:
+        os._exit = leave
 
 
 def main() -> None:
@@ -57,7 +105,8 @@ def main() -> None:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _end)
     try:
-        app()
+        with _guarded_exit():
+            app()
     except InputError as error:
         _stop(error, USAGE)
     except AuditError as error:

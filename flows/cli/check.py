@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING
 from rich.markup import escape
 from rich.table import Table
 
-from flows.cli.terminal import AsJson, Device, ManifestPath, Overrides, err, print_json
+from flows.cli.terminal import (
+    AcceptAccuracy,
+    AsJson,
+    Device,
+    ManifestPath,
+    Overrides,
+    err,
+    print_json,
+)
 
 if TYPE_CHECKING:
     from audit.pipeline.check import CheckResult
@@ -19,12 +27,15 @@ def check(
     device: Device = "auto",
     overrides: Overrides = None,
     as_json: AsJson = False,
+    accept_accuracy: AcceptAccuracy = False,
 ) -> None:
     """Find everything that can be wrong before the work begins."""
     from audit.pipeline.check import check as check_manifest
 
     with err.status("checking manifest, dataset, foregrounds and model"):
-        found = check_manifest(manifest, device=device, overrides=overrides or ())
+        found = check_manifest(
+            manifest, device=device, overrides=overrides or (), accept_accuracy=accept_accuracy
+        )
     _print(found)
     if as_json:
         print_json(dataclasses.asdict(found))

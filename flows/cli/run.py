@@ -16,6 +16,7 @@ from audit.run_folder import RunFolder, storage_problem, write_bytes
 from audit.secrets import guarded
 from flows.cli.terminal import (
     FAILED,
+    AcceptAccuracy,
     AsJson,
     Device,
     ManifestPath,
@@ -42,6 +43,7 @@ def run(
     overrides: Overrides = None,
     gate: Annotated[str | None, typer.Option(help="never, suspect or new.")] = None,
     as_json: AsJson = False,
+    accept_accuracy: AcceptAccuracy = False,
 ) -> None:
     """Audit a dataset and a classifier, and render the report."""
     from audit.findings import outcome, read_findings
@@ -57,7 +59,8 @@ def run(
     shards_go_to = task_runner(runner)
     # Before Prefect: a mistake in the input ends here, with one message.
     with shown_progress(err) as progress:
-        session = open_session(AuditRequest(manifest, "", laid_over, limit, device), None, progress)
+        request = AuditRequest(manifest, "", laid_over, limit, device, accept_accuracy)
+        session = open_session(request, None, progress)
     try:
         with begun(session, out, resume=resume) as session:
             err.print(f"Auditing into {escape(shown(session.run.path))}")

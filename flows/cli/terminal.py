@@ -20,6 +20,12 @@ Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:i.")]
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", help="key.path=value, laid over the manifest.")
 ]
+AcceptAccuracy = Annotated[
+    bool,
+    typer.Option(
+        "--accept-accuracy", help="Audit a model, too, that seems to guess or to be mislabelled."
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object to stdout.")]
 
 
