@@ -37,6 +37,7 @@ from audit.findings import (
     MatrixCell,
     MatrixClass,
     MeanMap,
+    PartEffects,
     Rate,
     Reason,
     Role,
@@ -53,8 +54,15 @@ from audit.findings import (
     write_facts,
     write_findings,
 )
-from audit.report.overlays import mean_map, outline, overlay, to_png
+from audit.report.overlays import mean_map, outline, overlay, signed_overlay, to_png
 
+PARTS = PartEffects(
+    donor_class="husky",
+    surroundings=Estimate(value=-3.9, low=-6.2, high=-1.6),
+    body=Estimate(value=-2.4, low=-3.1, high=-1.7),
+    control=Estimate(value=-0.1, low=-0.5, high=0.3),
+    beyond_control=Estimate(value=-3.8, low=-6.1, high=-1.5),
+)
 VERDICT_CYCLE = ("suspect", "clear", "clear", "watch", "clear", "inconclusive", "clear", "suspect")
 GAPS = {"suspect": 0.42, "watch": 0.07, "clear": 0.01, "inconclusive": 0.03}
 EFFECTS = {
@@ -311,6 +319,9 @@ class _Class:
         laid = overlay(image, saliency, foreground if known else None)
         swapped = np.where(foreground[..., None], image, elsewhere)
         drawn = outline(image, foreground)
+        measured = known and self.verdict is Verdict.SUSPECT and role is Role.WORST
+        effect = np.where(foreground, -1.0, -3.0)
+        by_parts = signed_overlay(image, effect, np.full_like(effect, 0.2), foreground)
         swap = Swap(
             donor_class=self.other, prediction_name=self.other, probability=0.04, before=0.97
         )
@@ -329,8 +340,10 @@ class _Class:
                 overlay=self._save(f"{stem}-overlay.png", laid),
                 outline=self._save(f"{stem}-outline.png", drawn) if known else None,
                 swap=self._save(f"{stem}-swap.png", swapped) if known else None,
+                swap_map=self._save(f"{stem}-swap-map.png", by_parts) if measured else None,
             ),
             swap=swap if known else None,
+            part_effects=PARTS if measured else None,
         )
 
     def _mean_map(self) -> MeanMap:

@@ -12,6 +12,7 @@ from planted import CLASSES, write_dataset
 
 from audit.findings import Role
 from audit.measuring.donors import DonorBank
+from audit.measuring.part_effects import costliest_donor
 from audit.pipeline import measure
 from audit.pipeline.prepare import prepare
 from audit.report.exhibits import Choice, draw
@@ -48,3 +49,15 @@ def test_a_swap_shows_the_donor_that_was_measured(tmp_path: Path) -> None:
         assert np.array_equal(rim, bank.backgrounds[position, :, 0].T)
     assert third.swap is None
     assert third.pictures.swap is None
+
+
+def test_the_costliest_donor_is_that_of_the_lowest_mean_over_enough_swaps() -> None:
+    own = pd.DataFrame(
+        {
+            "swap_other_donor_labels": [[1, 2], [1, 2], [2, 1], None, [3, 2]],
+            "swap_other_probabilities": [[0.2, 0.9], [0.4, 0.8], [0.7, 0.3], None, [0.0, 0.9]],
+        }
+    )
+    # Class 3 cost more, but once only.
+    assert costliest_donor(own) == 1
+    assert costliest_donor(own.iloc[3:]) is None

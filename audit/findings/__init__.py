@@ -21,6 +21,7 @@ from audit.findings.evidence import (
     Exhibit,
     ExhibitPictures,
     MeanMap,
+    PartEffects,
     Swap,
 )
 from audit.findings.facts import Counts, Hashes, RunFacts, Settings
@@ -105,6 +106,7 @@ __all__ = [
     "MatrixClass",
     "MeanMap",
     "Outcome",
+    "PartEffects",
     "PlantedTag",
     "Rate",
     "Reason",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from audit.findings.values import Number, Rate, Reason, Record, Role, Share
+from audit.findings.values import Estimate, Number, Rate, Reason, Record, Role, Share
 
 
 class ExhibitPictures(Record):
@@ -17,6 +17,7 @@ class ExhibitPictures(Record):
     overlay: str | None = None
     outline: str | None = None
     swap: str | None = None
+    swap_map: str | None = None
 
 
 class Swap(Record):
@@ -30,6 +31,20 @@ class Swap(Record):
     prediction_name: str
     probability: Share
     before: Share
+
+
+class PartEffects(Record):
+    """How the class margin of a sample changes where parts of it make room for other backgrounds.
+
+    `surroundings` and `body` sum over the parts of background and object, with backgrounds of
+    `donor_class`; `control` over the background with those of the sample's own class.
+    """
+
+    donor_class: str
+    surroundings: Estimate
+    body: Estimate
+    control: Estimate
+    beyond_control: Estimate
 
 
 class Exhibit(Record):
@@ -46,6 +61,7 @@ class Exhibit(Record):
     mass_lift: Number
     pictures: ExhibitPictures
     swap: Swap | None = None
+    part_effects: PartEffects | None = None
 
 
 class CueCrop(Record):

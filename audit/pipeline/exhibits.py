@@ -24,7 +24,7 @@ def _draw_samples(session: Session, suspect: set[int]) -> None:
     choices = [
         choice
         for label, own in scores.groupby("label")
-        for choice in choose(own, each=2 if label in suspect else 1)
+        for choice in choose(own, is_suspect=label in suspect)
     ]
     index = run.exhibits / "index.json"
     ids = session.table["sample_id"]

@@ -178,7 +178,7 @@ class _Loader:
     def _exhibits(self, finding: ClassFinding, count: int, side: int) -> None:
         for exhibit in finding.exhibits[:count]:
             held = exhibit.pictures
-            for path in (held.image, held.overlay, held.outline, held.swap):
+            for path in (held.image, held.overlay, held.outline, held.swap, held.swap_map):
                 self._add(path, side)
 
     def _add(self, path: str | None, side: int) -> None:

@@ -10,13 +10,15 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from audit.dataset.batches import Batch
-from audit.findings import Exhibit, ExhibitPictures, Role, Swap
+from audit.findings import Exhibit, ExhibitPictures, PartEffects, Role, Swap
 from audit.measuring.donors import DonorBank
+from audit.measuring.part_effects import costliest_donor, measure_parts
 from audit.measuring.plan import Workbench
 from audit.measuring.rows import maps_of
+from audit.measuring.swap_maps import SwapMap
 from audit.measuring.swaps import Objects, swapped
 from audit.pixels import to_float, to_picture
-from audit.report.overlays import outline, overlay, to_png
+from audit.report.overlays import outline, overlay, signed_overlay, to_png
 from audit.run_folder import RunFolder, file_slug, write_bytes
 
 
@@ -30,21 +32,34 @@ class Choice:
         Position in the list of samples.
     role : Role
         By which rule.
+    part_donor : int or None
+        The class against whose backgrounds it is measured what each part does; None: it is not.
     """
 
     row: int
     role: Role
+    part_donor: int | None = None
 
 
-def choose(own: pd.DataFrame, *, each: int = 1) -> list[Choice]:
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """The pictures of one sample, uint8 ``(H, W, 3)`` by name, and what was measured on them."""
+
+    pictures: dict[str, NDArray[np.uint8]]
+    swap: Swap | None
+    part_effects: PartEffects | None
+
+
+def choose(own: pd.DataFrame, *, is_suspect: bool = False) -> list[Choice]:
     """Choose the exhibits of one class by the rules of :class:`Role`; no sample twice.
 
     Parameters
     ----------
     own : DataFrame
         The class's rows of ``scores.parquet``, indexed by their position.
-    each : int
-        How many of ``worst``, ``typical`` and ``mistaken``; ``best`` is one.
+    is_suspect : bool
+        Of a suspect class two of ``worst``, ``typical`` and ``mistaken`` are shown instead of one,
+        the worst by their parts too; ``best`` is one.
     """
     answered = own[own["prediction"].notna()]
     right = answered[answered["prediction"] == answered["label"]]
@@ -67,7 +82,9 @@ def choose(own: pd.DataFrame, *, each: int = 1) -> list[Choice]:
     chosen: list[Choice] = []
     for role, order in ranked.items():
         free = [int(i) for i in order.dropna().index if int(i) not in {c.row for c in chosen}]
-        chosen += [Choice(row, role) for row in free[: 1 if role is Role.BEST else each]]
+        count = 2 if is_suspect and role is not Role.BEST else 1
+        donor = costliest_donor(own) if is_suspect and role is Role.WORST else None
+        chosen += [Choice(row, role, donor) for row in free[:count]]
     return chosen
 
 
@@ -99,9 +116,9 @@ def draw(
     list of Exhibit
         By class, then by role.
     """
-    roles = {choice.row: choice.role for choice in choices}
+    chosen = {choice.row: choice for choice in choices}
     drawn: list[Exhibit] = []
-    for batch in bench.batches(sorted(roles)):
+    for batch in bench.batches(sorted(chosen)):
         if len(batch):
             maps = maps_of(bench.model, batch, bench.plan).cpu().numpy()
             for index, row in enumerate(batch.rows):
@@ -110,8 +127,16 @@ def draw(
                 swap = _swap(batch, index, record, bank, class_names)
                 if swap is not None:
                     pictures["swap"] = swap[1]
-                told = swap[0] if swap else None
-                drawn.append(_entry(run, record, roles[row], pictures, told, class_names))
+                donor, parts = chosen[row].part_donor, None
+                if bank is not None and donor is not None:
+                    parts = measure_parts(batch, index, bench, bank, donor)
+                if parts is not None and donor is not None:
+                    pictures["swap_map"] = _by_parts(batch, index, parts)
+                    effects = parts.summary(class_names[donor])
+                else:
+                    effects = None
+                shown = Shown(pictures, swap[0] if swap else None, effects)
+                drawn.append(_entry(run, record, chosen[row].role, shown, class_names))
     order = list(Role)
     return sorted(drawn, key=lambda entry: (entry.label, order.index(entry.role)))
 
@@ -126,6 +151,11 @@ def _pictures(
     if known is not None:
         pictures["outline"] = outline(image, known)
     return pictures
+
+
+def _by_parts(batch: Batch, index: int, parts: SwapMap) -> NDArray[np.uint8]:
+    image, foreground = to_picture(batch.images[index]), batch.foreground[index].numpy()
+    return signed_overlay(image, parts.effect, parts.error, foreground)
 
 
 def _swap(
@@ -158,17 +188,12 @@ def _swap(
 
 
 def _entry(
-    run: RunFolder,
-    record: pd.Series,
-    role: Role,
-    pictures: dict[str, NDArray[np.uint8]],
-    swap: Swap | None,
-    class_names: Sequence[str],
+    run: RunFolder, record: pd.Series, role: Role, shown: Shown, class_names: Sequence[str]
 ) -> Exhibit:
     label = int(record["label"])
     folder = run.exhibits / f"{label:04d}-{file_slug(str(record['label_name']))}"
     paths: dict[str, str] = {}
-    for name, pixels in pictures.items():
+    for name, pixels in shown.pictures.items():
         path = folder / f"{role}-{record.name:07d}-{name}.png"
         write_bytes(path, to_png(pixels))
         paths[name] = path.relative_to(run.path).as_posix()
@@ -183,5 +208,6 @@ def _entry(
         foreground_mass=record["foreground_mass"],
         mass_lift=record["mass_lift"],
         pictures=ExhibitPictures(**paths),
-        swap=swap,
+        swap=shown.swap,
+        part_effects=shown.part_effects,
     )

@@ -124,6 +124,22 @@ def number(value: float | None, digits: int = 2) -> str:
     return not_measured() if value is None else _written(value, f"#,##0.{'0' * digits}", digits)
 
 
+def number_with_interval(estimate: Estimate, digits: int = 1) -> str:
+    """Show a number that is no rate with its 95 % interval.
+
+    Examples
+    --------
+    >>> number_with_interval(Estimate(value=-3.9, low=-6.15, high=-1.6))
+    '−3.9 (−6.2 to −1.6)'
+    """
+    if estimate.value is None or estimate.low is None or estimate.high is None:
+        return number(estimate.value, digits)
+    ends = gettext(
+        "%(low)s to %(high)s", low=number(estimate.low, digits), high=number(estimate.high, digits)
+    )
+    return f"{number(estimate.value, digits)} ({ends})"
+
+
 def chance(value: float | None) -> str:
     """Show a p- or q-value; small ones as a bound.
 

@@ -21,10 +21,13 @@ class Painted(NamedTuple):
         RGB.
     masks : bool (N, side, side)
         The object; companion, tag and scenery are background.
+    cues : bool (N, side, side)
+        What is planted, as far as no object hides it: companion, tag, or all of a scenery.
     """
 
     images: NDArray[np.uint8]
     masks: NDArray[np.bool_]
+    cues: NDArray[np.bool_]
 
 
 def paint(
@@ -50,16 +53,16 @@ def paint(
     random : Generator
         Of everything else.
     """
-    pairs = [
+    painted = [
         _one(world, name, where, pool_seed, random)
         for name, where in zip(objects, surroundings, strict=True)
     ]
-    return Painted(np.stack([p[0] for p in pairs]), np.stack([p[1] for p in pairs]))
+    return Painted(*(np.stack(held) for held in zip(*painted, strict=True)))
 
 
 def _one(
     world: World, name: str, where: str | None, pool_seed: int, random: np.random.Generator
-) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+) -> tuple[NDArray[np.uint8], NDArray[np.bool_], NDArray[np.bool_]]:
     side = world.side
     cue = world.cues.get(where) if where is not None else None
     has_cue = cue is not None and random.random() < cue.correlation
@@ -70,10 +73,12 @@ def _one(
     size = len(sprite)
     left = int(random.integers(1, side - size - 1))
     top = int(np.clip(random.normal(0.52, 0.08) * side - size / 2, 1, side - size - 2))
+    scenery = picture.copy()
     if has_cue and cue is not None and cue.kind == "companion":
         _accompany(picture, cue, world, left + size / 2, random)
     if has_cue and cue is not None and cue.kind == "tag":
         _mark(picture, cue)
+    planted = (picture != scenery).any(-1) | (has_cue and cue is not None and cue.kind == "scene")
     light = random.uniform(0.88, 1.08) + random.normal(0, 0.012) * np.array([1, 0, -1])
     colours = np.clip(sprite[..., :3] * np.array(kind.tint) * light, 0, 1)
     alpha = sprite[..., 3:]
@@ -82,7 +87,7 @@ def _one(
     picture += random.normal(0, 0.01, picture.shape).astype(np.float32)
     mask = np.zeros((side, side), bool)
     mask[top : top + size, left : left + size] = alpha[..., 0] > 0.5
-    return (np.clip(picture, 0, 1) * 255).round().astype(np.uint8), mask
+    return (np.clip(picture, 0, 1) * 255).round().astype(np.uint8), mask, planted & ~mask
 
 
 def _scenery(world: World, cue: Cue | None, where: str | None, random: np.random.Generator) -> str:

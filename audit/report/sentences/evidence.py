@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import median
 
-from audit.findings import ClassFinding, CmvEntry, Exhibit, Swap
-from audit.report.formatting import listing, share
+from audit.findings import ClassFinding, CmvEntry, Exhibit, PartEffects, Swap
+from audit.report.formatting import listing, number_with_interval, share
 from audit.report.i18n import gettext, ngettext
 from audit.report.sentences.names import objective_word
 from audit.report.untrusted import shorten
@@ -42,6 +42,44 @@ def swap_line(swap: Swap, name: str) -> str:
         after=share(swap.probability),
     )
     return f"{said} {change}"
+
+
+def parts_line(effects: PartEffects) -> str:
+    """Say what the parts of an exhibit do for its class."""
+    said = gettext(
+        "Change of the class margin where all parts make room for backgrounds of %(donor)s: "
+        "surroundings %(other)s; object %(body)s.",
+        donor=shorten(effects.donor_class),
+        other=number_with_interval(effects.surroundings),
+        body=number_with_interval(effects.body),
+    )
+    if effects.control.value is None:
+        return said
+    control = gettext(
+        "Surroundings for those of its own class: %(own)s.",
+        own=number_with_interval(effects.control),
+    )
+    return f"{said} {control}"
+
+
+def disagreement(exhibit: Exhibit) -> str | None:
+    """Say which to believe where the map lies on the object and the experiment on what is round it.
+
+    The surroundings count where the whole interval of their effect beyond the control is a loss.
+    """
+    effects, lift = exhibit.part_effects, exhibit.mass_lift
+    high = None if effects is None else effects.beyond_control.high
+    if high is None or high >= 0 or lift is None or lift <= 0:
+        return None
+    return gettext(
+        "The two pictures differ: saliency lies on the object, and yet the class loses when only "
+        "its surroundings are replaced. The replacement is the experiment; it decides."
+    )
+
+
+def parts_alt(name: str) -> str:
+    """A map of part effects in words."""
+    return gettext("Parts that the class %(name)s loses or gains without", name=shorten(name))
 
 
 def panel_line(panel: CmvEntry) -> str:

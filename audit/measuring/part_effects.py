@@ -1,0 +1,80 @@
+"""The swap map of one sample, against backgrounds of the class whose cost its class most."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+import pandas as pd
+
+from audit.dataset.batches import Batch
+from audit.measuring.donors import DonorBank
+from audit.measuring.plan import Workbench
+from audit.measuring.swap_maps import SwapMap, swap_map
+from audit.pixels import to_float
+from audit.saliency import class_scores
+from audit.sampling import sample_seed
+
+PART_DONORS = 8
+"""Backgrounds of either kind that take turns in one image."""
+_LEAST_SWAPS = 3
+
+
+def costliest_donor(own: pd.DataFrame) -> int | None:
+    """The class whose backgrounds leave the images of a class the least probability on average.
+
+    Parameters
+    ----------
+    own : DataFrame
+        The class's rows of ``scores.parquet``.
+
+    Returns
+    -------
+    int or None
+        None where no class lent to at least three of them.
+    """
+    columns = ["swap_other_donor_labels", "swap_other_probabilities"]
+    swaps = own.loc[own[columns].notna().all(axis=1), columns].explode(columns)
+    means = swaps.astype(float).groupby(columns[0])[columns[1]].agg(["mean", "size"])
+    means = means[means["size"] >= _LEAST_SWAPS]
+    if means.empty:
+        return None
+    return int(means.index.to_numpy(np.int64)[means["mean"].to_numpy().argmin()])
+
+
+def measure_parts(
+    batch: Batch, index: int, bench: Workbench, bank: DonorBank, donor: int
+) -> SwapMap | None:
+    """Measure what each part of a sample does for its class.
+
+    Parameters
+    ----------
+    batch, index
+        The sample.
+    bench, bank
+        As the scores were made.
+    donor : int
+        The class whose backgrounds take the place of the parts.
+
+    Returns
+    -------
+    SwapMap or None
+        None where there is no such background, or no object.
+    """
+    foreground, device = batch.foreground[index], bench.model.device
+    if not foreground.any():
+        return None
+    label, sha256 = int(batch.targets[index]), batch.loaded[index].sha256
+    seed = sample_seed(bench.plan.seed, batch.ids[index], "parts")
+    others = bank.draw_from(donor, sha256, seed, PART_DONORS)
+    if not others:
+        return None
+    return swap_map(
+        partial(class_scores, bench.model),
+        to_float(batch.images[index].to(device)),
+        foreground.to(device),
+        label,
+        bank.fetch(list(others), device),
+        bank.fetch(list(bank.draw_from(label, sha256, seed, PART_DONORS)), device),
+        seed=seed,
+    )

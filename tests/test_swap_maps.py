@@ -1,0 +1,129 @@
+"""Swap maps: additive models give back their own weights, planted cues are found where they are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from planted import CLASSES, SCENES, ColourCounter, paint
+from torch import Tensor
+
+from audit.measuring.swap_maps import SwapMap, swap_map
+from audit.report.overlays import signed_overlay
+
+SIDE = 32
+
+
+def square() -> Tensor:
+    """An object in the middle."""
+    mask = torch.zeros(SIDE, SIDE, dtype=torch.bool)
+    mask[8:24, 8:24] = True
+    return mask
+
+
+def additive(weight: Tensor) -> Callable[[Tensor], Tensor]:
+    """A model of two classes: the first has a weight on every pixel, the second always 0."""
+
+    def scores(images: Tensor) -> Tensor:
+        first = (images.mean(1) * weight).sum((1, 2))
+        return torch.stack([first, torch.zeros_like(first)], 1)
+
+    return scores
+
+
+def test_an_additive_model_gives_back_what_each_part_holds() -> None:
+    generator = torch.Generator().manual_seed(0)
+    weight = torch.randn(SIDE, SIDE, generator=generator)
+    image = torch.full((3, SIDE, SIDE), 0.75)
+    donors = torch.full((1, 3, SIDE, SIDE), 0.25)
+    found = swap_map(additive(weight), image, square(), 0, donors, donors, seed=1)
+    # All parts together are the whole picture, whatever is soft between them.
+    whole = found.body.effect + found.surroundings.effect
+    assert whole == pytest.approx(-0.5 * float(weight.sum()), rel=1e-4)
+    assert np.abs(found.error).max() < 1e-4
+    assert found.surroundings == found.control
+    assert found.beyond_control.effect == 0
+    part = found.effect[:8, :8]
+    assert (part == part[0, 0]).all()
+    assert part[0, 0] == pytest.approx(float(-0.5 * weight[:8, :8].sum()), abs=1.5)
+
+
+def test_the_part_that_holds_the_cue_has_the_most_negative_effect() -> None:
+    for corner, (top, left) in enumerate([(0, 0), (0, 24), (24, 0), (24, 24)]):
+        weight = torch.zeros(SIDE, SIDE)
+        weight[top : top + 6, left : left + 6] = 1.0
+        image = torch.rand(3, SIDE, SIDE, generator=torch.Generator().manual_seed(corner)) / 2
+        image[:, top : top + 6, left : left + 6] = 1.0
+        donors = torch.rand(4, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(9)) / 2
+        found = swap_map(additive(weight), image, square(), 0, donors, donors[:0], seed=corner)
+        where = np.unravel_index(np.nanargmin(found.effect), found.effect.shape)
+        assert (where[0] // 8, where[1] // 8) == (top // 8, left // 8)
+        assert found.surroundings.effect < -5 * found.surroundings.error
+        assert np.isnan(found.control.effect)
+        assert found.control.estimate().value is None
+
+
+@pytest.fixture(scope="module")
+def planted() -> dict[str, SwapMap]:
+    """One image of a class that counts its scene, and one of a class that counts its object."""
+    model = ColourCounter(planted=[1]).eval()
+    random = np.random.default_rng(0)
+
+    def background(scene: int) -> Tensor:
+        flat = torch.from_numpy(SCENES[scene] / 255).float()[:, None, None]
+        return flat.expand(3, SIDE, SIDE)
+
+    found = {}
+    for label in (1, 2):
+        image, mask = paint(random, label, label)
+        found[CLASSES[label]] = swap_map(
+            lambda images: model(images).detach(),
+            torch.from_numpy(image).permute(2, 0, 1).float() / 255,
+            torch.from_numpy(mask > 0),
+            label,
+            torch.stack([background(s) for s in range(6) if s != label]),
+            torch.stack([background(label)]),
+            seed=label,
+        )
+    return found
+
+
+def test_what_a_class_counts_is_what_it_loses(planted: dict[str, SwapMap]) -> None:
+    leaning, honest = planted[CLASSES[1]], planted[CLASSES[2]]
+    assert leaning.beyond_control.effect < -5 * leaning.beyond_control.error
+    assert honest.body.effect < -5 * honest.body.error
+    assert abs(honest.beyond_control.effect) < 2 * honest.beyond_control.error
+
+
+def test_the_same_seed_gives_the_same_map_and_another_nearly_the_same() -> None:
+    weight = torch.ones(SIDE, SIDE)
+    image = torch.rand(3, SIDE, SIDE, generator=torch.Generator().manual_seed(3))
+    donors = torch.rand(4, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(4))
+    first, again, other = (
+        swap_map(additive(weight), image, square(), 0, donors, donors, seed=seed)
+        for seed in (5, 5, 6)
+    )
+    assert np.array_equal(first.effect, again.effect)
+    assert not np.array_equal(first.effect, other.effect)
+    assert (np.abs(first.effect - other.effect) < 5 * (first.error + other.error)).all()
+
+
+def test_too_little_to_measure_is_said() -> None:
+    image, donors = torch.zeros(3, SIDE, SIDE), torch.zeros(2, 3, SIDE, SIDE)
+    scores = additive(torch.ones(SIDE, SIDE))
+    with pytest.raises(ValueError, match="found 0 donors"):
+        swap_map(scores, image, square(), 0, donors[:0], donors, seed=0)
+    with pytest.raises(ValueError, match="8 pictures"):
+        swap_map(scores, image, square(), 0, donors, donors, seed=0, masks=8)
+
+
+def test_parts_are_coloured_by_their_sign_and_only_where_certain() -> None:
+    image = np.full((2, 4, 3), 100, np.uint8)
+    effect = np.array([[-2.0, 2.0, -0.1, np.nan]] * 2, np.float32)
+    drawn = signed_overlay(image, effect, np.full((2, 4), 0.5, np.float32))
+    orange, blue, unsure, missing = drawn[0].astype(int)
+    assert orange[0] > orange[2]
+    assert blue[2] > blue[0]
+    assert unsure.tolist() == missing.tolist() == [100, 100, 100]
