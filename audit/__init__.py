@@ -5,11 +5,12 @@ image and foreground through the same geometry. A **method** turns images into m
 turns maps into rows; **interventions** change foreground or background and turn the model's
 answers into rows beside them; **cues** are what in the background a class leans on; **verdicts**
 turn rows into one finding per class, with its uncertainty; **CMVs** show what the class score
-itself wants; the **report** turns findings into pages. The **pipeline** runs these steps in order.
-Nothing in this package knows that Prefect exists: the flows only open the doors.
+itself wants; **history** lays tonight beside last time; the **report** turns findings into pages.
+The **pipeline** runs these steps in order. Nothing in this package knows that Prefect exists: the
+flows only open the doors.
 
 In Python, :func:`run` audits, :func:`check` finds what is wrong before, :func:`explain` explains
-one image and :func:`open_run` opens what a run left.
+one image, :func:`open_run` opens what a run left and :func:`compare` lays two runs side by side.
 
 Examples
 --------
@@ -27,6 +28,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from audit.pipeline.check import CheckResult, check
+    from audit.pipeline.compare import compare
     from audit.pipeline.explain import Explanation, explain
     from audit.pipeline.progress import Progress
     from audit.pipeline.run import run
@@ -40,6 +42,7 @@ __all__ = [
     "Run",
     "__version__",
     "check",
+    "compare",
     "explain",
     "open_run",
     "run",
@@ -52,6 +55,7 @@ _MODULES = {
     "Progress": "progress",
     "Run": "runs",
     "check": "check",
+    "compare": "compare",
     "explain": "explain",
     "open_run": "runs",
     "run": "run",

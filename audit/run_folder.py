@@ -236,6 +236,16 @@ class RunFolder:
         """What the backgrounds of each class do to the objects of each other class."""
         return self.path / "whose_background.parquet"
 
+    @property
+    def history(self) -> Path:
+        """A row a run and class, beside the runs of an audit."""
+        return self.path.parent / "history.parquet"
+
+    @property
+    def reviews(self) -> Path:
+        """What people decided about findings, beside the runs of an audit."""
+        return self.path.parent / "reviews.jsonl"
+
     def part(self, shard: int) -> Path:
         """The scores of one shard."""
         return self.path / "scores" / f"part-{shard:05d}.parquet"

@@ -8,6 +8,15 @@ stands for "undefined" or "not measured", never 0.
 from __future__ import annotations
 
 from audit.findings.codes import VALUES, Code
+from audit.findings.comparison import (
+    Change,
+    ClassChange,
+    Comparability,
+    Comparison,
+    RunName,
+    Trend,
+    TrendPoint,
+)
 from audit.findings.controls import ControlMeasurements, PlantedTag, UntrainedLifts
 from audit.findings.evidence import (
     AffectedClass,
@@ -55,6 +64,7 @@ from audit.findings.record import (
     SwapMatrix,
     Thresholds,
 )
+from audit.findings.review import Decision, Review, ReviewedClass, Standing, finding_id
 from audit.findings.values import (
     ControlName,
     Estimate,
@@ -76,10 +86,14 @@ __all__ = [
     "VALUES",
     "AffectedClass",
     "AuditFacts",
+    "Change",
+    "ClassChange",
     "ClassFinding",
     "ClassRow",
     "CmvEntry",
     "Code",
+    "Comparability",
+    "Comparison",
     "Confusion",
     "ContrastMaps",
     "Control",
@@ -91,6 +105,7 @@ __all__ = [
     "CueDonor",
     "CueDonors",
     "Cues",
+    "Decision",
     "Effect",
     "Estimate",
     "EstimatorFacts",
@@ -110,20 +125,27 @@ __all__ = [
     "PlantedTag",
     "Rate",
     "Reason",
+    "Review",
+    "ReviewedClass",
     "Role",
     "RunFacts",
+    "RunName",
     "RunStatus",
     "Says",
     "Settings",
+    "Standing",
     "Status",
     "Strength",
     "Summary",
     "Swap",
     "SwapMatrix",
     "Thresholds",
+    "Trend",
+    "TrendPoint",
     "Unit",
     "UntrainedLifts",
     "Verdict",
+    "finding_id",
     "json_schemas",
     "outcome",
     "read_controls",

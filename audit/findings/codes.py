@@ -64,6 +64,19 @@ class Code(StrEnum):
     NO_CUE_IMAGES = "no_cue_images"
     NO_CUE_FOUND = "no_cue_found"
     IMAGES_WITHOUT_WINDOW = "images_without_window"
+    # Whether two runs can be laid beside each other.
+    MODEL_DIFFERS = "model_differs"
+    SETTING_DIFFERS = "setting_differs"
+    NO_COMMON_IMAGE = "no_common_image"
+    NO_COMMON_CLASS = "no_common_class"
+    RUNS_WITHOUT_FOREGROUNDS = "runs_without_foregrounds"
+    # Why a gate was not passed.
+    GATE_SUSPECT = "gate_suspect"
+    GATE_NEW = "gate_new"
+    GATE_WORSENED = "gate_worsened"
+    GATE_NOT_MEASURED = "gate_not_measured"
+    GATE_INCOMPLETE = "gate_incomplete"
+    GATE_NOTHING_JUDGED = "gate_nothing_judged"
     # Why a class model visualization has failed.
     CMV_NOT_FIRST = "cmv_not_first"
     CMV_NOT_ROBUST = "cmv_not_robust"
@@ -107,6 +120,11 @@ VALUES: Final[dict[Code, tuple[str, ...]]] = {
     Code.FEATURES_LAST_LAYER_INPUT: ("layer",),
     Code.FEATURES_POOLED_LAYER: ("layer",),
     Code.IMAGES_WITHOUT_WINDOW: ("images", "blank_map", "no_evidence", "no_background"),
+    Code.SETTING_DIFFERS: ("setting", "earlier", "later"),
+    Code.GATE_SUSPECT: ("label_name",),
+    Code.GATE_NEW: ("label_name",),
+    Code.GATE_WORSENED: ("label_name",),
+    Code.GATE_NOT_MEASURED: ("label_name",),
     Code.CMV_NOT_FIRST: ("rank",),
     Code.CMV_NOT_ROBUST: ("probability",),
     Code.CMV_LOST_IN_JPEG: ("rank",),

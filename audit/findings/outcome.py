@@ -14,6 +14,7 @@ class Outcome(StrEnum):
     NOTHING_JUDGED = "NothingJudged"
     INCOMPLETE = "Incomplete"
     SUSPECT_CLASSES = "SuspectClasses"
+    UNCHANGED = "Unchanged"
     COMPLETED = "Completed"
 
 
@@ -30,4 +31,7 @@ def outcome(findings: Findings) -> Outcome:
         return Outcome.GATE_FAILED
     if not summary.complete:
         return Outcome.INCOMPLETE
-    return Outcome.SUSPECT_CLASSES if summary.suspect else Outcome.COMPLETED
+    if summary.suspect:
+        return Outcome.SUSPECT_CLASSES
+    comparison = findings.comparison
+    return Outcome.UNCHANGED if comparison and comparison.is_unchanged else Outcome.COMPLETED

@@ -6,7 +6,9 @@ from typing import Final, Literal
 
 from pydantic import Field
 
+from audit.findings.comparison import Comparison, Trend
 from audit.findings.evidence import CmvEntry, Cues, Exhibit, MeanMap
+from audit.findings.review import ReviewedClass
 from audit.findings.values import (
     ControlName,
     Estimate,
@@ -181,6 +183,7 @@ class Summary(Record):
     clear: int = Field(ge=0)
     gate: str
     gate_passed: bool
+    gate_failures: tuple[Reason, ...] = ()
     complete: bool
     images: int = Field(ge=0)
     scored: int = Field(ge=0)
@@ -276,6 +279,10 @@ class Findings(Record):
     limits: tuple[Reason, ...]
     foreground_quality: ForegroundFacts
     swap_matrix: SwapMatrix = SwapMatrix()
+    comparison: Comparison | None = None
+    """Beside the run before; None where there is none."""
+    reviews: tuple[ReviewedClass, ...] = ()
+    trends: tuple[Trend, ...] = ()
     findings: tuple[ClassFinding, ...]
 
     def with_classes(self, classes: tuple[ClassFinding, ...]) -> Findings:
@@ -285,6 +292,11 @@ class Findings(Record):
     def with_verdict(self, verdict: Verdict) -> tuple[ClassFinding, ...]:
         """The classes of one verdict, in the order of the record: the largest effect first."""
         return tuple(f for f in self.findings if f.verdict == verdict)
+
+    @property
+    def waived(self) -> frozenset[str]:
+        """The classes that somebody waived, by a review that holds."""
+        return frozenset(one.review.label_name for one in self.reviews if one.is_waived)
 
     @property
     def failed_controls(self) -> tuple[Control, ...]:

@@ -266,8 +266,9 @@ class Manifest(_Closed):
     """How the work is done."""
     report: ReportSection = ReportSection()
     """What the report looks like."""
-    gate: Literal["never", "suspect", "new"] = "never"
-    """When `run` ends with exit code 3: never, or where a class is suspect (`new`: likewise)."""
+    gate: Literal["never", "suspect", "new", "worsened"] = "never"
+    """When `run` ends with exit code 3: never; where a class is suspect; where one is that was not
+    in the run before; or where one, in addition, got worse. A waived class passes."""
 
     folder: Path = Field(default=Path(), exclude=True)
     """Where the file lies; set by :func:`load_manifest`, never written in it."""

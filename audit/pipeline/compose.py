@@ -23,6 +23,7 @@ from audit.findings import (
 )
 from audit.measuring.collect import inert
 from audit.measuring.columns import write_table
+from audit.pipeline.compare import with_history
 from audit.pipeline.decide import Decided
 from audit.pipeline.mean_maps import read_mean_maps
 from audit.report.sentences import english
@@ -39,7 +40,7 @@ def compose(run: RunFolder, decided: Decided) -> Findings:
     if run.likenesses.exists():
         seed = read_facts(run.run_json).seed
         classes = with_cmv_shares(classes, pd.read_parquet(run.likenesses), seed)
-    findings = decided.findings.with_classes(_with_all_drawn(run, classes))
+    findings = with_history(run, decided.findings.with_classes(_with_all_drawn(run, classes)))
     table = class_table(findings.findings, findings.run_id, english)
     write_table(run.classes, table)
     write_table(run.confusions, decided.confusions)

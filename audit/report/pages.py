@@ -23,7 +23,18 @@ from audit.report import charts, formatting, i18n, matrix, untrusted
 from audit.report.context import ReportContext, thumbnails_of
 from audit.report.page_limits import CLUSTERS, CROPS, DONORS, Medium, anchor, select
 from audit.report.pictures import Picture
-from audit.report.sentences import certainty, controls, evidence, names, notes, problems, say, story
+from audit.report.sentences import (
+    certainty,
+    controls,
+    evidence,
+    history,
+    names,
+    notes,
+    problems,
+    say,
+    story,
+)
+from audit.report.sparklines import sparkline
 from audit.report.style import ReportStyle
 
 _OTHERS_DRAWN = 4000
@@ -108,6 +119,7 @@ def fill_page(
                 sentences=_SENTENCES,
                 gap_chart=_gap_charts(record),
                 mass_chart=_mass_charts(record),
+                trend_charts=_trend_charts(record),
                 verdict_bar=charts.verdict_bar,
                 indicator_chart=charts.indicator_chart,
                 anchor=anchor,
@@ -130,7 +142,7 @@ def fill_page(
 
 _SENTENCES: Mapping[str, Callable[..., Any]] = {
     name: function
-    for module in (certainty, controls, evidence, names, notes, problems, story)
+    for module in (certainty, controls, evidence, history, names, notes, problems, story)
     for name, function in getmembers(module, isfunction)
     if function.__module__ == module.__name__ and not name.startswith("_")
 }
@@ -211,6 +223,17 @@ def _gap_charts(record: Findings) -> Callable[[ClassFinding], Markup]:
         )
 
     return draw
+
+
+def _trend_charts(record: Findings) -> Mapping[str, Markup]:
+    """The gap of each class over the runs, by its name, all on one scale."""
+    drawn = [trend for trend in record.trends if len(trend.points) > 1]
+    ends = [p.gap.high or p.gap.value or 0.0 for trend in drawn for p in trend.points]
+    top = min(1.0, max([2 * record.thresholds.effect, *ends]))
+    return {
+        trend.label_name: sparkline(trend, top=top, floor=record.thresholds.effect)
+        for trend in drawn
+    }
 
 
 def _mass_charts(record: Findings) -> Callable[[ClassFinding], dict[str, Any]]:

@@ -101,7 +101,6 @@ def _summary(classes: Sequence[ClassFinding], scores: pd.DataFrame, manifest: Ma
     least = manifest.run.min_coverage
     coverage = [finding.coverage for finding in classes]
     complete = not any(share is not None and share < least for share in coverage)
-    nothing_judged = counts[Verdict.INCONCLUSIVE] == len(classes)
     return Summary(
         classes=len(classes),
         suspect=counts[Verdict.SUSPECT],
@@ -109,9 +108,8 @@ def _summary(classes: Sequence[ClassFinding], scores: pd.DataFrame, manifest: Ma
         inconclusive=counts[Verdict.INCONCLUSIVE],
         clear=counts[Verdict.CLEAR],
         gate=manifest.gate,
-        # A class that was not measured, or could not be judged, has not passed.
-        gate_passed=manifest.gate == "never"
-        or (complete and not nothing_judged and not counts[Verdict.SUSPECT]),
+        # Whoever asks the gate says so: audit.history.gate.
+        gate_passed=manifest.gate == "never",
         complete=complete,
         images=len(scores),
         scored=int((status == Status.SCORED).sum()),

@@ -18,10 +18,12 @@ from audit.cancellation import Stopped, ask_to_stop
 from audit.errors import AuditError, InputError
 from flows.cli.check import check
 from flows.cli.cmv import cmv
+from flows.cli.compare import compare
 from flows.cli.demo import demo
 from flows.cli.explain import explain
 from flows.cli.init import init
 from flows.cli.report import report
+from flows.cli.review import review
 from flows.cli.run import run
 from flows.cli.serve import serve
 from flows.cli.terminal import FAILED, USAGE, err
@@ -59,7 +61,7 @@ def _own_ending(command: Callable[P, None]) -> Callable[P, None]:
     return called
 
 
-for command in (run, check, demo, report, cmv, explain, init, serve):
+for command in (run, check, demo, report, compare, review, cmv, explain, init, serve):
     app.command()(_own_ending(command))
 
 

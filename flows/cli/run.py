@@ -41,7 +41,7 @@ def run(
     device: Device = "auto",
     runner: Annotated[str, typer.Option(help="threads, dask or ray.")] = "threads",
     overrides: Overrides = None,
-    gate: Annotated[str | None, typer.Option(help="never, suspect or new.")] = None,
+    gate: Annotated[str | None, typer.Option(help="never, suspect, new or worsened.")] = None,
     as_json: AsJson = False,
     accept_accuracy: AcceptAccuracy = False,
 ) -> None:

@@ -8,11 +8,20 @@ from audit.findings import Code, Control, Reason
 from audit.report.i18n import ENGLISH, gettext, spoken
 from audit.report.sentences.advice import ADVICE
 from audit.report.sentences.controls import FOUND, control_words
+from audit.report.sentences.history import HISTORY
 from audit.report.sentences.notes import CMV, CUES, LIMITS
 from audit.report.sentences.reasons import REASONS
 from audit.report.sentences.values import Sentence
 
-SENTENCES: Mapping[Code, Sentence] = {**REASONS, **ADVICE, **FOUND, **LIMITS, **CUES, **CMV}
+SENTENCES: Mapping[Code, Sentence] = {
+    **REASONS,
+    **ADVICE,
+    **FOUND,
+    **LIMITS,
+    **CUES,
+    **CMV,
+    **HISTORY,
+}
 """By code; a test holds it complete."""
 
 

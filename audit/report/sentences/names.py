@@ -167,6 +167,7 @@ _KEYS: Mapping[str, str] = {
     "foreground source": N_("source of foregrounds"),
     "donors per image": N_("donors per image"),
     "fill": N_("filling"),
+    "seed": N_("seed"),
     "saliency layer": N_("saliency layer"),
     "input side": N_("side of the input, pixels"),
     "resize": N_("resize"),

@@ -6,14 +6,19 @@ from collections.abc import Mapping
 
 from audit.findings import Findings, Outcome, Verdict, outcome
 from audit.report.formatting import plural
-from audit.report.sentences import failed
+from audit.report.i18n import ENGLISH, spoken
+from audit.report.sentences import english, failed
+from audit.report.sentences.history import changes_line
 
+SAID = 5
+"""Reasons of a failed gate that are said, at most."""
 _MEANS: Mapping[Outcome, str] = {
     Outcome.GATE_FAILED: "The gate {gate!r} failed.",
     Outcome.NOTHING_JUDGED: "No class could be judged, so nothing is known of the model.",
     Outcome.INCOMPLETE: "Incomplete: too few images could be measured, and nothing is called "
     "clear; see problems.csv.",
     Outcome.SUSPECT_CLASSES: "{suspects} found suspect.",
+    Outcome.UNCHANGED: "No class was found suspect, and none has changed.",
     Outcome.COMPLETED: "No class was found suspect.",
 }
 
@@ -24,10 +29,17 @@ def tally(findings: Findings) -> str:
 
 
 def ending(findings: Findings) -> str:
-    """Say how a run ended, with all four counts."""
-    suspects = plural(findings.summary.suspect, "class", "classes")
-    means = _MEANS[outcome(findings)].format(gate=findings.summary.gate, suspects=suspects)
-    return f"{tally(findings)}. {means}"
+    """Say how a run ended, with all four counts, why a gate failed, and what changed."""
+    summary = findings.summary
+    suspects = plural(summary.suspect, "class", "classes")
+    said = [_MEANS[outcome(findings)].format(gate=summary.gate, suspects=suspects)]
+    said += map(english, summary.gate_failures[:SAID])
+    if len(summary.gate_failures) > SAID:
+        said.append(f"And {len(summary.gate_failures) - SAID} more reasons.")
+    if findings.comparison is not None:
+        with spoken(ENGLISH):
+            said.append(changes_line(findings.comparison))
+    return f"{tally(findings)}. {' '.join(said)}"
 
 
 def outcome_line(findings: Findings) -> str:

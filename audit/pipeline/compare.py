@@ -1,0 +1,113 @@
+"""A run beside those before it: compared, reviewed, put into the history and held to its gate."""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+
+from audit.errors import RunFolderError
+from audit.findings import Comparison, Findings, RunFacts, Trend, read_facts, read_findings
+from audit.history import compare as beside
+from audit.history.gate import gate_failures
+from audit.history.predecessors import finished_runs, run_before
+from audit.history.reviews import read_reviews, standing_reviews
+from audit.history.trends import history_rows, record_runs, trends
+from audit.run_folder import RunFolder
+
+_COLUMNS = [
+    *("sample_id", "sha256", "label_name", "margin"),
+    *("swap_same_margin", "swap_same_probability", "swap_same_probabilities"),
+    *("swap_other_margin", "swap_other_own_margin"),
+    *("swap_other_probability", "swap_other_probabilities"),
+]
+_log = logging.getLogger(__name__)
+
+
+def compare(earlier: str | Path, later: str | Path) -> Comparison:
+    """Say class by class what changed between two runs: new, worsened, unchanged, fixed, ...
+
+    Parameters
+    ----------
+    earlier, later : str or Path
+        Two run folders, in this order. No model is loaded.
+
+    Returns
+    -------
+    Comparison
+        With intervals, the change that could have been seen, and whether and why the runs are
+        ``paired``, ``unpaired`` or ``not_comparable``.
+
+    Raises
+    ------
+    RunFolderError
+        A folder holds no finished run of this version.
+    """
+    folders = [RunFolder(Path(path).resolve()) for path in (earlier, later)]
+    return beside.compare(*(_measured(folder) for folder in folders))
+
+
+def _measured(run: RunFolder, findings: Findings | None = None) -> beside.Measured:
+    facts = read_facts(run.run_json)
+    findings = findings or read_findings(run.findings)
+    try:
+        scores = pd.read_parquet(run.scores, columns=_COLUMNS)
+    except (OSError, pa.ArrowException, KeyError, ValueError) as error:
+        raise RunFolderError(
+            f"{run.path}: scores.parquet cannot be read ({type(error).__name__}). Has the run come "
+            "as far? Resume it first."
+        ) from error
+    return beside.Measured(run.path.name, facts, findings, scores)
+
+
+def with_history(run: RunFolder, findings: Findings) -> Findings:
+    """Lay a run beside the last finished one of its audit, with reviews, trends and the gate.
+
+    Parameters
+    ----------
+    run : RunFolder
+        With scores.
+    findings : Findings
+        Of the run.
+    """
+    facts = read_facts(run.run_json)
+    findings = findings.model_copy(update={"comparison": _to_predecessor(run, facts, findings)})
+    today = datetime.now(UTC).date()
+    held = standing_reviews(read_reviews(run.reviews), findings, facts.hashes.model, today)
+    findings = findings.model_copy(update={"reviews": held})
+    findings = findings.model_copy(update={"trends": _trends(run, facts, findings)})
+    failures = gate_failures(findings.summary.gate, findings)
+    summary = findings.summary.model_copy(
+        update={"gate_passed": not failures, "gate_failures": failures}
+    )
+    return findings.model_copy(update={"summary": summary})
+
+
+def _to_predecessor(run: RunFolder, facts: RunFacts, findings: Findings) -> Comparison | None:
+    before = run_before(run, facts)
+    if before is None:
+        return None
+    try:
+        return beside.compare(_measured(before), _measured(run, findings))
+    except RunFolderError as error:
+        _log.warning("the run before this one cannot be compared: %s", error)
+        return None
+
+
+def _trends(run: RunFolder, facts: RunFacts, findings: Findings) -> tuple[Trend, ...]:
+    """Put a run into the history of its audit; of one that lies alone there is none."""
+    others = list(finished_runs(run, facts.name))
+    if not others and not run.history.exists():
+        return ()
+    rows = history_rows(run.path.name, facts, findings)
+    try:
+        if not run.history.exists():
+            for other, found in others:
+                rows += history_rows(other.path.name, found, read_findings(other.findings))
+        return trends(record_runs(run.history, rows), facts)
+    except (OSError, RunFolderError) as error:
+        _log.warning("history.parquet: not written (%s)", error)
+        return ()

@@ -1,0 +1,169 @@
+"""Two runs beside each other: truths that hold whatever the numbers, and planted changes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from planted_history import CLASSES, facts, run
+from scipy import stats
+
+from audit.findings import (
+    Change,
+    Code,
+    Comparability,
+    Comparison,
+    Hashes,
+    Reason,
+    Verdict,
+)
+from audit.history.compare import compare
+from audit.history.differences import difference, donor_noise
+
+S, W, U, C = Verdict.SUSPECT, Verdict.WATCH, Verdict.INCONCLUSIVE, Verdict.CLEAR
+
+
+def words(found: Comparison) -> dict[str, Change]:
+    return {one.label_name: one.change for one in found.classes}
+
+
+QUIET = dict.fromkeys(CLASSES, 0.01)
+
+
+def test_the_same_run_twice_is_paired_and_unchanged() -> None:
+    night = run({**QUIET, "bee": 0.6})
+    found = compare(night, night)
+    assert found.comparability is Comparability.PAIRED
+    assert found.reasons == ()
+    assert not found.model_changed
+    assert not found.images_changed
+    assert set(words(found).values()) == {Change.UNCHANGED}
+    assert found.is_unchanged
+    assert all(one.difference.value == 0 == one.by_images for one in found.classes)
+    assert all(one.common == one.images == 40 for one in found.classes)
+
+
+def test_a_cue_planted_is_new_and_removed_is_fixed_and_the_rest_unchanged() -> None:
+    clean, leaning = run(QUIET), run({**QUIET, "bee": 0.6}, of=facts(hashes=Hashes(model="b" * 64)))
+    planted = compare(clean, leaning)
+    assert words(planted) == {**dict.fromkeys(CLASSES, Change.UNCHANGED), "bee": Change.NEW}
+    assert planted.model_changed
+    assert [reason.code for reason in planted.reasons] == [Code.MODEL_DIFFERS]
+    (bee, *_) = planted.classes
+    assert bee.label_name == "bee"
+    assert bee.difference.value == pytest.approx(0.59)
+    assert bee.by_model == bee.difference
+    assert bee.by_images == pytest.approx(0, abs=1e-12)
+    removed = compare(leaning, clean)
+    assert words(removed) == {**dict.fromkeys(CLASSES, Change.UNCHANGED), "bee": Change.FIXED}
+
+
+def test_fixed_needs_the_effect_excluded() -> None:
+    leaning, better = run({**QUIET, "bee": 0.6}), run({**QUIET, "bee": 0.08}, {"bee": W})
+    assert words(compare(leaning, better))["bee"] is Change.IMPROVED
+    worse = run({**QUIET, "bee": 0.85})
+    assert words(compare(leaning, worse))["bee"] is Change.WORSENED
+
+
+def test_crossing_the_line_within_noise_is_no_news() -> None:
+    below, above = (
+        run({**QUIET, "bee": 0.095}, {"bee": W}),
+        run({**QUIET, "bee": 0.105}, {"bee": S}),
+    )
+    assert words(compare(below, above))["bee"] is Change.UNCHANGED
+    few = [
+        run({"bee": gap}, {"bee": W}, images=3, of=facts(seed=s)) for s, gap in ((0, 0), (1, 0.1))
+    ]
+    (bee,) = compare(*few).classes
+    assert bee.change is Change.UNSURE
+    # It says what could have been seen.
+    assert bee.detectable is not None
+    assert bee.detectable > 0.1
+
+
+@pytest.mark.parametrize("seed", range(1, 6))
+def test_other_draws_of_the_same_images_are_unpaired_and_no_alarm(seed: int) -> None:
+    first, second = (run({**QUIET, "bee": 0.3}, of=facts(seed=s), seed=s) for s in (0, seed))
+    found = compare(first, second)
+    assert found.comparability is Comparability.UNPAIRED
+    told = Reason(
+        code=Code.SETTING_DIFFERS,
+        values={"setting": "seed", "earlier": "0", "later": str(seed)},
+    )
+    assert found.reasons == (told,)
+    assert not found.with_change(Change.NEW, Change.WORSENED, Change.FIXED, Change.IMPROVED)
+
+
+def test_other_images_are_told_from_another_model() -> None:
+    before = run(QUIET)
+    after = run({**QUIET, "dog": 0.4}, first=20, of=facts(hashes=Hashes(model="b" * 64)))
+    found = compare(before, after)
+    assert found.comparability is Comparability.PAIRED
+    assert found.images_changed
+    (dog, *_) = found.classes
+    assert (dog.change, dog.common, dog.images) == (Change.NEW, 20, 40)
+    assert dog.difference.value == pytest.approx(dog.by_model.value + dog.by_images)
+    assert dog.by_model.value == pytest.approx(0.39, abs=1e-9)
+
+
+def test_classes_that_one_run_lacks_and_runs_that_measure_otherwise() -> None:
+    two, three = run({"ant": 0.0, "bee": 0.3}), run({"ant": 0.0, "cat": 0.3})
+    assert words(compare(two, three)) == {
+        "cat": Change.FIRST_SEEN,
+        "bee": Change.NOT_MEASURED,
+        "ant": Change.UNCHANGED,
+    }
+    unjudged = run({"ant": 0.0, "cat": 0.3}, {"ant": U})
+    assert words(compare(three, unjudged))["ant"] is Change.NOT_MEASURED
+    assert words(compare(unjudged, three))["ant"] is Change.FIRST_SEEN
+    blurred = run({"ant": 0.5, "bee": 0.0}, of=facts(settings={"fill": "blur"}))
+    found = compare(two, blurred)
+    assert found.comparability is Comparability.NOT_COMPARABLE
+    assert set(words(found).values()) == {Change.NOT_MEASURED}
+    assert [reason.code for reason in found.reasons] == 2 * [Code.SETTING_DIFFERS]
+    blind = run({"ant": 0.0, "bee": 0.0}, of=facts(foreground_source="none"))
+    assert [r.code for r in compare(two, blind).reasons] == [Code.RUNS_WITHOUT_FOREGROUNDS]
+
+
+floats = st.lists(st.floats(-1, 1, width=16), min_size=2, max_size=12)
+
+
+@given(floats, floats)
+def test_with_all_images_common_it_is_the_paired_test_and_with_none_that_of_welch(
+    first: list[float], second: list[float]
+) -> None:
+    count = min(len(first), len(second))
+    a, b = pd.Series(first), pd.Series(second)
+    one, two = a[:count].to_numpy(), b[:count].to_numpy()
+    paired = difference(a[:count], b[:count])
+    assert paired.value == pytest.approx(two.mean() - one.mean(), abs=1e-9)
+    if np.ptp(two - one) > 1e-3:
+        assert paired.p_value() == pytest.approx(stats.ttest_rel(two, one).pvalue, rel=1e-6)
+    apart = difference(a, b.set_axis(b.index + 100))
+    if np.ptp(first) > 1e-3 and np.ptp(second) > 1e-3:
+        welch = stats.ttest_ind(second, first, equal_var=False)
+        assert apart.p_value() == pytest.approx(welch.pvalue, rel=1e-6)
+        assert apart.freedom == pytest.approx(welch.df)
+    back = difference(b.set_axis(b.index + 100), a)
+    assert (back.value, back.error) == pytest.approx((-apart.value, apart.error))
+
+
+def test_the_noise_of_draws_is_that_over_many_draws() -> None:
+    random = np.random.default_rng(0)
+    # All images meet the same four backgrounds, each with a part of its own in the loss.
+    estimates, gaps = [], []
+    for _ in range(400):
+        lost = random.normal(0, 0.1, 4)[None] + random.normal(0, 0.01, (30, 4))
+        own = pd.DataFrame(
+            {
+                "swap_same_probabilities": list(np.full((30, 4), 0.9)),
+                "swap_other_probabilities": list(0.9 - lost),
+            }
+        )
+        estimates.append(donor_noise(own))
+        gaps.append(lost.mean())
+    assert np.sqrt(np.mean(np.square(estimates))) == pytest.approx(np.std(gaps), rel=0.1)
+    alone = own.assign(swap_same_probabilities=[[0.9]] * 30)
+    assert np.isnan(donor_noise(alone))

@@ -1,0 +1,235 @@
+"""Reviews, gates and the history beside the runs, on run folders whose truth is known."""
+
+from __future__ import annotations
+
+import json
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from planted_history import CLASSES, facts, run, write_night
+from record import finding, findings
+
+import audit
+from audit.errors import RunFolderError
+from audit.findings import (
+    Change,
+    Code,
+    Decision,
+    Findings,
+    Hashes,
+    Review,
+    ReviewedClass,
+    Standing,
+    Verdict,
+    finding_id,
+    read_facts,
+    read_findings,
+)
+from audit.history.compare import compare
+from audit.history.gate import GATES, gate_failures
+from audit.history.predecessors import run_before
+from audit.history.reviews import append_review, read_reviews, standing_reviews
+from audit.history.trends import HISTORY_COLUMNS
+from audit.pipeline.compare import with_history
+from audit.pipeline.review import review
+from audit.report.sentences.history import review_line
+from audit.run_folder import RunFolder
+
+S, W, U, C = Verdict.SUSPECT, Verdict.WATCH, Verdict.INCONCLUSIVE, Verdict.CLEAR
+
+
+def reviewed(**more: Any) -> Review:
+    held: dict[str, Any] = {
+        "finding_id": finding_id("farm animals", "bee"),
+        "audit": "farm animals",
+        "label_name": "bee",
+        "decision": Decision.WAIVE,
+        "by": "Ada",
+        "reason": "known",
+        "made": "2026-11-26T00:00:00Z",
+        "run_id": "one",
+        "model": "a" * 64,
+        "verdict": S,
+        "gap": 0.3,
+    }
+    return Review(**{**held, **more})
+
+
+def standing(held: Review, gap: float | None = 0.3, verdict: Verdict = S, model: str = "a") -> str:
+    record = findings(finding("bee", verdict, background_gap=gap), finding("cat", label=1))
+    (found,) = standing_reviews([held], record, model * 64, date(2026, 12, 1))
+    return found.standing.value
+
+
+def test_a_review_lapses_by_date_by_model_and_when_the_class_gets_worse() -> None:
+    assert standing(reviewed()) == "in_force"
+    assert standing(reviewed(until="2026-12-01")) == "in_force"
+    assert standing(reviewed(until="2026-11-30")) == "past_its_date"
+    assert standing(reviewed(), model="b") == "another_model"
+    assert standing(reviewed(), gap=0.34) == "in_force"
+    assert standing(reviewed(), gap=0.36) == "got_worse"
+    assert standing(reviewed(), gap=None) == "got_worse"
+    assert standing(reviewed(verdict=W)) == "got_worse"
+    assert standing(reviewed(), gap=0.0, verdict=C) == "in_force"
+
+
+def test_the_latest_review_of_a_class_counts_and_other_audits_are_not_asked() -> None:
+    record = findings(finding("bee", S, background_gap=0.3))
+    first, second = reviewed(), reviewed(decision=Decision.DISPUTE)
+    other = reviewed(finding_id=finding_id("another audit", "bee"), decision=Decision.ACCEPT)
+    (found,) = standing_reviews([first, second, other], record, "a" * 64, date(2026, 12, 1))
+    assert found.review.decision is Decision.DISPUTE
+    assert not found.is_waived
+
+
+def test_lines_are_only_added_and_a_torn_one_loses_itself_alone(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "reviews.jsonl"
+    append_review(path, reviewed())
+    path.write_bytes(path.read_bytes() + b'{"finding_id": "torn')
+    before = path.read_bytes()
+    append_review(path, reviewed(decision=Decision.ACCEPT))
+    assert path.read_bytes().startswith(before)
+    found = read_reviews(path)
+    assert [one.decision for one in found] == [Decision.WAIVE, Decision.ACCEPT]
+    assert "line 2 is no review" in caplog.text
+
+
+def test_names_and_reasons_are_one_line_of_plain_text() -> None:
+    hostile = reviewed(by="Eve\u202e\x00", reason="<b>fine</b>\n\n# heading")
+    said = review_line(ReviewedClass(review=hostile, standing=Standing.ANOTHER_MODEL))
+    assert said == (
+        "waived by Eve on 26 November 2026: “<b>fine</b> # heading” "
+        "(lapsed: it was made for another model)"
+    )
+    with pytest.raises(ValueError, match="says nothing"):
+        reviewed(by="  ")
+
+
+def gated(
+    gate: str, before: dict[str, Verdict] | None, now: dict[str, Verdict], **more: Any
+) -> Any:
+    """The codes and classes for which a gate fails."""
+    gaps = {S: 0.4, W: 0.09, U: 0.0, C: 0.0}
+    nights = [
+        run({name: gaps[v] for name, v in held.items()}, held, of=facts(), images=20)
+        for held in (before, now)
+        if held is not None
+    ]
+    record = nights[-1].findings
+    if before is not None:
+        record = record.model_copy(update={"comparison": compare(*nights)})
+    record = record.model_copy(update=more)
+    failures = [one.model_dump(mode="python") for one in gate_failures(gate, record)]
+    return [(one["code"], *one["values"].values()) for one in failures]
+
+
+def test_a_gate_asks_what_it_is_named_after() -> None:
+    same = {"ant": C, "bee": S}
+    assert gated("never", same, {"ant": S, "bee": S}) == []
+    assert gated("suspect", same, same) == [(Code.GATE_SUSPECT, "bee")]
+    assert gated("new", same, same) == []
+    assert gated("worsened", same, same) == []
+    assert gated("new", same, {"ant": S, "bee": S}) == [(Code.GATE_NEW, "ant")]
+    assert gated("suspect", same, {"ant": C, "bee": C}) == []
+
+
+def test_a_gate_fails_closed() -> None:
+    same = {"ant": C, "bee": S}
+    # A first run has nothing before it, so what is suspect in it is new.
+    assert gated("new", None, same) == [(Code.GATE_SUSPECT, "bee")]
+    assert gated("new", same, {"ant": U, "bee": C}) == [(Code.GATE_NOT_MEASURED, "ant")]
+    assert gated("suspect", None, {"ant": U, "bee": U}) == [(Code.GATE_NOTHING_JUDGED,)]
+    assert set(GATES) == {"never", "suspect", "new", "worsened"}
+
+
+def test_a_waived_class_passes_and_a_lapsed_waiver_does_not() -> None:
+    for where, failed in ((Standing.IN_FORCE, []), (Standing.GOT_WORSE, ["bee"])):
+        waived = (ReviewedClass(review=reviewed(), standing=where),)
+        found = gated("suspect", None, {"ant": C, "bee": S}, reviews=waived)
+        assert [name for _, name in found] == failed
+
+
+def night(
+    folder: Path, number: int, gaps: dict[str, float], **more: Any
+) -> tuple[RunFolder, Findings]:
+    """The folder of a night's run, with its findings laid beside those before it."""
+    made = write_night(folder / f"night-{number}", gaps, started=number, **more)
+    found = with_history(made, read_findings(made.findings))
+    made.findings.write_text(found.model_dump_json())
+    return made, found
+
+
+def test_three_nights_the_same_a_cue_planted_and_removed(tmp_path: Path) -> None:
+    quiet = dict.fromkeys(CLASSES, 0.01)
+    _, alone = night(tmp_path, 1, quiet)
+    assert alone.comparison is None
+    # Who audits once, into a folder of his own, finds nothing beside it.
+    assert [path.name for path in tmp_path.iterdir()] == ["night-1"]
+    _, second = night(tmp_path, 2, {**quiet, "bee": 0.5}, model="b", gate="new")
+    assert second.comparison is not None
+    assert second.comparison.earlier.folder == "night-1"
+    assert [one.label_name for one in second.comparison.with_change(Change.NEW)] == ["bee"]
+    assert not second.summary.gate_passed
+    third, last = night(tmp_path, 3, quiet, model="c", gate="new")
+    assert last.comparison is not None
+    assert [one.label_name for one in last.comparison.with_change(Change.FIXED)] == ["bee"]
+    assert last.summary.gate_passed
+    held = pd.read_parquet(third.history)
+    assert list(held.columns) == HISTORY_COLUMNS.names
+    assert len(held) == 3 * len(CLASSES)
+    bee = held[held["label_name"] == "bee"]
+    assert bee["verdict"].tolist() == ["clear", "suspect", "clear"]
+    assert bee["change"].fillna("none").tolist() == ["none", "new", "fixed"]
+    (trend,) = [one for one in last.trends if one.label_name == "bee"]
+    assert [point.verdict for point in trend.points] == [C, S, C]
+    assert [point.model_changed for point in trend.points] == [False, True, True]
+    # Decided once more, a run stands in the history once.
+    with_history(third, last)
+    assert len(pd.read_parquet(third.history)) == 3 * len(CLASSES)
+
+
+def test_the_run_before_is_of_the_same_audit_finished_and_earlier(tmp_path: Path) -> None:
+    quiet = dict.fromkeys(CLASSES, 0.01)
+    made = {
+        number: write_night(tmp_path / f"n{number}", quiet, started=number) for number in (1, 2, 4)
+    }
+    write_night(tmp_path / "other", quiet, started=3, name="another audit")
+    write_night(tmp_path / "failed", quiet, started=3, status="failed")
+    (tmp_path / "latest").symlink_to("n4")
+    (tmp_path / "notes").mkdir()
+    found = run_before(made[4], read_facts(made[4].run_json))
+    assert found is not None
+    assert found.path.name == "n2"
+    assert run_before(made[1], read_facts(made[1].run_json)) is None
+
+
+def test_compare_and_review_as_they_are_called(tmp_path: Path) -> None:
+    quiet = dict.fromkeys(CLASSES, 0.01)
+    first = write_night(tmp_path / "a", {**quiet, "bee": 0.5}, started=1)
+    second = write_night(tmp_path / "b", quiet, started=2, model="b")
+    found = audit.compare(first.path, second.path)
+    assert {c.label_name: c.change for c in found.classes}["bee"] is Change.FIXED
+    with pytest.raises(RunFolderError, match="not in the run folder"):
+        audit.compare(first.path, tmp_path)
+    said = review(first.path, "bee", "waive", by="Ada", reason="known", until="2027-01-31")
+    assert said.path == tmp_path / "reviews.jsonl"
+    (line,) = said.path.read_text().splitlines()
+    assert json.loads(line)["until"] == "2027-01-31"
+    for wrong, told in (
+        ({"label_name": "gnu"}, "'gnu' is no class of this run; it has ant, bee"),
+        ({"decision": "ignore"}, "--decision: .*found 'ignore'"),
+        ({"until": "soon"}, "--until: .*found 'soon'"),
+        ({"reason": " "}, "--reason: .*says nothing"),
+    ):
+        how = {"label_name": "bee", "decision": "waive", "by": "Ada", "reason": "x", **wrong}
+        with pytest.raises(RunFolderError, match=told):
+            review(first.path, how.pop("label_name"), how.pop("decision"), **how)
+    assert len(said.path.read_text().splitlines()) == 1
+    carried = with_history(first, read_findings(first.findings))
+    assert carried.waived == {"bee"}
+    assert read_facts(first.run_json).hashes == Hashes(model="a" * 64)
