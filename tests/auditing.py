@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import audit
+from audit.pipeline import measure
+from audit.pipeline.prepare import prepare
 from audit.pipeline.session import AuditRequest, Session, open_session
 from audit.run_folder import RunFolder
 
@@ -14,6 +16,17 @@ def audited(manifest: Path, out: Path, *overrides: str, **more: Any) -> RunFolde
     """The folder of a finished audit."""
     without_pages = ("report.formats=[]", *overrides)
     return audit.run(manifest, out, device="cpu", overrides=without_pages, **more).folder
+
+
+def scored(manifest: Path, out: Path, *overrides: str) -> RunFolder:
+    """The folder of an audit that went as far as its scores, for tests that read no more."""
+    session = opened(manifest, out, *overrides)
+    with session.loader:
+        prepare(session)
+        for shard in range(session.shards):
+            measure.score(session, shard)
+        measure.gather_scores(session)
+    return session.run
 
 
 def opened(manifest: Path, out: Path | str = "", *overrides: str) -> Session:

@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 import torch
-from auditing import audited, opened
+from auditing import audited, opened, scored
 from PIL import Image
 from planted import CLASSES, write_dataset
 
@@ -57,11 +57,6 @@ def test_the_maps_of_honest_classes_lie_on_their_objects(
     assert (found.loc[["bee", "elk"], "mass_lift_high"] < 0).all()
 
 
-def test_a_clean_model_has_no_suspect(tmp_path: Path) -> None:
-    manifest = write_dataset(tmp_path, [])
-    assert set(verdicts(audited(manifest, tmp_path / "run")).values()) == {"clear"}
-
-
 def test_the_tables_keep_to_the_contract(leaning: tuple[Path, RunFolder]) -> None:
     run = leaning[1]
     scores = pq.read_table(run.scores)
@@ -89,7 +84,7 @@ def test_scores_are_the_same_to_the_last_byte_however_they_were_batched(
     leaning: tuple[Path, RunFolder], tmp_path: Path, override: str
 ) -> None:
     manifest, first = leaning
-    again = audited(manifest, tmp_path / "run", override)
+    again = scored(manifest, tmp_path / "run", override)
     assert again.scores.read_bytes() == first.scores.read_bytes()
 
 
@@ -100,7 +95,7 @@ def test_scores_are_the_same_to_the_last_byte_on_any_number_of_threads(
     threads = torch.get_num_threads()
     torch.set_num_threads(1 if threads == 3 else 3)
     try:
-        again = audited(manifest, tmp_path / "run")
+        again = scored(manifest, tmp_path / "run")
     finally:
         torch.set_num_threads(threads)
     assert again.scores.read_bytes() == first.scores.read_bytes()
@@ -281,7 +276,7 @@ def test_memory_that_does_not_suffice_halves_the_batch(
 
     monkeypatch.setattr(memory, "measure_batch", tight)
     manifest, first = leaning
-    again = audited(manifest, tmp_path / "run")
+    again = scored(manifest, tmp_path / "run")
     assert again.scores.read_bytes() == first.scores.read_bytes()
     # Found once, and kept for all batches after it.
     assert [count for count in tried if count > 5] == [32, 16, 8]
@@ -312,7 +307,7 @@ def test_a_boundary_band_counts_for_neither_side_of_the_map(
     leaning: tuple[Path, RunFolder], tmp_path: Path
 ) -> None:
     manifest, run = leaning
-    other = audited(manifest, tmp_path / "run", "foreground.boundary_tolerance=0.0625")
+    other = scored(manifest, tmp_path / "run", "foreground.boundary_tolerance=0.0625")
     plain, doubting = (pd.read_parquet(r.scores) for r in (run, other))
     assert (doubting["foreground_area"] < plain["foreground_area"]).all()
     swaps = [c for c in SCORE_COLUMNS.names if c.startswith("swap_")]
