@@ -49,7 +49,7 @@ class Loader:
     """
 
     def __init__(self, plan: LoadingPlan, workers: int = 2, timeout: float = TIMEOUT) -> None:
-        self._plan, self._workers, self._timeout = plan, workers, timeout
+        self._plan, self.workers, self._timeout = plan, workers, timeout
         self._one_by_one = Lock()
         self._turns = BoundedSemaphore(workers)
         self._idle: SimpleQueue[Decoder | None] = SimpleQueue()
@@ -58,9 +58,9 @@ class Loader:
     def __enter__(self) -> Loader:
         with self._entering:
             if not self._blocks:
-                for _ in range(self._workers):
+                for _ in range(self.workers):
                     self._idle.put(None)
-                self._threads = ThreadPoolExecutor(self._workers, thread_name_prefix="decoding")
+                self._threads = ThreadPoolExecutor(self.workers, thread_name_prefix="decoding")
             self._blocks += 1
         return self
 
@@ -122,12 +122,12 @@ class Loader:
     def _alone(self) -> Iterator[None]:
         """Wait until nothing is decoded, and let nothing be decoded until the block ends."""
         with self._one_by_one:
-            for _ in range(self._workers):
+            for _ in range(self.workers):
                 self._turns.acquire()
             try:
                 yield
             finally:
-                self._turns.release(self._workers)
+                self._turns.release(self.workers)
 
     def _try_one(self, sample: Sample, since: tuple[int, int] | None) -> tuple[Loaded, bool]:
         """Load a sample; False with what may be no fault of the image."""

@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
+import shutil
 from dataclasses import dataclass
+from pathlib import Path
 
-import torch
+import pandas as pd
 
 from audit.dataset.batches import Batch, iterate_batches
 from audit.errors import DatasetError
-from audit.measuring.rows import maps_of
 from audit.models.probe import probe
+from audit.pipeline.check_notes import limits, notes
+from audit.pipeline.class_checks import ClassCheck, check_classes
 from audit.pipeline.cmv_material import check_second
-from audit.pipeline.methods import described
-from audit.pipeline.outlines import ensure_outlines, seconds_an_outline
+from audit.pipeline.costs import (
+    bank_bytes,
+    device_bytes,
+    disk_bytes,
+    memory_bytes,
+    seconds_a_step,
+)
+from audit.pipeline.outlines import ensure_outlines
 from audit.pipeline.session import Declared, LaidOver, Session, open_declared
+from audit.pipeline.trial import Trial, try_everything
 from audit.pixels import to_float
 from audit.report.style import check_style
 from audit.saliency.choosing import Unserved
 from audit.sampling import spread_over
 
 PROBE_IMAGES = 64
-_LOW_ACCURACY = 0.3
 
 
 @dataclass(frozen=True)
@@ -31,12 +38,15 @@ class Tried:
 
     Parameters
     ----------
+    table : DataFrame
+        Their rows of the list of samples.
     batch : Batch
         Those that could be read.
     accuracy : float
         Share of them that the model answers rightly, 0..1.
     """
 
+    table: pd.DataFrame
     batch: Batch
     accuracy: float
 
@@ -44,11 +54,6 @@ class Tried:
     def images(self) -> int:
         """How many could be read."""
         return len(self.batch)
-
-    @property
-    def with_foreground(self) -> int:
-        """How many of them have one."""
-        return int(self.batch.foreground.flatten(1).any(1).sum())
 
 
 @dataclass(frozen=True)
@@ -63,33 +68,55 @@ class CheckResult:
         Samples found, and files that the reader left out.
     classes : dict of str to int
         Images of each class of the dataset.
+    per_class : tuple of ClassCheck
+        What was found out about each class.
     outputs : int
         Of the model.
     foreground, model, device, saliency_method : str
         Where foregrounds come from, what answers, where it works, and what makes the maps.
+    tried, unreadable_tried : int
+        Images that went through everything, and those among them that cannot be read.
     accuracy_tried : float
         Share of the images tried that the model answers rightly, 0..1.
+    swapped_tried : int
+        Images tried that met another background.
     expected_seconds : float
-        For scores and swaps, and for estimated outlines where none are cached.
-    donor_bank_bytes : int
-        Of disk, while the run lasts.
+        For the whole run, at most where it depends on what is found.
+    expected_steps : dict of str to float
+        The same, step by step.
+    memory_bytes, device_memory_bytes : int
+        Of main memory, and of the GPU.
+    disk_bytes, donor_bank_bytes, disk_free_bytes : int
+        Of disk, at most; those of it that are freed at the end; what is free in this folder.
     warnings : tuple of str
-        Sentences for people.
+        Sentences for people, each with a remedy.
+    limits : tuple of str
+        What the audit cannot find out as things are.
     """
 
     name: str
     images: int
     skipped: int
     classes: dict[str, int]
+    per_class: tuple[ClassCheck, ...]
     outputs: int
     foreground: str
     model: str
     device: str
     saliency_method: str
+    tried: int
+    unreadable_tried: int
     accuracy_tried: float
+    swapped_tried: int
     expected_seconds: float
+    expected_steps: dict[str, float]
+    memory_bytes: int
+    device_memory_bytes: int
+    disk_bytes: int
     donor_bank_bytes: int
+    disk_free_bytes: int
     warnings: tuple[str, ...]
+    limits: tuple[str, ...]
 
 
 def check(
@@ -114,8 +141,9 @@ def check(
     session = open_declared(manifest, overrides, device=device, accept_accuracy=accept_accuracy)
     check_style(session.manifest)
     check_second(session)
-    tried = try_one_batch(session)
-    return _describe(session, tried, _time_one_image(session, tried.batch))
+    with session.loader:
+        tried = try_one_batch(session)
+        return _describe(session, tried, try_everything(session, tried.table, tried.batch))
 
 
 def try_one_batch(session: Session) -> Tried:
@@ -145,60 +173,35 @@ def try_one_batch(session: Session) -> Tried:
         accept_accuracy=session.request.accept_accuracy,
         needs_gradient=session.saliency.reason is not Unserved.NO_DERIVATIVE,
     )
-    return Tried(batch, accuracy)
+    return Tried(few, batch, accuracy)
 
 
-def _time_one_image(session: Session, batch: Batch) -> float:
-    """Seconds an image: saliency measured, swaps counted as forward passes of a third of it."""
-    few = batch.part(0, min(8, len(batch)))
-    plan, began = session.measurement(), time.monotonic()
-    maps_of(session.engine, few, plan)
-    if session.model.device.type == "cuda":
-        torch.cuda.synchronize()
-    saliency = (time.monotonic() - began) / len(few)
-    forwards = 1 + (2 * plan.donors + 2 if session.has_foregrounds else 0)
-    return saliency * (1 + forwards / 3) + seconds_an_outline(session)
-
-
-def _describe(session: Session, tried: Tried, seconds: float) -> CheckResult:
-    table = session.table
-    per_class = {str(k): int(n) for k, n in table["label_name"].value_counts().items()}
-    side, bank = session.model.geometry.size, session.manifest.interventions.bank
-    stored = sum(min(bank, count) for count in per_class.values()) * 3 * side * side
+def _describe(session: Session, tried: Tried, trial: Trial) -> CheckResult:
+    steps = seconds_a_step(session, trial.unit)
+    per_class = check_classes(session, tried.table, tried.batch, trial.right)
+    free = shutil.disk_usage(Path.cwd()).free
     return CheckResult(
         name=session.manifest.name,
-        images=len(table),
+        images=len(session.table),
         skipped=len(session.skipped),
-        classes=per_class,
+        classes={str(k): int(n) for k, n in session.table["label_name"].value_counts().items()},
+        per_class=per_class,
         outputs=len(session.class_names),
         foreground=session.source,
         model=session.model.name,
         device=str(session.model.device),
         saliency_method=session.saliency.name,
+        tried=tried.images + len(tried.batch.unreadable),
+        unreadable_tried=len(tried.batch.unreadable),
         accuracy_tried=tried.accuracy,
-        expected_seconds=round(seconds * len(table), 1),
-        donor_bank_bytes=stored if session.has_foregrounds else 0,
-        warnings=tuple(_warnings(session, tried, per_class)),
+        swapped_tried=trial.swapped,
+        expected_seconds=round(sum(steps.values()), 1),
+        expected_steps={name: round(seconds, 1) for name, seconds in steps.items()},
+        memory_bytes=memory_bytes(session),
+        device_memory_bytes=device_bytes(session),
+        disk_bytes=disk_bytes(session),
+        donor_bank_bytes=bank_bytes(session),
+        disk_free_bytes=free,
+        warnings=tuple(notes(session, tried.batch, trial, per_class)),
+        limits=tuple(limits(session, per_class, trial)),
     )
-
-
-def _warnings(session: Session, tried: Tried, per_class: dict[str, int]) -> Iterator[str]:
-    yield from session.remarks
-    minimum, unreadable = session.manifest.verdict.minimum_images, len(tried.batch.unreadable)
-    for name, count in sorted(per_class.items()):
-        if count < minimum:
-            yield f"{name}: {count} of the {minimum} images that a verdict needs"
-    if session.saliency.reason is not None:
-        yield f"saliency.method: {described(session.saliency)}"
-    if not session.has_foregrounds:
-        yield "no foregrounds: no background can be exchanged and nothing called clear"
-    elif tried.with_foreground < tried.images:
-        missing = tried.images - tried.with_foreground
-        yield f"{missing} of {tried.images} images tried have no foreground"
-    if unreadable:
-        yield f"{unreadable} of the images tried cannot be read"
-    if tried.accuracy < _LOW_ACCURACY:
-        yield (
-            f"the model is right on {tried.accuracy:.0%} of {tried.images} images only: "
-            "are model.classes and model.input those it was trained with?"
-        )

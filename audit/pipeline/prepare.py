@@ -27,6 +27,7 @@ from audit.manifest import fingerprint
 from audit.measuring.columns import write_table
 from audit.pipeline.check import try_one_batch
 from audit.pipeline.cmv_material import check_second
+from audit.pipeline.costs import check_room
 from audit.pipeline.methods import described
 from audit.pipeline.run_json import now
 from audit.pipeline.session import Session
@@ -61,6 +62,7 @@ def prepare(session: Session, *, resume: bool = True) -> None:
     if before and before.shard_size != shard_size:
         # Parts of another size cannot be mixed.
         shutil.rmtree(run.path / "scores", ignore_errors=True)
+    check_room(session, run.path)
     check_second(session)
     for remark in session.remarks:
         _log.warning("%s", remark)

@@ -99,7 +99,6 @@ def _run_flow(session: Session, shards_go_to: TaskRunner[Any]) -> None:
     from flows.cli.progress import shown_progress
     from flows.server import lost_server, missing_server
 
-    _leave_terminal_to_steps()
     err.print("Starting Prefect; its first start takes a while.")
     try:
         with shown_progress(err) as progress:
@@ -130,6 +129,7 @@ def _failure_of_flow(
     from audit.findings import Outcome
     from flows.audit_dataset import run_as_flow
 
+    _leave_terminal_to_steps()
     try:
         state = run_as_flow(session, progress, shards_go_to)
         # A state of ours says how the audit ended, also where that is of the type FAILED.

@@ -1,0 +1,171 @@
+"""What an audit will cost: seconds of each step, memory and disk, from a trial on a few images."""
+
+from __future__ import annotations
+
+import os
+import resource
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from audit.errors import RunFolderError
+from audit.measuring import controls, follow_up
+from audit.pipeline.outlines import seconds_an_outline
+from audit.pipeline.session import Session
+from audit.verdicts.suspicion import PAIRS
+
+_CHILD_BYTES = 180 * 2**20
+_ROW_BYTES = 3_000
+_EXHIBIT_BYTES = 150_000
+_FEWEST_FILES = 200
+_EXHIBITS = 4
+"""Pictured images of a class, on average."""
+_DERIVED = 3
+"""A pass with derivatives, in passes without."""
+_COPIES = 24
+"""Float images that are alive at once for each image of a batch, activations among them."""
+
+
+@dataclass(frozen=True)
+class UnitCosts:
+    """Seconds of the pieces of which all steps are made, as a trial measured them.
+
+    Parameters
+    ----------
+    background : float
+        To decode one image and to fill the place of its object; 0 without foregrounds.
+    image : float
+        Everything that is done to one image: decoding, map, swaps and further experiments.
+    map : float
+        One saliency map.
+    forward : float
+        One image through the network.
+    """
+
+    background: float
+    image: float
+    map: float
+    forward: float
+
+
+def seconds_a_step(session: Session, unit: UnitCosts) -> dict[str, float]:
+    """Seconds that each step will take, at most where it depends on what is found.
+
+    Parameters
+    ----------
+    session : Session
+        Opened.
+    unit : UnitCosts
+        From a trial on the same machine.
+
+    Returns
+    -------
+    dict of str to float
+        By the name of the step, in their order.
+    """
+    images, manifest = len(session.table), session.manifest
+    counts = session.table["label"].value_counts()
+    classes, swaps = len(counts), session.has_foregrounds
+    pairs = PAIRS * int(counts.clip(upper=follow_up.IMAGES).sum()) * follow_up.DONORS
+    tagged = controls.CLASSES * controls.IMAGES * len(controls.GAINS)
+    tags = tagged * (1 + 2 * controls.DONORS) * unit.forward
+    untrained = 2 * min(images, controls.UNTRAINED_IMAGES) * unit.map
+    formats = {"html": 3 + 0.05 * classes, "pdf": 5 + 0.25 * classes}
+    return {
+        "outlines": seconds_an_outline(session) * images,
+        "donors": unit.background * _bank(session),
+        "scores": unit.image * images,
+        "follow-up": pairs * unit.forward if swaps else 0.0,
+        "controls": tags + untrained if swaps else 0.0,
+        "decide": 0.1 * classes + 2e-5 * images,
+        "exhibits": classes * _EXHIBITS * (unit.map + unit.forward + 0.05),
+        "cues": (1 + classes // 10) * 40 * (unit.map + 6 * unit.forward) if swaps else 0.0,
+        "cmvs": _pictures(session) * manifest.cmv.steps * _DERIVED * unit.forward * _area(session),
+        "report": sum(formats[name] for name in manifest.report.formats),
+    }
+
+
+def _bank(session: Session) -> int:
+    """Backgrounds that will be kept for swaps."""
+    if not session.has_foregrounds:
+        return 0
+    counts = session.table["label"].value_counts()
+    return int(counts.clip(upper=session.manifest.interventions.bank).sum())
+
+
+def _pictures(session: Session) -> int:
+    wanted = session.manifest.cmv
+    found = int(session.table["label"].nunique())
+    classes = {"all": found, "none": 0, "suspect": 1 + found // 10}
+    count = len(wanted.classes) if isinstance(wanted.classes, tuple) else classes[wanted.classes]
+    return count * len(wanted.recipes) * len(wanted.objectives)
+
+
+def _area(session: Session) -> float:
+    """Pixels of a class model visualization, in those of an input."""
+    side = session.model.geometry.size
+    return ((session.manifest.cmv.size or side) / side) ** 2
+
+
+def bank_bytes(session: Session) -> int:
+    """Disk that the backgrounds of swaps take while the run lasts."""
+    return _bank(session) * 3 * session.model.geometry.size**2
+
+
+def disk_bytes(session: Session) -> int:
+    """Disk that a run takes at most: backgrounds, scores, pictures, reports."""
+    side = session.manifest.cmv.size or session.model.geometry.size
+    classes = int(session.table["label"].nunique())
+    return (
+        bank_bytes(session)
+        + 2 * _ROW_BYTES * len(session.table)
+        + _EXHIBITS * _EXHIBIT_BYTES * classes
+        + 2 * 3 * side**2 * _pictures(session)
+        + 10 * 2**20
+    )
+
+
+def memory_bytes(session: Session) -> int:
+    """Main memory that a run takes, with its decoding children: from what was taken so far."""
+    mine = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    images = 0
+    if session.model.device.type == "cpu":
+        images = session.batch_size() * 3 * session.model.geometry.size**2 * 4 * _COPIES
+    return mine + images + session.loader.workers * _CHILD_BYTES
+
+
+def device_bytes(session: Session) -> int:
+    """Memory of the GPU that the trial took; 0 on a CPU."""
+    device = session.model.device
+    return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else 0
+
+
+def check_room(session: Session, folder: Path) -> None:
+    """Refuse a disk on which the run would not end.
+
+    Parameters
+    ----------
+    session : Session
+        Opened.
+    folder : Path
+        Of the run, or one above it.
+
+    Raises
+    ------
+    RunFolderError
+        Too few bytes are free, or the disk takes no more files.
+    """
+    found, needed = os.statvfs(folder), disk_bytes(session)
+    free = found.f_bavail * found.f_frsize
+    if free < needed:
+        raise RunFolderError(
+            f"{folder}: the run needs about {needed / 2**20:,.0f} MiB of disk and "
+            f"{free / 2**20:,.0f} MiB are free. Make room, choose another --out, or lower "
+            "interventions.bank."
+        )
+    if found.f_files and found.f_favail < _FEWEST_FILES:
+        raise RunFolderError(
+            f"{folder}: the disk takes only {found.f_favail} more files (no inodes). Remove some "
+            "files, or choose another --out."
+        )
