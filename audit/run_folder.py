@@ -177,6 +177,16 @@ class RunFolder:
         return self.path / "follow_up.parquet"
 
     @property
+    def second_outlines(self) -> Path:
+        """One row an outline and sample of a suspect class: its swaps, drawn by another hand."""
+        return self.path / "second_outlines.parquet"
+
+    @property
+    def second_follow_up(self) -> Path:
+        """One row a swap of the follow-up with another outline."""
+        return self.path / "second_follow_up.parquet"
+
+    @property
     def controls(self) -> Path:
         """What the run measured of itself."""
         return self.path / "controls.json"

@@ -33,6 +33,10 @@ class Code(StrEnum):
     MAPS_AGREE = "maps_agree"
     SELDOM_RECOGNISED = "seldom_recognised"
     OUTLINE_DECIDES_MAPS = "outline_decides_maps"
+    DEPENDS_ON_OUTLINE = "depends_on_outline"
+    OBJECTS_ELSEWHERE = "objects_elsewhere"
+    OUTLINES_AGREE = "outlines_agree"
+    OUTLINE_UNTESTED = "outline_untested"
     NO_FOREGROUNDS = "no_foregrounds"
     NO_IMAGES = "no_images"
     TOO_FEW_IMAGES = "too_few_images"
@@ -45,6 +49,7 @@ class Code(StrEnum):
     COLLECT_UNUSUAL_BACKGROUNDS = "collect_unusual_backgrounds"
     AUDIT_WITH_MORE_IMAGES = "audit_with_more_images"
     ADD_IMAGES_WITH_FOREGROUNDS = "add_images_with_foregrounds"
+    LOOK_AT_OUTLINES = "look_at_outlines"
     # What a control found.
     NOT_MEASURED = "not_measured"
     CLASSES_FLAGGED = "classes_flagged"
@@ -85,6 +90,9 @@ class Code(StrEnum):
 
 
 _LOSS = ("gap", "gap_low", "gap_high")
+_OUTLINES = tuple(
+    name + end for name in ("given", "widened", "second") for end in ("", "_low", "_high")
+)
 _EXCESS = ("excess", "excess_low", "excess_high")
 
 VALUES: Final[dict[Code, tuple[str, ...]]] = {
@@ -111,6 +119,9 @@ VALUES: Final[dict[Code, tuple[str, ...]]] = {
     Code.BACKGROUND_ALONE_SUFFICES: _EXCESS,
     Code.SELDOM_RECOGNISED: ("recall",),
     Code.OUTLINE_DECIDES_MAPS: ("narrower", "given", "wider"),
+    Code.DEPENDS_ON_OUTLINE: (*_OUTLINES, "floor"),
+    Code.OBJECTS_ELSEWHERE: ("classes", "of"),
+    Code.OUTLINES_AGREE: _OUTLINES,
     Code.TOO_FEW_IMAGES: ("judged", "needed", "missing"),
     Code.COVERAGE_TOO_LOW: ("coverage", "needed"),
     Code.RUN_INCOMPLETE: _LOSS,

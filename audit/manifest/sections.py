@@ -68,8 +68,17 @@ class ForegroundSection(_Open):
     source: str | None = None
     """Key of `FOREGROUNDS`, `none`, or `"package.module:function"`; without it the masks or boxes
     that the reader itself finds."""
+    second_outline: Literal["auto", "always", "never"] = "auto"
+    """Whether a suspicion must survive other outlines: one drawn wider by 1/8 of the side, and of
+    estimates a second one. `always`: the same rule must call the class suspect again; `auto`: so
+    with estimates, boxes and doubtful masks, while by other masks a suspicion falls where the wider
+    outline leaves less than half of the floor; `never`: it is not asked."""
     boundary_tolerance: float = Field(default=0.0, ge=0, le=0.25)
     """Width, in sides of the input, of the band inside the outline that counts for neither side."""
+
+
+_OF_VERDICTS = ("second_outline", "second_estimator", "second_threshold", "reference")
+"""Keys of `foreground` that touch no score."""
 
 
 class InputSection(_Closed):
@@ -285,6 +294,8 @@ class Manifest(_Closed):
             mode="json",
             include={"version", "dataset", "foreground", "model", "saliency", "interventions"},
         )
+        for name in _OF_VERDICTS:
+            chosen["foreground"].pop(name, None)
         run = self.run
         return {**chosen, "seed": run.seed, "precision": run.precision, "compile": run.compile}
 

@@ -8,10 +8,19 @@ import pandas as pd
 import pyarrow as pa
 
 from audit.cues.swap_matrix import busiest, count_swaps, matrix_table
-from audit.findings import ClassFinding, Findings, Verdict, read_controls, read_facts
+from audit.findings import ClassFinding, Findings, RunFacts, Verdict, read_controls, read_facts
 from audit.manifest import Manifest
+from audit.measuring.columns import is_table
 from audit.run_folder import RunFolder
 from audit.verdicts.find import find
+from audit.verdicts.outlines import (
+    LOOSE,
+    OtherOutlines,
+    classes_without_objects,
+    doubt_all,
+    hold_against_outlines,
+    masks_lie_beside,
+)
 from audit.verdicts.summary import summarize
 from audit.verdicts.tables import confusion_table
 
@@ -45,10 +54,28 @@ def decide(run: RunFolder, manifest: Manifest) -> Decided:
     follow_up = pd.read_parquet(run.follow_up) if run.follow_up.exists() else None
     has_foregrounds = facts.foreground_source != "none"
     classes = find(scores, manifest, facts.labels, facts.class_names, has_foregrounds, follow_up)
+    if manifest.foreground.second_outline != "never":
+        beside, asked = classes_without_objects(scores, manifest.verdict.minimum_images)
+        if masks_lie_beside(beside, asked):
+            classes = doubt_all(classes, beside, asked)
+        elif (others := _other_outlines(run, facts, manifest)) is not None:
+            classes = hold_against_outlines(classes, scores, others, manifest, facts.class_names)
     counted = count_swaps(scores, facts.labels)
     checks = read_controls(run.controls)
     return Decided(
         summarize(classes, scores, manifest, facts, checks, busiest(counted)),
         confusion_table(scores, facts.class_names, facts.run_id),
         matrix_table(counted, facts.run_id),
+    )
+
+
+def _other_outlines(run: RunFolder, facts: RunFacts, manifest: Manifest) -> OtherOutlines | None:
+    """What was measured of the suspect classes with other outlines; None where nothing was."""
+    wanted = manifest.foreground.second_outline
+    if not is_table(run.second_outlines):
+        return None
+    return OtherOutlines(
+        pd.read_parquet(run.second_outlines),
+        pd.read_parquet(run.second_follow_up),
+        wanted == "always" or facts.foreground_source in LOOSE,
     )

@@ -110,6 +110,8 @@ def _clear(run: RunFolder) -> None:
     for path in (
         run.scores,
         run.follow_up,
+        run.second_outlines,
+        run.second_follow_up,
         run.controls,
         run.classes,
         run.classes_csv,

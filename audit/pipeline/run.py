@@ -22,6 +22,7 @@ from audit.pipeline.report import write_reports
 from audit.pipeline.run_json import finish, mark_failed, timed
 from audit.pipeline.run_log import STEPS, logged
 from audit.pipeline.runs import Run, folder_for, point_latest
+from audit.pipeline.second_outlines import measure_second_outlines
 from audit.pipeline.session import Declared, LaidOver, Session, open_declared
 from audit.run_folder import storage_as_sentence
 
@@ -164,6 +165,7 @@ def take_steps(
         runner.score_shards(session, progress)
     step("gather", gather_scores, session)
     step("follow-up", follow_up, session)
+    step("second outlines", measure_second_outlines, session)
     step("controls", run_controls, session)
     decided = step("decide", decide, run, manifest)
     step("exhibits", draw_exhibits, session, decided)

@@ -39,6 +39,12 @@ ADVICE: Mapping[Code, Sentence] = {
     Code.AUDIT_WITH_MORE_IMAGES: fixed(
         N_("Audit it again with more images; look at its exhibits meanwhile.")
     ),
+    Code.LOOK_AT_OUTLINES: fixed(
+        N_(
+            "Look at the outlines in its exhibits: where they miss part of the object, mend them, "
+            "or name a better source, and audit again."
+        )
+    ),
     Code.ADD_IMAGES_WITH_FOREGROUNDS: fixed(
         N_("Add labelled images with foregrounds; no verdict, good or bad, can be given yet.")
     ),

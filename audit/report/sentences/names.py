@@ -150,6 +150,7 @@ _KEYS: Mapping[str, str] = {
     "scores": N_("scores"),
     "score": N_("scores"),
     "follow-up": N_("follow-up"),
+    "second outlines": N_("second outlines"),
     "controls": N_("controls"),
     "exhibits": N_("exhibits"),
     "mean maps": N_("mean maps"),

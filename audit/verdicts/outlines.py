@@ -1,0 +1,230 @@
+"""Suspicions held against other outlines: what a wrong mask could have made is not called suspect.
+
+A mask that misses part of an object leaves that part in the background, and a class is accused of
+knowing its own object. Drawn more generously, or by somebody else, the outline holds it. So a
+suspicion that another outline does not bear is ``watch``: it depends on the outline.
+
+Where outlines are loose, estimated or doubtful, the same rule must call the class suspect again.
+Where they are drawn by hand and nothing speaks against them, a suspicion falls only where the
+other outline leaves less than half of the floor: a generous outline takes some of the background
+along, so the effect of a true shortcut gets smaller, and that of a wrong mask vanishes.
+
+A mask that lies beside its object cannot be mended by drawing it wider. But then most classes are
+recognised with the masked thing gone: nobody is accused on such evidence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from audit.findings import ClassFinding, Code, Effect, Kind, Reason, Strength, Verdict
+from audit.manifest import Manifest
+from audit.measuring.second_outlines import laid_over
+from audit.verdicts.decide import VICTIM_FLOOR
+from audit.verdicts.find import find
+
+LOOSE = ("estimated", "bounding_box")
+"""Sources by which a suspicion must be shown again."""
+OUTLINES = ("widened", "second")
+EXCLUDED = 0.5
+"""Share of the floor that another outline must leave of an effect by undoubted masks."""
+_WITHOUT = 0.8
+"""Share of its recall that a class keeps without the masked thing, where that is not the object."""
+_ALONE = 0.5
+"""Share of its recall, at most, that the masked thing alone then gives."""
+_MOST = 0.75
+_FEWEST = 3
+"""Classes of which :data:`_MOST` must be so."""
+_OF_SUSPECTS = (
+    Code.LOSS_EVERYWHERE,
+    Code.LOSS_TO_ONE_CLASS,
+    Code.TAKES_BACKGROUND_FOR_CLASS,
+    Code.LOSS_GOES_TO_CLASS,
+    Code.LOSS_GOES_TO_MANY,
+    Code.INDICATORS_AGREE,
+    Code.MAPS_LOOK_NORMAL,
+    Code.MAPS_AGREE,
+)
+
+
+@dataclass(frozen=True)
+class OtherOutlines:
+    """What was measured with other outlines.
+
+    Parameters
+    ----------
+    swaps, follow_up : DataFrame
+        All rows of ``second_outlines.parquet`` and of ``second_follow_up.parquet``.
+    must_be_shown_again : bool
+        Whether the given outlines are loose, estimated or doubtful.
+    """
+
+    swaps: pd.DataFrame
+    follow_up: pd.DataFrame
+    must_be_shown_again: bool
+
+
+def classes_without_objects(scores: pd.DataFrame, least: int) -> tuple[int, int]:
+    """In how many classes the masked thing is not what the model knows, and of how many.
+
+    Such a class is recognised as well with the masked thing filled in, and not by that thing alone.
+
+    Parameters
+    ----------
+    scores : DataFrame
+        All rows of ``scores.parquet``.
+    least : int
+        Images from which a class counts.
+    """
+    beside = asked = 0
+    met = scores[scores["background_only_prediction"].notna()]
+    for label, own in met.groupby("label"):
+        recall, without, alone = (
+            float((own[column] == label).mean())
+            for column in ("prediction", "background_only_prediction", "object_only_prediction")
+        )
+        if len(own) < least or recall < 0.5:
+            continue
+        asked += 1
+        beside += without >= _WITHOUT * recall and alone <= _ALONE * recall
+    return beside, asked
+
+
+def masks_lie_beside(beside: int, asked: int) -> bool:
+    """Whether that is so of most classes, of which a shortcut is no likely cause."""
+    return asked >= _FEWEST and beside >= _MOST * asked
+
+
+def doubt_all(classes: Sequence[ClassFinding], beside: int, asked: int) -> tuple[ClassFinding, ...]:
+    """No class is suspect by masks that lie beside the objects."""
+    reason = Reason(code=Code.OBJECTS_ELSEWHERE, values={"classes": beside, "of": asked})
+    return tuple(
+        _doubted(finding, reason) if finding.verdict is Verdict.SUSPECT else finding
+        for finding in classes
+    )
+
+
+def hold_against_outlines(
+    classes: Sequence[ClassFinding],
+    scores: pd.DataFrame,
+    others: OtherOutlines,
+    manifest: Manifest,
+    class_names: Sequence[str],
+) -> tuple[ClassFinding, ...]:
+    """Keep the suspicions that other outlines bear; the others become ``watch``.
+
+    Parameters
+    ----------
+    classes : sequence of ClassFinding
+        From :func:`audit.verdicts.find.find`.
+    scores : DataFrame
+        All rows of ``scores.parquet``.
+    others : OtherOutlines
+        What was measured again.
+    manifest : Manifest
+        For its thresholds: the same rule.
+    class_names : sequence of K str
+        All outputs of the model.
+    """
+    found = {
+        outline: _found_with(outline, classes, scores, others, manifest, class_names)
+        for outline in OUTLINES
+    }
+    return tuple(
+        _held(
+            finding, {o: again.get(finding.label) for o, again in found.items()}, others, manifest
+        )
+        if finding.verdict is Verdict.SUSPECT
+        else finding
+        for finding in classes
+    )
+
+
+def _found_with(
+    outline: str,
+    classes: Sequence[ClassFinding],
+    scores: pd.DataFrame,
+    others: OtherOutlines,
+    manifest: Manifest,
+    class_names: Sequence[str],
+) -> dict[int, ClassFinding]:
+    """The classes that were measured with an outline, decided by the same rule."""
+    again = others.swaps[others.swaps["outline"] == outline]
+    measured = set(again["label"])
+    labels = {f.label: f.label_name for f in classes if f.label in measured}
+    if not labels:
+        return {}
+    pairs = others.follow_up[others.follow_up["outline"] == outline].drop(columns="outline")
+    replaced = laid_over(scores, again)
+    found = find(replaced, manifest, labels, class_names, True, pairs if len(pairs) else None)
+    return {finding.label: finding for finding in found}
+
+
+def _held(
+    finding: ClassFinding,
+    again: dict[str, ClassFinding | None],
+    others: OtherOutlines,
+    manifest: Manifest,
+) -> ClassFinding:
+    least = manifest.verdict.minimum_images
+    judged = {o: f for o, f in again.items() if f is not None and f.judged >= least}
+    effect = _effect_of(finding)
+    if not judged:
+        untested = Reason(code=Code.OUTLINE_UNTESTED)
+        return finding.with_evidence(reasons=(*finding.reasons, untested))
+    floor = _floor_of(effect, manifest)
+    if all(_bears(f, effect, floor, others.must_be_shown_again) for f in judged.values()):
+        said = Reason(code=Code.OUTLINES_AGREE, values=_values(finding, judged, effect))
+        return finding.with_evidence(reasons=(*finding.reasons, said))
+    values = _values(finding, judged, effect) | {"floor": floor}
+    depends = Reason(code=Code.DEPENDS_ON_OUTLINE, values=values)
+    return _doubted(finding, depends)
+
+
+def _doubted(finding: ClassFinding, reason: Reason) -> ClassFinding:
+    kept = [held for held in finding.reasons if held.code not in _OF_SUSPECTS]
+    return finding.with_evidence(
+        verdict=Verdict.WATCH,
+        kind=Kind.NONE,
+        strength=Strength.NONE,
+        attractor=None,
+        reasons=(reason, *kept),
+        advice=(Reason(code=Code.LOOK_AT_OUTLINES),),
+    )
+
+
+def _effect_of(finding: ClassFinding) -> Effect:
+    """By which effect a class is suspect."""
+    codes = {reason.code for reason in finding.reasons}
+    return "victim_harm" if Code.LOSS_TO_ONE_CLASS in codes else "background_gap"
+
+
+def _floor_of(effect: Effect, manifest: Manifest) -> float:
+    floor = manifest.verdict.effect
+    return max(VICTIM_FLOOR, floor) if effect == "victim_harm" else floor
+
+
+def _bears(again: ClassFinding, effect: Effect, floor: float, strictly: bool) -> bool:
+    if strictly:
+        return again.verdict is Verdict.SUSPECT
+    high = again.estimate(effect).high
+    # What was not measured excludes nothing.
+    return high is None or high >= EXCLUDED * floor
+
+
+def _values(
+    finding: ClassFinding, again: dict[str, ClassFinding], effect: Effect
+) -> dict[str, int | float | str | None]:
+    """The effect by outline, with its intervals."""
+    values: dict[str, int | float | str | None] = {}
+    for name, one in (("given", finding), *((o, again.get(o)) for o in OUTLINES)):
+        held = one.estimate(effect) if one is not None else None
+        values |= {
+            name: held.value if held else None,
+            f"{name}_low": held.low if held else None,
+            f"{name}_high": held.high if held else None,
+        }
+    return values

@@ -1,0 +1,168 @@
+"""Suspicions that only wrong masks made fall; those of true shortcuts stay."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from auditing import opened
+from PIL import Image
+from planted import CLASSES, write_dataset
+
+from audit.findings import ClassFinding, Code, Verdict
+from audit.measuring.second_outlines import SECOND_COLUMNS, laid_over
+from audit.pipeline.decide import decide
+from audit.pipeline.measure import follow_up, gather_donors, gather_scores, score
+from audit.pipeline.prepare import prepare
+from audit.pipeline.second_outlines import measure_second_outlines
+from audit.pipeline.session import Session
+
+Drawn = Callable[[np.ndarray, np.random.Generator], np.ndarray]
+QUICK = (
+    "interventions.extra=[]",
+    "interventions.donors=2",
+    "verdict.minimum_images=8",
+    "run.batch_size=64",
+    "run.workers=1",
+)
+
+
+def redrawn(folder: Path, drawn: Drawn) -> None:
+    """Draw every mask of a world anew."""
+    random = np.random.default_rng(0)
+    for number, path in enumerate(sorted((folder / "masks").rglob("*.png"))):
+        mask = np.asarray(Image.open(path)) > 0
+        if drawn is garbage and number % 10:
+            continue
+        Image.fromarray(np.where(drawn(mask, random), 255, 0).astype(np.uint8)).save(path)
+
+
+def upper_half(mask: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    rows = np.flatnonzero(mask.any(1))
+    kept = mask.copy()
+    kept[rows[0] + len(rows) // 2 :] = False
+    return kept
+
+
+def shifted(mask: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    return np.roll(mask, (4, 4), (0, 1))
+
+
+def box(mask: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    drawn = np.zeros_like(mask)
+    drawn[max(0, rows[0] - 2) : rows[-1] + 3, max(0, columns[0] - 2) : columns[-1] + 3] = True
+    return drawn
+
+
+def other_object(mask: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """Something beside the object: all of that lies in the background."""
+    drawn = np.zeros_like(mask)
+    corners = [(0, 0), (0, 24), (24, 0), (24, 24)]
+    top, left = min(corners, key=lambda c: mask[c[0] : c[0] + 8, c[1] : c[1] + 8].sum())
+    drawn[top : top + 8, left : left + 8] = True
+    return drawn & ~mask
+
+
+def garbage(mask: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """Anything; one mask in ten."""
+    drawn = np.zeros_like(mask)
+    top, left = random.integers(0, 20, 2)
+    drawn[top : top + random.integers(4, 12), left : left + random.integers(4, 12)] = True
+    return drawn
+
+
+def measured(manifest: Path, *overrides: str) -> Session:
+    """A run that has come as far as its verdicts; nothing is drawn."""
+    session = opened(manifest, manifest.parent / "run", *QUICK, *overrides)
+    with session.loader:
+        prepare(session)
+        gather_donors(session)
+        for shard in range(session.shards):
+            score(session, shard)
+        gather_scores(session)
+        follow_up(session)
+        measure_second_outlines(session)
+    return session
+
+
+def decided(session: Session) -> tuple[ClassFinding, ...]:
+    return decide(session.run, session.manifest).findings.findings
+
+
+def suspects(session: Session) -> list[str]:
+    return sorted(f.label_name for f in decided(session) if f.verdict is Verdict.SUSPECT)
+
+
+@pytest.mark.parametrize("drawn", [shifted, box, garbage])
+def test_wrong_masks_accuse_no_class_of_an_honest_model(tmp_path: Path, drawn: Drawn) -> None:
+    manifest = write_dataset(tmp_path, per_class=10)
+    redrawn(tmp_path, drawn)
+    assert suspects(measured(manifest)) == []
+
+
+def test_half_masks_accuse_but_for_the_second_outline(tmp_path: Path) -> None:
+    manifest = write_dataset(tmp_path, per_class=10)
+    redrawn(tmp_path, upper_half)
+    session = measured(manifest)
+    assert suspects(session) == []
+    accused = set(pd.read_parquet(session.run.second_outlines)["label"])
+    assert len(accused) >= 3
+    for finding in decided(session):
+        codes = [reason.code for reason in finding.reasons]
+        assert (Code.DEPENDS_ON_OUTLINE in codes) == (finding.label in accused)
+    # Without the second test half of the object, left behind, does accuse.
+    without = opened(manifest, session.run.path, *QUICK, "foreground.second_outline=never")
+    assert {f.label for f in decided(without) if f.verdict is Verdict.SUSPECT} == accused
+
+
+def test_masks_of_another_object_accuse_nobody_and_it_is_said(tmp_path: Path) -> None:
+    manifest = write_dataset(tmp_path, per_class=10)
+    redrawn(tmp_path, other_object)
+    session = measured(manifest)
+    watched = [f for f in decided(session) if f.verdict is Verdict.WATCH]
+    assert suspects(session) == []
+    assert watched
+    assert {f.reasons[0].code for f in watched} == {Code.OBJECTS_ELSEWHERE}
+    told = dict(watched[0].reasons[0])["values"]
+    assert told["of"] == 6
+    # A thing on grey is called something, too: one class in six.
+    assert told["classes"] >= 5
+
+
+def test_a_planted_shortcut_stays_suspect_and_is_measured_again_once(tmp_path: Path) -> None:
+    manifest = write_dataset(tmp_path, [1], per_class=10)
+    session = measured(manifest, "foreground.second_outline=always")
+    run = session.run
+    (finding,) = (f for f in decided(session) if f.verdict is Verdict.SUSPECT)
+    assert finding.label_name == "bee"
+    (said,) = [r for r in finding.reasons if r.code is Code.OUTLINES_AGREE]
+    told = dict(said)["values"]
+    assert told["given"] == finding.background_gap
+    assert told["widened"] >= 0.10
+    assert told["second"] is None
+    table = pd.read_parquet(run.second_outlines)
+    assert list(table.columns) == SECOND_COLUMNS.names
+    assert set(table["label"]) == {1}
+    assert set(table["outline"]) == {"widened"}
+    assert set(table["widened_by"]) == {4}
+    before = run.second_outlines.read_bytes()
+    assert measure_second_outlines(session) == 0
+    run.second_outlines.unlink()
+    assert measure_second_outlines(session) == 1
+    assert run.second_outlines.read_bytes() == before
+    scores = pd.read_parquet(run.scores)
+    again = laid_over(scores, table)
+    assert len(again) == len(scores)
+    own = again[again["label"] == 1].set_index("sample_id")["swap_other_probability"]
+    np.testing.assert_array_equal(own.loc[table["sample_id"]], table["swap_other_probability"])
+    others = again[again["label"] != 1].reset_index(drop=True)
+    pd.testing.assert_frame_equal(others, scores[scores["label"] != 1].reset_index(drop=True))
+
+
+def test_a_robbed_class_stays_suspect_with_masks_that_nobody_doubts(tmp_path: Path) -> None:
+    manifest = write_dataset(tmp_path, [], [0, 3], per_class=32)
+    assert CLASSES[0] in suspects(measured(manifest, "interventions.donors=4"))
