@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from planted import CLASSES, SCENES, ColourCounter, paint
+from planted import CLASSES, SCENES, ColourCounter, paint, write_dataset
 from torch import Tensor
 
+import audit
+from audit.errors import InputError
 from audit.measuring.swap_maps import SwapMap, swap_map
 from audit.report.overlays import signed_overlay
 
@@ -127,3 +130,19 @@ def test_parts_are_coloured_by_their_sign_and_only_where_certain() -> None:
     assert orange[0] > orange[2]
     assert blue[2] > blue[0]
     assert unsure.tolist() == missing.tolist() == [100, 100, 100]
+
+
+def test_one_image_is_explained_by_parts_on_request(tmp_path: Path) -> None:
+    manifest = write_dataset(tmp_path, [1], per_class=4)
+    leaning = audit.explain(manifest, "bee/001.png", method="swap_map", against="cat", device="cpu")
+    honest = audit.explain(manifest, "cat/001.png", method="swap_map", against="dog", device="cpu")
+    assert leaning.part_effects is not None
+    assert honest.part_effects is not None
+    assert leaning.part_effects.donor_class == "cat"
+    assert leaning.part_effects.beyond_control.high < 0  # type: ignore[operator]
+    assert honest.part_effects.body.high < 0  # type: ignore[operator]
+    assert honest.part_effects.beyond_control.low < 0 < honest.part_effects.beyond_control.high  # type: ignore[operator]
+    assert leaning.foreground_mass < 0.5 < honest.foreground_mass  # type: ignore[operator]
+    bare = {"foreground.source": "none"}
+    with pytest.raises(InputError, match="expected foregrounds"):
+        audit.explain(manifest, "cat/001.png", method="swap_map", device="cpu", overrides=bare)

@@ -182,7 +182,7 @@ def build_bank(
     def write(temporary: Path) -> None:
         stored = None
         for batch in iterate_batches(chosen, loader, batch_size):
-            backgrounds, kept = _backgrounds(batch, fill, device)
+            backgrounds, kept = backgrounds_of(batch, fill, device)
             if stored is None and len(kept):
                 shape = (len(chosen), *backgrounds.shape[1:])
                 stored = np.lib.format.open_memmap(
@@ -209,9 +209,17 @@ def build_bank(
     return len(rows)
 
 
-def _backgrounds(
+def backgrounds_of(
     batch: Batch, fill: str, device: torch.device
 ) -> tuple[NDArray[np.uint8], list[int]]:
+    """Cut the objects out and fill the holes.
+
+    Returns
+    -------
+    uint8 (n, 3, H, W), list of n int
+        The backgrounds, and whose they are in the batch; an image without foreground, or with a
+        hole of more than :data:`MAX_HOLE`, has none.
+    """
     if not len(batch):
         return np.zeros((0, 3, 1, 1), np.uint8), []
     hole = removal_mask(batch.foreground.to(device), batch.ignored.to(device))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import os
 from dataclasses import dataclass
@@ -17,10 +18,13 @@ from audit.dataset.batches import Batch, iterate_batches
 from audit.dataset.readers import samples_table
 from audit.dataset.samples import Sample
 from audit.errors import DatasetError
+from audit.findings import PartEffects
+from audit.measuring.swap_maps import SwapMap
+from audit.pipeline.explain_parts import SWAP_MAP, explain_by_parts
 from audit.pipeline.outlines import ensure_outlines
 from audit.pipeline.session import Declared, LaidOver, Session, laid_over, open_declared
 from audit.pixels import to_float, to_picture
-from audit.report.overlays import overlay
+from audit.report.overlays import overlay, signed_overlay
 from audit.saliency import Against
 from audit.saliency import explain as saliency_maps
 from audit.sampling import sample_seed
@@ -45,6 +49,8 @@ class Explanation:
         The map, >= 0, at the size of the model's input.
     overlay : uint8 (H, W, 3)
         The map over the image, the object outlined.
+    part_effects : PartEffects or None
+        Of a swap map, whose `saliency` is what the class loses by each part.
     """
 
     explained: str
@@ -55,6 +61,7 @@ class Explanation:
     top: dict[str, float]
     saliency: NDArray[np.float32]
     overlay: NDArray[np.uint8]
+    part_effects: PartEffects | None = None
 
 
 def explain(
@@ -80,14 +87,18 @@ def explain(
     against : str, optional
         Explain what speaks for the class rather than for this one.
     method : str, optional
-        Another saliency method, with its default options.
+        Another saliency method, with its default options; or ``swap_map``: which parts the class
+        loses by when they make room for backgrounds of `against`, or of the runner-up.
 
     Raises
     ------
     InputError
         Unknown class, or an image that cannot be read.
     """
-    another = () if method is None else (f"saliency.method={method}", "saliency.options={}")
+    by_parts = method == SWAP_MAP
+    another: tuple[str, ...] = ()
+    if method is not None and not by_parts:
+        another = (f"saliency.method={method}", "saliency.options={}")
     session = open_declared(manifest, (*laid_over(overrides), *another), device=device)
     model, plan = session.engine, session.measurement()
     batch = _load(session, str(image), target)
@@ -95,6 +106,15 @@ def explain(
     with torch.no_grad():
         probabilities = model(images).softmax(1)[0].cpu()
     label = session.output(target) if target else int(probabilities.argmax())
+    if by_parts:
+        rival = session.output(against) if against else _runner_up(probabilities, label)
+        parts = explain_by_parts(session, batch, label, rival)
+        described = _describe(session, batch, _lost(parts), probabilities, label, against)
+        drawn = signed_overlay(
+            to_picture(batch.images[0]), parts.effect, parts.error, batch.foreground[0].numpy()
+        )
+        effects = parts.summary(session.class_names[rival])
+        return dataclasses.replace(described, overlay=drawn, part_effects=effects)
     explained: nn.Module = model if against is None else Against(model, session.output(against))
     maps = saliency_maps(
         explained,
@@ -151,6 +171,18 @@ def _describe(
         saliency=saliency,
         overlay=overlay(pixels, saliency, foreground if foreground.any() else None),
     )
+
+
+def _runner_up(probabilities: Tensor, label: int) -> int:
+    """The most probable class but one."""
+    others = probabilities.clone()
+    others[label] = -1
+    return int(others.argmax())
+
+
+def _lost(parts: SwapMap) -> Tensor:
+    """What the class loses by each part, float32 ``(1, H, W)``, >= 0."""
+    return torch.from_numpy(np.nan_to_num(np.maximum(-parts.effect, 0)))[None]
 
 
 def _number(values: Tensor) -> float | None:

@@ -16,7 +16,10 @@ def explain(
     image: Annotated[str, typer.Argument(help="An image file, or the id of a sample.")],
     target: Annotated[str | None, typer.Option(help="The class to explain.")] = None,
     against: Annotated[str | None, typer.Option(help="Rather than this class.")] = None,
-    method: Annotated[str | None, typer.Option(help="Another saliency method.")] = None,
+    method: Annotated[
+        str | None,
+        typer.Option(help="Another saliency method, or swap_map: the experiment by parts."),
+    ] = None,
     out: Annotated[str | None, typer.Option(help="Where the overlay goes.")] = None,
     device: Device = "auto",
     as_json: AsJson = False,
@@ -24,6 +27,7 @@ def explain(
     """Explain one image: overlay, mass and top classes."""
     from audit.pipeline.explain import explain as explain_image
     from audit.report.overlays import to_png
+    from audit.report.sentences import english_parts
     from audit.run_folder import file_slug, write_bytes
 
     found = explain_image(
@@ -38,7 +42,16 @@ def explain(
             f"{found.foreground_mass:.0%} of the map lies on the object, which covers "
             f"{found.foreground_area:.0%} of the image."
         )
+    if found.part_effects is not None:
+        err.print(english_parts(found.part_effects))
     err.print(f"Overlay: {escape(str(path))}")
     if as_json:
         names = ("explained", "against", "status", "foreground_mass", "foreground_area", "top")
-        print_json({**{name: getattr(found, name) for name in names}, "overlay": str(path)})
+        effects = found.part_effects
+        print_json(
+            {
+                **{name: getattr(found, name) for name in names},
+                "part_effects": None if effects is None else effects.model_dump(),
+                "overlay": str(path),
+            }
+        )

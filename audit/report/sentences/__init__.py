@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from audit.findings import Code, Control, Reason
+from audit.findings import Code, Control, PartEffects, Reason
 from audit.report.i18n import ENGLISH, gettext, spoken
 from audit.report.sentences.advice import ADVICE
 from audit.report.sentences.controls import FOUND, control_words
+from audit.report.sentences.evidence import parts_line
 from audit.report.sentences.history import HISTORY
 from audit.report.sentences.notes import CMV, CUES, LIMITS
 from audit.report.sentences.reasons import REASONS
@@ -43,6 +44,12 @@ def english(reason: Reason) -> str:
     """
     with spoken(ENGLISH):
         return say(reason)
+
+
+def english_parts(effects: PartEffects) -> str:
+    """Say in English what the parts of an image do for its class."""
+    with spoken(ENGLISH):
+        return parts_line(effects)
 
 
 def failed(control: Control) -> str:
