@@ -22,7 +22,7 @@ import yaml
 from pydantic import BaseModel
 
 ROOT = Path(__file__).parent.parent
-INTERNAL = {"device", "digest", "folder", "outlines", "seeds", "size"}
+INTERNAL = {"class_names", "device", "digest", "folder", "outlines", "seeds", "size"}
 """Arguments that the audit gives to a function; they are no options of the manifest."""
 WORDS = {"string": "text", "integer": "whole number", "number": "number", "object": "mapping"}
 WRITTEN_AS = {

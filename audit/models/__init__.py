@@ -14,9 +14,15 @@ from audit.errors import AuditError, ManifestError, ModelError
 from audit.geometry import Geometry
 from audit.manifest import InputSection, ModelSection
 from audit.models.audited import IMAGENET_MEAN, IMAGENET_STD, AuditedModel
+from audit.models.clip_models import clip_model
+from audit.models.graphs import exported_model, torchscript_model
 from audit.models.hashes import check_sha256, file_sha256, weights_sha256
+from audit.models.lightning_models import lightning_model
+from audit.models.onnx_models import onnx_model
 from audit.models.outputs import first_line
+from audit.models.timm_models import timm_model
 from audit.models.torchvision_models import torchvision_model
+from audit.models.transformers_models import transformers_model
 from audit.plugins import bind, resolve
 
 __all__ = ["MODELS", "AuditedModel", "load_model", "read_class_names"]
@@ -25,6 +31,13 @@ MAX_NAMES_BYTES = 16 * 2**20
 
 MODELS: Mapping[str, Callable[..., Any]] = {
     "torchvision": torchvision_model,
+    "timm": timm_model,
+    "transformers": transformers_model,
+    "clip": clip_model,
+    "lightning": lightning_model,
+    "exported": exported_model,
+    "torchscript": torchscript_model,
+    "onnx": onnx_model,
 }
 
 
@@ -65,11 +78,14 @@ def load_model(section: ModelSection, folder: Path, device: torch.device) -> Aud
         if not isinstance(path, Path):
             raise ModelError("model.sha256: expected a file or folder in model.weights to compare")
         check_sha256(path, section.sha256)
-    given = {"device": device, "folder": folder}
+    names = None
+    if section.classes is not None:
+        names = tuple(read_class_names(declared_path(folder, section.classes, "model.classes")))
+    given = {"device": device, "folder": folder, "class_names": names}
     loaded = _load(bind(function, options, key="model", given=given), section.loader)
     try:
         sha256 = file_sha256(path) if isinstance(path, Path) else ""
-        return _finish(loaded, section, folder, sha256).to(device)
+        return _finish(loaded, section, folder, names, sha256).to(device)
     except AuditError:
         raise
     except Exception as error:
@@ -96,7 +112,13 @@ def _load(function: Callable[[], Any], name: str) -> Any:
         raise ModelError(f"model.loader: {name} failed: {type(error).__name__}: {error}") from error
 
 
-def _finish(loaded: Any, section: ModelSection, folder: Path, sha256: str) -> AuditedModel:
+def _finish(
+    loaded: Any,
+    section: ModelSection,
+    folder: Path,
+    names: tuple[str, ...] | None,
+    sha256: str,
+) -> AuditedModel:
     loaded = _unwrapped(loaded)
     if not isinstance(loaded, nn.Module):
         raise ModelError(
@@ -104,9 +126,8 @@ def _finish(loaded: Any, section: ModelSection, folder: Path, sha256: str) -> Au
             "expected a torch.nn.Module or an AuditedModel"
         )
     model = loaded if isinstance(loaded, AuditedModel) else None
-    names = None if model is None else model.class_names
-    if section.classes is not None:
-        names = tuple(read_class_names(declared_path(folder, section.classes, "model.classes")))
+    if names is None and model is not None:
+        names = model.class_names
     geometry = _geometry(section.input, model.geometry if model else Geometry(224, 256))
     mean = section.input.mean or (model.mean.flatten().tolist() if model else IMAGENET_MEAN)
     std = section.input.std or (model.std.flatten().tolist() if model else IMAGENET_STD)
@@ -124,6 +145,8 @@ def _finish(loaded: Any, section: ModelSection, folder: Path, sha256: str) -> Au
         target_layer=model.target_layer if model else None,
     )
     audited.plugin_folder = folder if section.loader not in MODELS else None
+    if model is not None and model.plugin_folder is not None:
+        audited.plugin_folder = model.plugin_folder
     audited.outputs = section.outputs
     audited.remarks = remarks
     if model is not None:

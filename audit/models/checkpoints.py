@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from audit.errors import ModelError
+from audit.models.file_kinds import other_loader
 from audit.models.hashes import file_sha256
 
 _DEPTH = 2
@@ -50,21 +51,47 @@ class Checkpoint:
         Where the file names its classes.
     sha256 : str
         Of the file.
+    unread : bool
+        Whether it holds Python objects, which nobody looked at.
     """
 
     entries: Mapping[str, Entry]
     class_names: tuple[str, ...] | None
     sha256: str
+    unread: bool = False
 
 
-def load_checkpoint(path: Path) -> Checkpoint:
+class _Unread:
+    """In the place of a Python object of a checkpoint, which is neither made nor looked at."""
+
+    def __init__(self, *_arguments: object, **_more: object) -> None:
+        pass
+
+    def __setstate__(self, state: object) -> None:
+        pass
+
+    def __setitem__(self, key: object, value: object) -> None:
+        pass
+
+
+def load_checkpoint(path: Path, *, inert: bool = False) -> Checkpoint:
     """Read ``.safetensors``, or a ``.pt``/``.pth`` file of tensors with ``weights_only=True``.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    inert : bool
+        Whether Python objects beside the tensors, such as hyper-parameters, may lie in it; none is
+        made, and no code runs.
 
     Raises
     ------
     ModelError
         Missing, damaged, not weights, or a file that would run code.
     """
+    if path.exists() and (elsewhere := other_loader(path)):
+        raise ModelError(f"model.weights: {elsewhere}")
     if not path.is_file():
         raise ModelError(f"model.weights: no such file: {path.name}")
     with path.open("rb") as opened:
@@ -77,7 +104,9 @@ def load_checkpoint(path: Path) -> Checkpoint:
         entries, names = _load_safetensors(path)
     else:
         _refuse_zip_bomb(path)
-        entries, names = _unwrap(_load_pickle(path), path)
+        unsafe = _unsafe_globals(path) if inert else []
+        entries, names = _unwrap(_load_pickle(path, unsafe), path)
+        return Checkpoint(entries, names, file_sha256(path), bool(unsafe))
     return Checkpoint(entries, names, file_sha256(path))
 
 
@@ -111,18 +140,22 @@ def _refuse_zip_bomb(path: Path) -> None:
         )
 
 
-def _load_pickle(path: Path) -> Any:
+def _load_pickle(path: Path, unread: Sequence[str] = ()) -> Any:
+    # By their names in the file torch's own restricted unpickler then makes empty things.
+    empty: list[Any] = [(type("_Unread", (_Unread,), {}), name) for name in unread]
     try:
         # Said explicitly, since an environment variable can flip the default; mmap reads
         # malformed files that the plain reader refuses.
-        loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=False)
+        with torch.serialization.safe_globals(empty):
+            loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=False)
     except Exception as error:
         unsafe = _unsafe_globals(path)
         if unsafe:
             raise ModelError(
                 f"model.weights: {path.name} holds Python objects ({', '.join(unsafe[:5])}), and "
                 "loading it could run code. Save the tensors alone: "
-                "safetensors.torch.save_file(model.state_dict(), ...)."
+                "safetensors.torch.save_file(model.state_dict(), ...). Is it a checkpoint of "
+                "Lightning? model: {loader: lightning} leaves its hyper-parameters unread."
             ) from None
         raise ModelError(
             f"model.weights: {path.name} is no file of weights ({_plain(error)})"

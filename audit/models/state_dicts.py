@@ -42,6 +42,7 @@ def fit_weights(
     chosen: str | None = None,
     optional: Callable[[str], bool] = lambda _key: False,
     rename: Rename | None = None,
+    on_meta: bool = True,
 ) -> Fitted:
     """Build a network with as many outputs as a file has weights for, and load them.
 
@@ -63,6 +64,8 @@ def fit_weights(
     rename : callable, optional
         ``(state, module) -> state``: the library's own code for weights under former names, asked
         where the names do not fit.
+    on_meta : bool
+        Whether `build` can be tried without memory.
 
     Returns
     -------
@@ -74,7 +77,7 @@ def fit_weights(
     ModelError
         Nothing in the file fits, or several weights do and none was chosen.
     """
-    with torch.device("meta"):
+    with torch.device("meta" if on_meta else "cpu"):
         skeleton = build(1000)
     expected = skeleton.state_dict()
     needed = {key for key in expected if not key.endswith(_COUNTER) and not optional(key)}

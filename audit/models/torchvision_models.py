@@ -68,7 +68,7 @@ def torchvision_model(
         )
     if isinstance(weights, Path) or Path(weights).suffix in (".safetensors", ".pt", ".pth"):
         checkpoint = load_checkpoint(Path(weights))
-        fitted = _fit(name, checkpoint, weights_entry, transform_input)
+        fitted = fit_torchvision(name, checkpoint, weights_entry, transform_input)
         model = AuditedModel(
             fitted.module,
             checkpoint.class_names,
@@ -128,7 +128,7 @@ def build(name: str, classes: int, *, transform_input: bool = True) -> nn.Module
     """Make a torchvision network with that many outputs and random weights.
 
     `googlenet` and `inception_v3` are made as torchvision makes them for weights: with an input
-    that is normalised once more, and auxiliary heads, which :func:`_fit` takes away again.
+    that is normalised once more, and auxiliary heads, which :func:`fit_torchvision` takes away.
     """
     extra: dict[str, Any] = {}
     if name in TRANSFORMING:
@@ -139,9 +139,25 @@ def build(name: str, classes: int, *, transform_input: bool = True) -> nn.Module
     return module
 
 
-def _fit(
+def fit_torchvision(
     name: str, checkpoint: Checkpoint, chosen: str | None, transform_input: bool | None
 ) -> Fitted:
+    """Load weights into a torchvision network, as torchvision builds it with weights.
+
+    Parameters
+    ----------
+    name : str
+        Of the network.
+    checkpoint : Checkpoint
+        What the file holds.
+    chosen, transform_input
+        See :func:`torchvision_model`.
+
+    Raises
+    ------
+    ModelError
+        They do not fit.
+    """
     transforms = transform_input is not False
     fitted = fit_weights(
         lambda classes: build(name, classes, transform_input=transforms),

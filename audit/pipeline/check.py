@@ -26,7 +26,6 @@ from audit.pipeline.session import Declared, LaidOver, Session, open_declared
 from audit.pipeline.trial import Trial, try_everything
 from audit.pixels import to_float
 from audit.report.style import check_style
-from audit.saliency.choosing import Unserved
 from audit.sampling import spread_over
 
 PROBE_IMAGES = 64
@@ -171,7 +170,7 @@ def try_one_batch(session: Session) -> Tried:
         batch.targets.to(device),
         session.class_names,
         accept_accuracy=session.request.accept_accuracy,
-        needs_gradient=session.saliency.reason is not Unserved.NO_DERIVATIVE,
+        needs_gradient=session.saliency.differentiable,
     )
     return Tried(few, batch, accuracy)
 

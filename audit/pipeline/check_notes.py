@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from audit.dataset.batches import Batch
 from audit.measuring.donors import MAX_HOLE
 from audit.pipeline.class_checks import ClassCheck
-from audit.pipeline.methods import described
+from audit.pipeline.methods import NO_CMVS, described
 from audit.pipeline.session import Session
 from audit.pipeline.trial import Trial, blank
 
@@ -30,6 +30,8 @@ def notes(
     yield from _counts(session, batch, classes)
     if session.saliency.reason is not None:
         yield f"saliency.method: {described(session.saliency)}"
+    if not session.saliency.differentiable and session.manifest.cmv.classes != "none":
+        yield f"cmv: {NO_CMVS}"
     yield from _outlines(session, batch, classes)
     yield from _answers(session, batch, trial, classes)
 

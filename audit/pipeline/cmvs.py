@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 from audit.cmv import OBJECTIVES
-from audit.errors import ManifestError
+from audit.errors import ManifestError, ModelError
 from audit.findings import CmvEntry
 from audit.pipeline.cmv_alignment import align_cmvs
 from audit.pipeline.cmv_material import Material
 from audit.pipeline.cmv_pictures import draw_cmvs
 from audit.pipeline.decide import Decided
+from audit.pipeline.methods import NO_CMVS
 from audit.pipeline.progress import SILENT, Progress
 from audit.pipeline.session import Session
 from audit.run_folder import RunFolder
 
+_log = logging.getLogger(__name__)
+
 
 def visualize_classes(session: Session, decided: Decided, progress: Progress = SILENT) -> int:
     """Make the class model visualizations that the manifest asks for; returns how many."""
+    if not session.saliency.differentiable and session.manifest.cmv.classes != "none":
+        _log.warning("cmv: %s", NO_CMVS)
     made = draw_cmvs(
         session.run,
         {label: session.labels[label] for label in _wanted(session, decided)},
@@ -38,7 +44,7 @@ def count_cmvs(session: Session, decided: Decided) -> int:
 def _wanted(session: Session, decided: Decided) -> list[int]:
     """The output indices of the classes whose CMV the manifest asks for."""
     wanted = session.manifest.cmv.classes
-    if wanted == "none":
+    if wanted == "none" or not session.saliency.differentiable:
         return []
     if wanted == "suspect":
         return sorted(finding.label for finding in decided.suspects)
@@ -83,7 +89,11 @@ def visualize_alone(
     ------
     ManifestError
         An unknown class or objective, or `against` without contrast.
+    ModelError
+        The model has no derivatives to climb by.
     """
+    if not session.saliency.differentiable:
+        raise ModelError(f"cmv: {NO_CMVS}")
     if objective not in (*OBJECTIVES, "both"):
         expected = ", ".join(OBJECTIVES)
         raise ManifestError(f"--objective: expected {expected} or both, found {objective!r}")

@@ -96,6 +96,8 @@ def _bank(session: Session) -> int:
 
 def _pictures(session: Session) -> int:
     wanted = session.manifest.cmv
+    if not session.saliency.differentiable:
+        return 0
     found = int(session.table["label"].nunique())
     classes = {"all": found, "none": 0, "suspect": 1 + found // 10}
     count = len(wanted.classes) if isinstance(wanted.classes, tuple) else classes[wanted.classes]

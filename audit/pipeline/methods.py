@@ -36,6 +36,11 @@ def method_that_serves(manifest: Manifest, engine: Engine) -> MethodChoice:
     return chosen
 
 
+NO_CMVS = (
+    "no class model visualizations are made, since the class score has no derivative with respect "
+    "to the image"
+)
+
 _UNSERVED = {
     Unserved.NO_GRID: "no layer of the network puts out a grid of places",
     Unserved.NO_DERIVATIVE: "the class score has no derivative with respect to the image",

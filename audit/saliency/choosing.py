@@ -46,6 +46,8 @@ class MethodChoice:
         Why it cannot.
     layer : Layer or None
         Where class activation maps look.
+    differentiable : bool
+        Whether the class score has a derivative with respect to the image.
     """
 
     method: Callable[..., Any]
@@ -53,6 +55,7 @@ class MethodChoice:
     instead_of: str | None = None
     reason: Unserved | None = None
     layer: Layer | None = None
+    differentiable: bool = True
 
 
 def choose_method(
@@ -91,10 +94,12 @@ def choose_method(
     ModelError
         The named layer does not exist, or has no grid.
     """
+    differentiable = _has_derivative(model, image)
     if asked not in _OF_DERIVATIVES:
-        return MethodChoice(partial(asked, **options), name)
-    if not _has_derivative(model, image):
-        return MethodChoice(occlusion, "occlusion", name, Unserved.NO_DERIVATIVE)
+        return MethodChoice(partial(asked, **options), name, differentiable=differentiable)
+    if not differentiable:
+        reason = Unserved.NO_DERIVATIVE
+        return MethodChoice(occlusion, "occlusion", name, reason, differentiable=False)
     if asked not in _OF_LAYERS:
         return MethodChoice(partial(asked, **options), name)
     try:
