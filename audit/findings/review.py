@@ -72,4 +72,4 @@ def finding_id(audit: str, label_name: str) -> str:
     >>> finding_id("wolves", "husky") == finding_id("wolves", "husky") != finding_id("w", "husky")
     True
     """
-    return hashlib.sha256(f"{audit}\0{label_name}".encode()).hexdigest()[:16]
+    return hashlib.sha256(f"{audit}\0{label_name}".encode(errors="surrogatepass")).hexdigest()[:16]

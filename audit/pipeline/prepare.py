@@ -13,6 +13,7 @@ import torch
 from audit.dataset.estimators import Estimator
 from audit.dataset.readers import sample_rows
 from audit.errors import RunFolderError
+from audit.exports import EXPORTS
 from audit.findings import (
     Counts,
     EstimatorFacts,
@@ -123,6 +124,7 @@ def _clear(run: RunFolder) -> None:
     for name in (
         "report.html",
         "report.pdf",
+        *(export.file for export in EXPORTS.values()),
         "problems.csv",
         "samples.parquet",
         "error.txt",

@@ -6,14 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from audit.errors import RunFolderError
-from audit.findings import Findings, read_facts
+from audit.exports import EXPORTS
+from audit.findings import Findings, read_facts, read_findings
 from audit.manifest import ReportSection, load_manifest
 from audit.pipeline.compose import compose
 from audit.pipeline.decide import decide
 from audit.pipeline.run_json import finish, now, timed, update_facts
 from audit.report.render import FORMATS, render_report
 from audit.report.style import keep_style
-from audit.run_folder import RunFolder
+from audit.run_folder import RunFolder, write_bytes
 
 
 def write_reports(
@@ -32,8 +33,14 @@ def write_reports(
     """
     # The report itself says when it was written.
     update_facts(run, finished=now())
-    held = render_report(run.path, settings.formats, settings, trust_templates=trust_templates)
-    return list(held.values())
+    pages = [name for name in settings.formats if name not in EXPORTS]
+    held = render_report(run.path, pages, settings, trust_templates=trust_templates)
+    exported = [EXPORTS[name] for name in settings.formats if name in EXPORTS]
+    if exported:
+        findings, facts = read_findings(run.findings), read_facts(run.run_json)
+        for export in exported:
+            write_bytes(run.path / export.file, export.content(findings, facts))
+    return [*held.values(), *(run.path / export.file for export in exported)]
 
 
 def report_again(
@@ -87,6 +94,7 @@ def report_again(
 
 
 def reports_of(run: RunFolder) -> list[Path]:
-    """The reports that lie in a run folder."""
+    """The reports and exports that lie in a run folder."""
     paths = [run.path / f"report.{name}" for name in FORMATS]
+    paths += [run.path / export.file for export in EXPORTS.values()]
     return [path for path in paths if path.exists()]

@@ -25,18 +25,16 @@ def compare(
     table = Table(
         title=escape(f"{found.earlier.folder} → {found.later.folder}"), title_justify="left"
     )
-    for heading in ("class", "change", "before", "now"):
-        table.add_column(heading)
-    for heading in ("gap before", "gap now", "difference, points (95 %)", "q", "seen from"):
+    for heading in ("class", "change", "verdict"):
+        table.add_column(heading, no_wrap=heading == "change")
+    for heading in ("gap", "difference (95 %)", "q", "seen from"):
         table.add_column(heading, justify="right")
     for one in found.classes[:60]:
         table.add_row(
             escape(one.label_name[:60]),
             change_word(one.change),
-            one.earlier or "-",
-            one.later or "-",
-            points(one.gap_earlier.value),
-            points(one.gap_later.value),
+            f"{one.earlier or '-'} → {one.later or '-'}",
+            f"{points(one.gap_earlier.value)} → {points(one.gap_later.value)}",
             brief_interval(one.difference),
             chance(one.q_value),
             points(one.detectable),

@@ -1,0 +1,62 @@
+"""JUnit XML: the audit is a suite, a class a case, so that a CI shows it like any test."""
+
+from __future__ import annotations
+
+from xml.etree import ElementTree as ET
+
+from audit.findings import ClassFinding, Findings, RunFacts, Verdict
+from audit.report.sentences import english
+from audit.report.sentences.history import review_line
+from audit.report.untrusted import clean_text, discreet_name
+
+
+def junit(findings: Findings, facts: RunFacts) -> bytes:
+    """A case a class: failed where it is suspect, skipped where it is inconclusive or waived.
+
+    Parameters
+    ----------
+    findings, facts : Findings, RunFacts
+        Of one run.
+
+    Returns
+    -------
+    bytes
+        XML in UTF-8, in the form that Jenkins, GitLab and GitHub's actions read.
+    """
+    audit = clean_text(findings.audit.name, 200)
+    suite = ET.Element("testsuite", name=audit, timestamp=facts.started.removesuffix("Z"))
+    for finding in findings.findings:
+        case = ET.SubElement(
+            suite, "testcase", classname=audit, name=discreet_name(finding.label_name), time="0"
+        )
+        _outcome(case, finding, findings)
+    counts = {
+        "tests": len(suite),
+        "failures": len(suite.findall("testcase/failure")),
+        "errors": 0,
+        "skipped": len(suite.findall("testcase/skipped")),
+        "time": 0,
+    }
+    suite.attrib.update({name: str(count) for name, count in counts.items()})
+    suites = ET.Element("testsuites", {"name": audit, **suite.attrib})
+    del suites.attrib["timestamp"]
+    suites.append(suite)
+    ET.indent(suites)
+    written: bytes = ET.tostring(suites, encoding="utf-8", xml_declaration=True)
+    return written + b"\n"
+
+
+def _outcome(case: ET.Element, finding: ClassFinding, findings: Findings) -> None:
+    said = [clean_text(english(reason)) for reason in finding.reasons]
+    first = said[0] if said else finding.verdict.value
+    if finding.label_name in findings.waived:
+        held = [r for r in findings.reviews if r.review.label_name == finding.label_name]
+        ET.SubElement(case, "skipped", message=review_line(held[0]))
+    elif finding.verdict is Verdict.INCONCLUSIVE:
+        ET.SubElement(case, "skipped", message=first)
+    elif finding.verdict is Verdict.SUSPECT:
+        failure = ET.SubElement(case, "failure", type=finding.kind.value, message=first)
+        failure.text = "\n".join(said)
+        return
+    if said:
+        ET.SubElement(case, "system-out").text = "\n".join(said)
