@@ -5,12 +5,13 @@ image and foreground through the same geometry. A **method** turns images into m
 turns maps into rows; **interventions** change foreground or background and turn the model's
 answers into rows beside them; **cues** are what in the background a class leans on; **verdicts**
 turn rows into one finding per class, with its uncertainty; **CMVs** show what the class score
-itself wants; **history** lays tonight beside last time; the **report** turns findings into pages.
-The **pipeline** runs these steps in order. Nothing in this package knows that Prefect exists: the
-flows only open the doors.
+itself wants; **history** lays tonight beside last time; **repairs** refit what was found; the
+**report** turns findings into pages. The **pipeline** runs these steps in order. Nothing in this
+package knows that Prefect exists: the flows only open the doors.
 
 In Python, :func:`run` audits, :func:`check` finds what is wrong before, :func:`explain` explains
-one image, :func:`open_run` opens what a run left and :func:`compare` lays two runs side by side.
+one image, :func:`open_run` opens what a run left, :func:`compare` lays two runs side by side and
+:func:`repair` refits what was found.
 
 Examples
 --------
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from audit.pipeline.compare import compare
     from audit.pipeline.explain import Explanation, explain
     from audit.pipeline.progress import Progress
+    from audit.pipeline.repair import repair
     from audit.pipeline.run import run
     from audit.pipeline.runs import Run, open_run
 
@@ -45,6 +47,7 @@ __all__ = [
     "compare",
     "explain",
     "open_run",
+    "repair",
     "run",
 ]
 
@@ -58,6 +61,7 @@ _MODULES = {
     "compare": "compare",
     "explain": "explain",
     "open_run": "runs",
+    "repair": "repair",
     "run": "run",
 }
 

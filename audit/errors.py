@@ -8,7 +8,8 @@
     │   ├── DatasetError    the dataset cannot be read as declared
     │   ├── ModelError      the model cannot be loaded, or does not answer as a classifier should
     │   │   └── NoGridError no layer of it puts out a grid of places
-    │   └── RunFolderError  the run folder is taken, foreign, or cannot be written
+    │   ├── RunFolderError  the run folder is taken, foreign, or cannot be written
+    │   └── RepairError     there is nothing that could be refitted, or too little to do it with
     ├── SampleError         one sample cannot be used: a row in problems.csv, never the end of a run
     └── ReportError         the report could not be rendered; the scores are kept
 
@@ -49,6 +50,10 @@ class NoGridError(ModelError):
 
 class RunFolderError(InputError):
     """The run folder is taken by another audit, is foreign, or cannot be written."""
+
+
+class RepairError(InputError):
+    """The model has no last linear layer, or there are too few images to refit and to prove."""
 
 
 class ReportError(AuditError):

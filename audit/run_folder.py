@@ -256,6 +256,11 @@ class RunFolder:
         """What people decided about findings, beside the runs of an audit."""
         return self.path.parent / "reviews.jsonl"
 
+    @property
+    def repair(self) -> Path:
+        """What a repair brought, in the run that proved it."""
+        return self.path / "repair.json"
+
     def part(self, shard: int) -> Path:
         """The scores of one shard."""
         return self.path / "scores" / f"part-{shard:05d}.parquet"

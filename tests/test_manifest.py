@@ -213,3 +213,12 @@ def test_thresholds_stay_out_of_what_a_score_depends_on(tmp_path: Path) -> None:
 def test_options_stand_beside_the_name_of_a_reader(tmp_path: Path) -> None:
     path = write(tmp_path, LEAST.replace("root: images", "root: images, follow_links: true"))
     assert load_manifest(path).dataset.options == {"follow_links": True}
+
+
+def test_a_manifest_may_lie_elsewhere_than_what_it_names(tmp_path: Path) -> None:
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    path = tmp_path / "a" / "b" / "m.yaml"
+    path.write_text(
+        "name: x\nrelative_to: ../..\ndataset: {root: images}\nmodel: {loader: 'a:b'}\n"
+    )
+    assert load_manifest(path).path("images") == (tmp_path / "images").resolve()

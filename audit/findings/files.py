@@ -13,6 +13,7 @@ from audit.errors import RunFolderError
 from audit.findings.controls import ControlMeasurements
 from audit.findings.facts import RunFacts
 from audit.findings.record import SCHEMA_VERSION, Findings
+from audit.findings.repairs import Repair
 from audit.findings.values import Record
 from audit.run_folder import write_json
 
@@ -87,11 +88,28 @@ def write_index(path: Path, entries: Iterable[Record]) -> None:
     write_json(path, [entry.model_dump(mode="json") for entry in entries])
 
 
+def read_repair(path: Path) -> Repair | None:
+    """Read ``repair.json``; None where there is none.
+
+    Raises
+    ------
+    RunFolderError
+        It is not as this version writes it.
+    """
+    return _checked(path, Repair) if path.exists() else None
+
+
+def write_repair(path: Path, repair: Repair) -> None:
+    """Write ``repair.json`` atomically."""
+    write_json(path, repair.model_dump(mode="json"))
+
+
 def json_schemas() -> dict[str, Any]:
-    """JSON Schema of the two files, by file name."""
+    """JSON Schema of the record's files, by file name."""
     return {
         "findings.json": Findings.model_json_schema(mode="serialization"),
         "run.json": RunFacts.model_json_schema(mode="serialization"),
+        "repair.json": Repair.model_json_schema(mode="serialization"),
     }
 
 

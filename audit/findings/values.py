@@ -125,6 +125,14 @@ class Role(StrEnum):
     MISTAKEN = "mistaken"
 
 
+class SplitPart(StrEnum):
+    """What the images of a repair are for; no image and no background is for two things."""
+
+    REFIT = "refit"
+    SELECTION = "selection"
+    PROOF = "proof"
+
+
 class Estimate(Record):
     """A number with its 95 % interval; each may be undefined.
 

@@ -65,10 +65,10 @@ def load_manifest(
             raise ManifestError(f"{path.name}: {internal}: unknown key")
     expanded = _expand(raw, path.name) if expand else raw
     source = yaml.safe_dump(raw, sort_keys=False, allow_unicode=True)
+    base = expanded.get("relative_to")
+    folder = path.resolve().parent / (base if isinstance(base, str) else "")
     try:
-        return Manifest.model_validate(
-            {**expanded, "folder": path.resolve().parent, "source": source}
-        )
+        return Manifest.model_validate({**expanded, "folder": folder.resolve(), "source": source})
     except ValidationError as error:
         lines = [_sentence(item, raw) for item in error.errors(include_url=False)]
         raise ManifestError("\n".join(f"{path.name}: {line}" for line in lines)) from error

@@ -60,6 +60,8 @@ class DatasetSection(_Open):
     """Key of `READERS`, or `"package.module:function"`."""
     root: str = "."
     """The folder in which the reader begins, relative to the manifest."""
+    only: str | None = None
+    """A CSV with a column `sample_id`, relative to the manifest: only these samples are audited."""
 
 
 class ForegroundSection(_Open):
@@ -258,6 +260,8 @@ class Manifest(_Closed):
     """Of this format."""
     name: str = Field(min_length=1, max_length=200)
     """Of the audit; without `--out` its runs lie below `runs/<name>/`."""
+    relative_to: str | None = None
+    """The folder that all paths begin at, relative to the file; without it the file's own."""
     dataset: DatasetSection
     """Where the images are."""
     foreground: ForegroundSection = ForegroundSection()
@@ -297,6 +301,9 @@ class Manifest(_Closed):
         )
         for name in _OF_VERDICTS:
             chosen["foreground"].pop(name, None)
+        if self.dataset.only is None:
+            # Runs of before there was such a key go on.
+            del chosen["dataset"]["only"]
         run = self.run
         return {**chosen, "seed": run.seed, "precision": run.precision, "compile": run.compile}
 

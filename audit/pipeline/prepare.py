@@ -106,6 +106,7 @@ def _clear(run: RunFolder) -> None:
         run.exhibits,
         run.cues,
         theme,
+        run.path / "repair",
     ):
         shutil.rmtree(folder, ignore_errors=True)
     for path in (
@@ -119,6 +120,7 @@ def _clear(run: RunFolder) -> None:
         run.confusions,
         run.whose_background,
         run.findings,
+        run.repair,
     ):
         path.unlink(missing_ok=True)
     for name in (

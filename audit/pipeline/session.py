@@ -15,6 +15,7 @@ import pandas as pd
 import torch
 
 import audit
+from audit.dataset.chosen import only_listed
 from audit.dataset.estimators import Estimator, find_estimator
 from audit.dataset.foregrounds import chosen_source, open_foreground
 from audit.dataset.loader import Loader, LoadingPlan
@@ -212,7 +213,9 @@ def open_session(
             manifest.folder,
             partial(progress.advance, "listing"),
         )
-    table = dataset.table
+    table, only = dataset.table, manifest.dataset.only
+    if only is not None:
+        table = only_listed(table, manifest.path(only, "dataset.only"))
     source = chosen_source(
         manifest.foreground.source,
         masks=bool(table["mask"].notna().any()),

@@ -10,12 +10,15 @@ from audit.findings import (
     ClassFinding,
     CmvEntry,
     Findings,
+    Repair,
     RunFacts,
     read_facts,
     read_findings,
+    read_repair,
 )
 from audit.report.i18n import gettext
 from audit.report.page_limits import (
+    CHANGED,
     CLUSTERS,
     CROPS,
     DONORS,
@@ -50,6 +53,8 @@ class ReportContext:
         class model visualizations. A picture that no page shows is not here.
     legend : Picture
         The colours of saliency.
+    repair : Repair or None
+        What was refitted, where the run proves it.
     """
 
     record: Findings
@@ -59,6 +64,7 @@ class ReportContext:
     legend: Picture
     pictures: Mapping[str, Picture] = field(default_factory=dict, repr=False)
     thumbnails: Mapping[str, Picture] = field(default_factory=dict, repr=False)
+    repair: Repair | None = None
 
 
 def load_context(run_folder: Path) -> ReportContext:
@@ -86,8 +92,13 @@ def load_context(run_folder: Path) -> ReportContext:
         loader.load_some(finding, EXHIBITS if not record.foreground_quality.given else 1)
     for finding in record.findings:
         loader.load_thumbnails(finding)
+    repair = read_repair(run_folder / "repair.json")
+    repair = None if repair is None else cleaned(repair)
+    for change in repair.changed[:CHANGED] if repair else ():
+        loader.add(change.path, DONOR_SIDE)
     return ReportContext(
         record=record,
+        repair=repair,
         facts=facts,
         problems=read_problems(run_folder / "problems.csv"),
         title=_title(record.audit.title, name),
@@ -151,22 +162,22 @@ class _Loader:
     def load_all(self, finding: ClassFinding) -> None:
         self._exhibits(finding, EXHIBITS, EXHIBIT_SIDE)
         if finding.mean_map is not None:
-            self._add(finding.mean_map.path, EXHIBIT_SIDE)
+            self.add(finding.mean_map.path, EXHIBIT_SIDE)
         for panel in finding.cmv:
-            self._add(panel.path, CMV_SIDE)
+            self.add(panel.path, CMV_SIDE)
         for panel in finding.cmv[:1]:
-            self._add(panel.strip, STRIP_SIDE)
+            self.add(panel.strip, STRIP_SIDE)
         if finding.cues is None:
             return
         for cluster in finding.cues.clusters[:CLUSTERS]:
             for crop in cluster.crops[:CROPS]:
-                self._add(crop.path, CROP_SIDE)
+                self.add(crop.path, CROP_SIDE)
         for donor in finding.cues.donors.shown[:DONORS]:
-            self._add(donor.path, DONOR_SIDE)
+            self.add(donor.path, DONOR_SIDE)
         maps = finding.cues.contrast_maps
         if maps is not None:
             for path in (maps.image, maps.towards, maps.away):
-                self._add(path, CONTRAST_SIDE)
+                self.add(path, CONTRAST_SIDE)
 
     def load_some(self, finding: ClassFinding, exhibits: int) -> None:
         self._exhibits(finding, exhibits, SMALL_SIDE)
@@ -179,8 +190,8 @@ class _Loader:
         for exhibit in finding.exhibits[:count]:
             held = exhibit.pictures
             for path in (held.image, held.overlay, held.outline, held.swap, held.swap_map):
-                self._add(path, side)
+                self.add(path, side)
 
-    def _add(self, path: str | None, side: int) -> None:
+    def add(self, path: str | None, side: int) -> None:
         if path is not None:
             self.pictures[path] = load_picture(self.run_folder, path, side)

@@ -24,6 +24,8 @@ CARDS = 40
 """Watch and inconclusive classes, each, that get a card with pictures."""
 EXHIBITS, CLUSTERS, CROPS, DONORS = 6, 4, 6, 6
 """Most pictures of one class, of each kind; crops are counted in each cluster."""
+CHANGED, REPAIRED = 12, 60
+"""Most pictures of swaps that a repair changed, and most classes in its table."""
 
 
 def shown_in_full(record: Findings) -> tuple[ClassFinding, ...]:

@@ -21,7 +21,16 @@ from audit.findings import ClassFinding, Findings
 from audit.findings.values import Record
 from audit.report import charts, formatting, i18n, matrix, untrusted
 from audit.report.context import ReportContext, thumbnails_of
-from audit.report.page_limits import CLUSTERS, CROPS, DONORS, Medium, anchor, select
+from audit.report.page_limits import (
+    CHANGED,
+    CLUSTERS,
+    CROPS,
+    DONORS,
+    REPAIRED,
+    Medium,
+    anchor,
+    select,
+)
 from audit.report.pictures import Picture
 from audit.report.sentences import (
     certainty,
@@ -31,6 +40,7 @@ from audit.report.sentences import (
     names,
     notes,
     problems,
+    repairs,
     say,
     story,
 )
@@ -101,6 +111,7 @@ def fill_page(
             .get_template("report.html.j2")
             .render(
                 report=record,
+                repair=context.repair,
                 run=context.facts,
                 title=context.title,
                 problems=context.problems,
@@ -109,7 +120,13 @@ def fill_page(
                 legend=context.legend,
                 matrix=matrix.matrix_rows(record.swap_matrix),
                 verdicts=[(verdict, record.summary.count(verdict)) for verdict in names.VERDICTS],
-                limits={"clusters": CLUSTERS, "crops": CROPS, "donors": DONORS},
+                limits={
+                    "clusters": CLUSTERS,
+                    "crops": CROPS,
+                    "donors": DONORS,
+                    "changed": CHANGED,
+                    "repaired": REPAIRED,
+                },
                 shown=select(record, medium.brief() if style.brief else medium),
                 style=style,
                 language=i18n.speaking().code,
@@ -142,7 +159,7 @@ def fill_page(
 
 _SENTENCES: Mapping[str, Callable[..., Any]] = {
     name: function
-    for module in (certainty, controls, evidence, history, names, notes, problems, story)
+    for module in (certainty, controls, evidence, history, names, notes, problems, repairs, story)
     for name, function in getmembers(module, isfunction)
     if function.__module__ == module.__name__ and not name.startswith("_")
 }

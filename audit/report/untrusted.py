@@ -109,6 +109,7 @@ def _last_step(found: re.Match[str]) -> str:
 _NAMES = {
     *("label_name", "prediction_name", "donor_class", "rival"),
     *("attractor", "attracting_class", "contrast_class", "class_names", "labels"),
+    *("before_name", "after_name", "worst_class", "suspects"),
 }
 """Fields that hold the name of a class."""
 

@@ -22,6 +22,7 @@ from flows.cli.compare import compare
 from flows.cli.demo import demo
 from flows.cli.explain import explain
 from flows.cli.init import init
+from flows.cli.repair import repair
 from flows.cli.report import report
 from flows.cli.review import review
 from flows.cli.run import run
@@ -61,7 +62,7 @@ def _own_ending(command: Callable[P, None]) -> Callable[P, None]:
     return called
 
 
-for command in (run, check, demo, report, compare, review, cmv, explain, init, serve):
+for command in (run, check, demo, report, repair, compare, review, cmv, explain, init, serve):
     app.command()(_own_ending(command))
 
 

@@ -1,0 +1,46 @@
+"""The audited images in three parts: one to refit on, one to choose by, one to prove it on."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import pandas as pd
+
+from audit.findings import SplitPart
+from audit.sampling import ordered
+
+SHARES: Final = {SplitPart.PROOF: 0.5, SplitPart.REFIT: 0.3, SplitPart.SELECTION: 0.2}
+"""Of the images of each class; what is left over by rounding is proof."""
+LEAST_IMAGES = 20
+"""Images with a foreground that each suspect class needs, so that half of them can prove it."""
+
+
+def split_images(scores: pd.DataFrame, seed: int) -> pd.Series[SplitPart]:
+    """Split the images of each class, so that no content lies in two parts.
+
+    Copies of one image, whatever they are labelled, go together: nothing is proved on what was
+    learned.
+
+    Parameters
+    ----------
+    scores : DataFrame
+        Rows of ``scores.parquet``; images that could not be read are in no part.
+    seed : int
+        Of the run.
+
+    Returns
+    -------
+    Series of SplitPart
+        By the index of `scores`, without the unreadable.
+    """
+    readable = scores[scores["sha256"].notna()]
+    first = readable.sort_values(["sha256", "label"]).drop_duplicates("sha256")
+    parts: dict[str, SplitPart] = {}
+    for _, own in first.groupby("label"):
+        contents = ordered(own["sha256"], seed, "repair")
+        refit = round(SHARES[SplitPart.REFIT] * len(contents))
+        selection = round(SHARES[SplitPart.SELECTION] * len(contents))
+        for place, content in enumerate(contents):
+            held = SplitPart.REFIT if place < refit else SplitPart.SELECTION
+            parts[content] = held if place < refit + selection else SplitPart.PROOF
+    return readable["sha256"].map(parts).rename("part")

@@ -1,0 +1,104 @@
+"""What a repair brought, in sentences: page one says the first of them."""
+
+from __future__ import annotations
+
+from audit.findings import ChangedPicture, Repair, RepairedClass, RepairOutcome, Verdict
+from audit.report.formatting import share
+from audit.report.i18n import gettext, ngettext
+
+_NAMED = 5
+"""Classes that a sentence names before it only counts them."""
+
+
+def repair_outcome(repair: Repair) -> list[str]:
+    """Say what was tried and what it brought, the most important first."""
+    if repair.outcome is RepairOutcome.NOTHING_GAINED:
+        return [
+            gettext(
+                "Repair: nothing gained. Of %(tried)s other last layers none was better on other "
+                "backgrounds without losing more than %(loss)s of the photographs as they are. "
+                "What this network has learned does not tell the object from its background well "
+                "enough; it has to be trained again, on other photographs.",
+                tried=repair.refit.tried,
+                loss=share(repair.refit.max_loss),
+            )
+        ]
+    said = [_verdicts(repair), _accuracy(repair)]
+    if repair.worse:
+        said.append(_worse(repair.worse))
+    else:
+        said.append(gettext("No class got worse."))
+    return said
+
+
+def repair_headline(repair: Repair) -> str:
+    """Say it in one sentence, for page one."""
+    return repair_outcome(repair)[0]
+
+
+def _verdicts(repair: Repair) -> str:
+    before = len(repair.with_verdicts(Verdict.SUSPECT, after=False))
+    after = len(repair.with_verdicts(Verdict.SUSPECT, after=True))
+    return gettext(
+        "Repair: with another last layer %(after)s instead of %(before)s on %(images)s images "
+        "that had no part in it.",
+        before=before,
+        after=ngettext("%(num)s class is suspect", "%(num)s classes are suspect", after),
+        images=repair.images.proof,
+    )
+
+
+def _accuracy(repair: Repair) -> str:
+    before, after = repair.before, repair.after
+    assert before is not None
+    assert after is not None
+    return gettext(
+        "On backgrounds of other classes %(swapped_after)s of the objects are answered rightly "
+        "instead of %(swapped_before)s, of the worst class %(worst_after)s instead of "
+        "%(worst_before)s; of the photographs as they are %(clean_after)s instead of "
+        "%(clean_before)s.",
+        swapped_before=share(before.swapped),
+        swapped_after=share(after.swapped),
+        worst_before=share(before.worst),
+        worst_after=share(after.worst),
+        clean_before=share(before.clean),
+        clean_after=share(after.clean),
+    )
+
+
+def _worse(classes: tuple[RepairedClass, ...]) -> str:
+    names = [held.label_name for held in classes[:_NAMED]]
+    return ngettext(
+        "%(num)s class got worse (newly suspect, or five points fewer right answers): %(names)s.",
+        "%(num)s classes got worse (newly suspect, or five points fewer right answers): %(names)s.",
+        len(classes),
+        names=", ".join([*names, "…"] if len(classes) > _NAMED else names),
+    )
+
+
+def repair_method(repair: Repair) -> str:
+    """Say how the layer was refitted and chosen."""
+    return gettext(
+        "The last linear layer (%(layer)s) was refitted on %(pictures)s pictures: photographs of "
+        "%(refit)s images, and their objects on backgrounds of other classes and of their own. Of "
+        "%(tried)s layers, drawn towards the old one more or less, the one was taken that does "
+        "best on the worst class of %(selection)s other images and loses at most %(loss)s of "
+        "right answers there. The numbers here are from %(proof)s further images: no image, no "
+        "copy of one and no background is in two of the three parts.",
+        layer=repair.refit.layer,
+        pictures=repair.refit.refit_pictures,
+        refit=repair.images.refit,
+        tried=repair.refit.tried,
+        selection=repair.images.selection,
+        loss=share(repair.refit.max_loss),
+        proof=repair.images.proof,
+    )
+
+
+def changed_alt(change: ChangedPicture) -> str:
+    """Say what is seen in the picture of a swap that is answered otherwise."""
+    return gettext(
+        "An object of %(object)s on a background of %(donor)s",
+        object=change.label_name,
+        donor=change.donor_class,
+    )

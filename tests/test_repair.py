@@ -1,0 +1,267 @@
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import yaml
+from auditing import audited
+from planted import CLASSES, ColourCounter, write_dataset
+from safetensors.torch import load_file, save_file
+
+import audit
+from audit.errors import RepairError, RunFolderError
+from audit.findings import RepairOutcome, SplitPart, Verdict, read_repair
+from audit.geometry import Geometry
+from audit.models import AuditedModel
+from audit.models.engine import Engine
+from audit.repairs.head import Head, Linear, find_head
+from audit.repairs.material import Material
+from audit.repairs.refit import fit, quality
+from audit.repairs.split import split_images
+from audit.repairs.weights import write_weights
+
+PER_CLASS = 20
+
+
+def with_weights(folder: Path, planted: tuple[int, ...], suffix: str, prefix: str = "") -> Path:
+    """A planted dataset whose network lies in a file of weights; returns the manifest."""
+    manifest = write_dataset(folder, planted, per_class=PER_CLASS)
+    state = {f"{prefix}{k}": v for k, v in ColourCounter(planted).state_dict().items()}
+    weights = folder / f"model{suffix}"
+    if suffix == ".safetensors":
+        save_file(state, weights, {"made": "by hand"})
+    else:
+        torch.save({"epoch": 3, "state_dict": state, "classes": list(CLASSES)}, weights)
+    name = f"planted_from_file_{suffix[1:]}"
+    (folder / f"{name}.py").write_text(
+        "from audit.models.checkpoints import load_checkpoint\n"
+        "from planted import ColourCounter\n\n\n"
+        "def load(*, weights):\n"
+        "    (entry,) = load_checkpoint(weights).entries.values()\n"
+        f"    state = {{k.removeprefix({prefix!r}): v for k, v in entry.state.items()}}\n"
+        "    network = ColourCounter()\n"
+        "    network.load_state_dict(state)\n"
+        "    return network\n"
+    )
+    declared = yaml.safe_load(manifest.read_text())
+    declared["model"] |= {"loader": f"{name}:load", "weights": weights.name}
+    declared |= {"report": {"formats": []}, "interventions": {"donors": 2, "extra": []}}
+    manifest.write_text(yaml.safe_dump(declared))
+    return manifest
+
+
+@pytest.fixture(scope="module")
+def repaired(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """A planted shortcut, audited and repaired once for many truths."""
+    folder = tmp_path_factory.mktemp("planted")
+    manifest = with_weights(folder, (1, 4), ".safetensors", "model.")
+    weights = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+    run = audited(manifest, folder / "run")
+    found = audit.repair(run.path, manifest, folder / "better", device="cpu")
+    return {"folder": folder, "run": run, "found": found, "manifest": manifest, "old": weights}
+
+
+def test_the_planted_shortcut_is_gone_and_nothing_else_is_worse(repaired: dict[str, Any]) -> None:
+    found = repaired["found"]
+    assert found.outcome is RepairOutcome.REPAIRED
+    assert {c.label_name for c in found.with_verdicts(Verdict.SUSPECT, after=False)} == {
+        "bee",
+        "elk",
+    }
+    assert found.with_verdicts(Verdict.SUSPECT, after=True) == ()
+    assert found.worse == ()
+    assert found.after.worst == 1.0 > found.before.worst
+    assert all(abs(c.gap_after.value) < 0.05 for c in found.classes)
+    assert found.after.clean >= found.before.clean - 0.01
+
+
+def test_no_content_and_no_donor_is_in_two_parts(repaired: dict[str, Any]) -> None:
+    folder = repaired["folder"]
+    split = pd.read_csv(folder / "better" / "split.csv").set_index("sample_id")["part"]
+    scores = pd.read_parquet(folder / "better" / "after" / "scores.parquet")
+    assert set(scores["sample_id"]) == set(split.index[split == SplitPart.PROOF])
+    made = pd.read_csv(folder / "better" / "counter_examples.csv")
+    assert len(made) == repaired["found"].counter_examples > 0
+    assert (split[made["object"]].to_numpy() == made["part"]).all()
+    assert (split[made["donor"]].to_numpy() == made["part"]).all()
+    assert SplitPart.PROOF not in set(made["part"])
+
+
+def test_counter_examples_are_an_image_folder_that_the_old_model_gets_wrong(
+    repaired: dict[str, Any],
+) -> None:
+    from torchvision.datasets import ImageFolder
+
+    found = ImageFolder(repaired["folder"] / "better" / "counter_examples")
+    network = ColourCounter((1, 4)).eval()
+    images = np.stack([np.asarray(image) for image, _ in found]).astype(np.float32) / 255
+    with torch.no_grad():
+        answers = network(torch.from_numpy(images).permute(0, 3, 1, 2)).argmax(1)
+    labels = torch.tensor([CLASSES.index(found.classes[k]) for _, k in found.samples])
+    # As PNG a picture is rounded, which may turn a close call.
+    assert float((answers != labels).float().mean()) > 0.95
+
+
+def test_the_new_file_is_a_drop_in(repaired: dict[str, Any]) -> None:
+    folder = repaired["folder"]
+    old, new = (
+        load_file(folder / "model.safetensors"),
+        load_file(folder / "better" / "model.safetensors"),
+    )
+    assert list(old) == list(new)
+    assert {k for k in old if not torch.equal(old[k], new[k])} == {"model.head.weight"}
+    assert repaired["found"].replaced == ("model.head.weight",)
+    assert (
+        hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest() == repaired["old"]
+    )
+
+
+def test_the_new_manifest_is_of_the_new_weights_and_all_images(repaired: dict[str, Any]) -> None:
+    path = repaired["folder"] / "better" / "manifest.yaml"
+    found = audit.check(path, device="cpu")
+    assert found.images == PER_CLASS * len(CLASSES)
+
+
+def test_the_record_is_read_back_as_it_was_written(repaired: dict[str, Any]) -> None:
+    folder = repaired["folder"] / "better"
+    assert read_repair(folder / "repair.json") == repaired["found"]
+    shown = read_repair(folder / "after" / "repair.json")
+    assert shown is not None
+    assert shown.classes == repaired["found"].classes
+    for picture in shown.changed:
+        assert (folder / "after" / picture.path).exists()
+        assert picture.before_name != picture.after_name
+
+
+def test_groups_say_whose_background_suffices(repaired: dict[str, Any]) -> None:
+    groups = pd.read_csv(repaired["folder"] / "better" / "groups.csv")
+    planted = groups["label_name"].isin(["bee", "elk"])
+    assert groups.loc[planted, "cue_present"].mean() > 0.95
+    assert groups.loc[~planted, "cue_present"].mean() < 0.5
+    assert (groups["group"] == 2 * groups["label"] + groups["cue_present"]).all()
+    wanted = pd.read_csv(repaired["folder"] / "better" / "to_photograph.csv")
+    assert set(wanted.loc[wanted["why"] == "own_shortcut", "object_class"]) == {"bee", "elk"}
+
+
+def test_a_torch_file_keeps_its_entries(tmp_path: Path) -> None:
+    old = ColourCounter((1,))
+    half = {f"module.{k}": v.half() for k, v in old.state_dict().items()}
+    source = {"epoch": 3, "state_dict": half, "ema": dict(half), "classes": list(CLASSES)}
+    torch.save(source, tmp_path / "old.pt")
+    weight = half["module.head.weight"].float()
+    head = Head("head", False, Linear(weight, torch.zeros(6)), lambda images: images)
+    keys = write_weights(
+        tmp_path / "old.pt", tmp_path / "new.pt", head, Linear(weight + 1, torch.zeros(6))
+    )
+    new = torch.load(tmp_path / "new.pt", weights_only=True)
+    assert keys == ("state_dict.module.head.weight", "ema.module.head.weight")
+    assert list(new) == list(source)
+    assert new["epoch"] == 3
+    assert new["state_dict"]["module.head.weight"].dtype == torch.float16
+    assert torch.equal(new["state_dict"]["module.head.weight"].float(), (weight + 1).half().float())
+    assert torch.equal(new["ema"]["module.match.bias"], half["module.match.bias"])
+
+
+def test_what_cannot_be_repaired_is_said_and_exported(
+    repaired: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, manifest = repaired["run"].path, repaired["manifest"]
+    monkeypatch.setattr("audit.pipeline.repair.LEAST_IMAGES", PER_CLASS + 1)
+    with pytest.raises(RepairError, match=rf"too few images.* bee \({PER_CLASS}\)"):
+        audit.repair(run, manifest, tmp_path / "few", device="cpu")
+    for name in ("counter_examples.csv", "groups.csv", "to_photograph.csv"):
+        written = (tmp_path / "few" / name).read_bytes()
+        assert written == (repaired["folder"] / "better" / name).read_bytes()
+    assert not (tmp_path / "few" / "repair.json").exists()
+
+
+def test_a_folder_or_a_manifest_of_something_else_is_refused(
+    repaired: dict[str, Any], tmp_path: Path
+) -> None:
+    run, manifest = repaired["run"].path, repaired["manifest"]
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("years of work")
+    with pytest.raises(RunFolderError, match="not the folder of a repair"):
+        audit.repair(run, manifest, tmp_path / "mine", device="cpu")
+    other = with_weights(tmp_path / "other", (2,), ".pt")
+    with pytest.raises(RunFolderError, match="another model"):
+        audit.repair(run, other, tmp_path / "out", device="cpu")
+    assert sorted(path.name for path in (tmp_path / "mine").iterdir()) == ["thesis.txt"]
+
+
+def test_a_layer_that_something_follows_on_is_not_refitted() -> None:
+    class Rectified(ColourCounter):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return torch.relu(super().forward(images) - 1)
+
+    def engine(network: torch.nn.Module) -> Engine:
+        return Engine(AuditedModel(network, CLASSES, Geometry(32), (0, 0, 0), (1, 1, 1)))
+
+    images = torch.rand(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    head = find_head(engine(ColourCounter((1,))), images)
+    assert head.name == "head"
+    assert not head.has_bias
+    with pytest.raises(RepairError, match="something follows on it"):
+        find_head(engine(Rectified((1,))), images)
+    headless = torch.nn.Sequential(torch.nn.Conv2d(3, 6, 8, 8), torch.nn.ReLU())
+    pooled = torch.nn.Sequential(headless, torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten())
+    with pytest.raises(RepairError, match="no last linear layer"):
+        find_head(engine(pooled), images)
+
+
+def test_a_1x1_convolution_before_the_average_counts_as_a_last_layer() -> None:
+    network = torch.nn.Sequential(
+        torch.nn.Conv2d(3, 8, 3),
+        torch.nn.ReLU(),
+        torch.nn.Conv2d(8, 6, 1),
+        torch.nn.AdaptiveAvgPool2d(1),
+        torch.nn.Flatten(),
+    )
+    model = AuditedModel(network, CLASSES, Geometry(32), (0, 0, 0), (1, 1, 1))
+    images = torch.rand(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    head = find_head(Engine(model), images)
+    assert (head.name, head.has_bias) == ("2", True)
+    assert torch.allclose(head.linear.scores(head.read(images)), model(images), atol=1e-5)
+
+
+def test_copies_go_to_one_part_whatever_they_are_labelled() -> None:
+    count = 200
+    scores = pd.DataFrame(
+        {
+            "sample_id": [f"{i}" for i in range(count)],
+            "label": [i % 4 for i in range(count)],
+            # Every content stands there twice, under two labels.
+            "sha256": [None if i == 7 else f"{i // 2}" for i in range(count)],
+        }
+    )
+    parts = split_images(scores, 0)
+    assert 7 not in parts.index
+    contents = scores.loc[parts.index, "sha256"]
+    assert parts.groupby(contents).agg(set).map(len).eq(1).all()
+    shares = parts.value_counts(normalize=True)
+    assert shares[SplitPart.PROOF] == pytest.approx(0.5, abs=0.02)
+    assert not parts.equals(split_images(scores, 1))
+    shuffled = split_images(scores.sample(frac=1, random_state=0), 0)
+    assert parts.groupby(contents).first().equals(shuffled.sort_index().groupby(contents).first())
+
+
+def test_a_large_penalty_keeps_the_layer_and_a_small_one_separates() -> None:
+    random = torch.Generator().manual_seed(0)
+    labels = torch.arange(60) % 3
+    vectors = torch.randn(60, 5, generator=random) + 4 * torch.eye(3, 5)[labels]
+    table = pd.DataFrame({"picture": "swap_other", "label": labels.numpy(), "row": range(60)})
+    material = Material(table, vectors)
+    old = Linear(torch.randn(3, 5, generator=random), torch.zeros(3))
+    weights = torch.full((60,), 1 / 60, dtype=torch.float64)
+    kept = fit(old, material, weights, 1e6)
+    assert torch.allclose(kept.weight, old.weight, atol=1e-4)
+    far = fit(old, material, weights, 1e-6)
+    assert quality(far, material).worst == 1.0
+    # The minimum is where the gradient is zero, wherever it was begun.
+    again = fit(old, material, weights, 1e-2, far)
+    assert torch.allclose(fit(old, material, weights, 1e-2).weight, again.weight, atol=1e-2)
