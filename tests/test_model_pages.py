@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -147,6 +148,24 @@ def onnx_page(folder: Path) -> Network:
     return network
 
 
+class Traced:
+    """Leaves behind in which process it was unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return exec, (f"import os; open({str(self.path)!r}, 'w').write(str(os.getpid()))",)
+
+
+def pickled_page(folder: Path) -> Network:
+    network = small()
+    network.about = Traced(folder / "pid")
+    torch.save(network, folder / "model.pt")
+    del network.about
+    return network
+
+
 PAGES: dict[str, Callable[[Path], Network]] = {
     "torchvision": torchvision_page,
     "timm": timm_page,
@@ -156,8 +175,9 @@ PAGES: dict[str, Callable[[Path], Network]] = {
     "exported": exported_page,
     "torchscript": torchscript_page,
     "onnx": onnx_page,
+    "pickled": pickled_page,
 }
-LAYERED = {"torchvision", "timm", "transformers", "clip", "lightning"}
+LAYERED = {"torchvision", "timm", "transformers", "clip", "lightning", "pickled"}
 BLACK = {"onnx"}
 SIDES = {"timm": 160, "transformers": 32, "clip": 32}
 
@@ -218,7 +238,7 @@ def test_the_examples_of_the_first_page_are_known_to_their_loaders() -> None:
 def test_the_page_answers_as_the_library_does(
     loaded: tuple[str, Manifest, AuditedModel, Network],
 ) -> None:
-    kind, _, model, network = loaded
+    kind, manifest, model, network = loaded
     assert model.class_names == NAMES
     assert model.geometry.size == SIDES.get(kind, 64)
     assert len(model.sha256) == 64
@@ -226,6 +246,10 @@ def test_the_page_answers_as_the_library_does(
     with torch.no_grad():
         wanted = network((images - model.mean) / model.std)
         assert torch.allclose(model(images), wanted, atol=1e-5)
+    if kind == "pickled":
+        pid = manifest.folder / "models" / "pid"
+        assert int(pid.read_text()) != os.getpid()
+    assert ("trust" in str(manifest.model.options)) == bool(model.trusted)
     accuracy = probe(
         model,
         images,
@@ -271,12 +295,14 @@ def test_class_visualizations_of_the_page(
     assert made.label == 1
 
 
-@pytest.mark.parametrize("kind", ["exported", "torchscript"])
+@pytest.mark.parametrize("kind", ["exported", "torchscript", "pickled"])
 def test_what_can_run_code_is_loaded_by_its_hash_alone(tmp_path: Path, kind: str) -> None:
     (tmp_path / "model.pt").write_bytes(b"anything")
     found = file_sha256(tmp_path / "model.pt")
     declared: dict[str, Any] = {"name": "x", "dataset": {}, "model": {"loader": kind}}
     declared["model"]["weights"] = "model.pt"
+    if kind == "pickled":
+        declared["model"]["name"] = "squeezenet1_1"
 
     def load(**more: str) -> None:
         section = {**declared["model"], **more}
@@ -287,7 +313,9 @@ def test_what_can_run_code_is_loaded_by_its_hash_alone(tmp_path: Path, kind: str
         load()
     with pytest.raises(ModelError, match="another file is trusted"):
         load(trust="0" * 64)
-    with pytest.raises(ModelError, match=r"model\.pt is no (program|TorchScript)"):
+    with pytest.raises(
+        ModelError, match=r"model\.pt is no (program|TorchScript)|cannot be unpickled"
+    ):
         load(trust=found)
 
 

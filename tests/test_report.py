@@ -552,3 +552,12 @@ def test_names_that_no_font_has_carry_a_number_on_paper(tmp_path, caplog):
     assert "no font on this computer has 3 of its characters (Masaram)" in caplog.text
     assert "Noto" in caplog.text
     assert "Not all names" not in page_text(folder)
+
+
+def test_a_trusted_file_is_named_on_the_first_page(run: Path, tmp_path: Path) -> None:
+    assert "A file was trusted" not in render_html(load_context(run))
+    folder = write_run(tmp_path, NAMES)
+    change_facts(folder, settings={"trusted file": "<model>.pt, a TorchScript graph"})
+    first = parse(render_html(load_context(folder))).text.split("Contents")[0]
+    assert "A file was trusted that can run code." in first
+    assert "<model>.pt, a TorchScript graph" in first

@@ -20,6 +20,7 @@ from audit.models.hashes import check_sha256, file_sha256, weights_sha256
 from audit.models.lightning_models import lightning_model
 from audit.models.onnx_models import onnx_model
 from audit.models.outputs import first_line
+from audit.models.pickled_models import pickled_model
 from audit.models.timm_models import timm_model
 from audit.models.torchvision_models import torchvision_model
 from audit.models.transformers_models import transformers_model
@@ -38,6 +39,7 @@ MODELS: Mapping[str, Callable[..., Any]] = {
     "exported": exported_model,
     "torchscript": torchscript_model,
     "onnx": onnx_model,
+    "pickled": pickled_model,
 }
 
 
@@ -150,7 +152,7 @@ def _finish(
     audited.outputs = section.outputs
     audited.remarks = remarks
     if model is not None:
-        audited.images_per_call = model.images_per_call
+        audited.images_per_call, audited.trusted = model.images_per_call, model.trusted
         if section.outputs == "logits":
             audited.outputs = model.outputs
     return audited

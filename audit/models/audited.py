@@ -59,6 +59,8 @@ class AuditedModel(nn.Module):
         Where the code of a user's network lies, which may import more of it when it is called.
     remarks : tuple of str
         Sentences on what a loader decided, for ``check`` and the log.
+    trusted : str
+        The file whose loading could run code, and what it is; "" where there was none.
     images_per_call : int or None
         How many images the network takes, where it takes one number only, as a traced or exported
         graph may; None: any.
@@ -97,6 +99,7 @@ class AuditedModel(nn.Module):
         self.plugin_folder: Path | None = None
         self.remarks: tuple[str, ...] = ()
         self.images_per_call: int | None = None
+        self.trusted = ""
         self.outputs: Kind = "logits"
         self.scores_in = ""
         self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).view(3, 1, 1))

@@ -93,5 +93,6 @@ def torchscript_model(
 
 def _described(module: nn.Module, path: Path, what: str) -> AuditedModel:
     model = AuditedModel(module, None, Geometry(224, 256), name=path.name, sha256=file_sha256(path))
+    model.trusted = f"{path.name}, {what}"
     model.remarks = (trusted_remark(path, what),)
     return model

@@ -18,6 +18,7 @@ from audit.models.libraries import library
 from audit.models.outputs import first_line
 from audit.models.trust import check_trust, trusted_remark
 
+_PICKLED = "a folder with pickled weights"
 _PROCESSORS = ("preprocessor_config.json", "processor_config.json")
 _RESAMPLING = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic"}
 _SQUEEZED = 384
@@ -72,11 +73,10 @@ def checked_folder(
         )
     if any(weights.glob("*.safetensors")):
         return weights, ()
-    what = "a folder with pickled weights"
     if not any(weights.glob("*.bin")):
         raise ModelError(f"model.weights: {weights.name} holds no weights (model.safetensors)")
-    check_trust(weights, trust, what)
-    return weights, (trusted_remark(weights, what),)
+    check_trust(weights, trust, _PICKLED)
+    return weights, (trusted_remark(weights, _PICKLED),)
 
 
 def pretrained(kind: Any, folder: Path, safetensors: bool) -> nn.Module:
@@ -116,7 +116,7 @@ def described(
     module: nn.Module, folder: Path, names: tuple[str, ...] | None, remarks: tuple[str, ...]
 ) -> AuditedModel:
     """The model with the geometry of the folder's image processor."""
-    config = _processor(folder)
+    config, trusted = _processor(folder), bool(remarks)
     mean, std = IMAGENET_MEAN, IMAGENET_STD
     if config.get("do_normalize", True):
         mean, std = config.get("image_mean", mean), config.get("image_std", std)
@@ -127,6 +127,7 @@ def described(
     )
     if not config:
         remarks += ("model.input: the folder has no image processor; 256, 224 and ImageNet's mean",)
+    model.trusted = f"{folder.name}, {_PICKLED}" if trusted else ""
     model.remarks = remarks
     return model
 

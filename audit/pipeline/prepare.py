@@ -202,6 +202,7 @@ def _settings(session: Session) -> Settings:
         "mean": ", ".join(f"{v:.4g}" for v in model.mean.flatten().tolist()),
         "std": ", ".join(f"{v:.4g}" for v in model.std.flatten().tolist()),
         **({"compile": True} if manifest.run.compile else {}),
+        **({"trusted file": model.trusted} if model.trusted else {}),
     }
 
 

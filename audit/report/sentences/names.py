@@ -175,6 +175,7 @@ _KEYS: Mapping[str, str] = {
     "crop": N_("crop"),
     "interpolation": N_("interpolation"),
     "compile": N_("compile"),
+    "trusted file": N_("trusted file"),
     "center": N_("centre"),
     "mean": N_("mean"),
     "std": N_("standard deviation"),
