@@ -55,6 +55,26 @@ def _signs(root: Path) -> Iterator[tuple[str, str]]:
         yield "csv_index", f"the file {found.name}"
 
 
+def layout_of(root: Path) -> tuple[str, str] | None:
+    """Tell the layout of a folder, unless its own folders may well be classes.
+
+    Parameters
+    ----------
+    root : Path
+        The folder.
+
+    Returns
+    -------
+    (str, str) or None
+        As of :func:`recognise`.
+    """
+    found = recognise(root)
+    folders = {path.name for path in root.iterdir() if path.is_dir()}
+    # A list beside class folders may be anything; their metadata are no accident.
+    plain = folders <= _FOLDERS or (found is not None and "metadata" in found[1])
+    return found if plain else None
+
+
 def advice(root: Path, folders: list[str]) -> str:
     """What to do where a folder's own folders are no classes; "" where they may well be.
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 import yaml
@@ -16,49 +15,69 @@ from audit.manifest import load_manifest
 from audit.run_folder import write_bytes
 from flows.cli.terminal import err
 
+if TYPE_CHECKING:
+    from audit.dataset.drafts import DatasetDraft
+    from audit.models.drafts import ModelDraft
+
 _TEMPLATE = """\
 # An audit, declared. Paths are relative to this file; ${{NAME}} takes a value from the environment.
 version: 1
 name: {name}
 
-dataset:
-  reader: {reader}          # image_folder | csv_index | "package.module:function"
-  root: {root}
-{index}
+# image_folder | csv_index | coco | voc | yolo | huggingface | webdataset | "package.module:name"
+{dataset}
+# mask_file | bounding_box | coco_segments | voc_segments | yolo_polygons | estimated | none
 {foreground}
-model:
 {model}
-  # One class name a line, in the order of the model's outputs:
-  # classes: classes.txt
-  # What the model was trained with; weights that bring their own need nothing here:
-  # input: {{size: 224, resize: 256, crop: center,
-  #         mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225]}}
-
 # Everything below is the default.
 saliency: {{method: gradcam, target: logit}}
 interventions: {{donors: 4, fill: inpaint}}
 cmv: {{classes: all, objectives: [logit, softmax], steps: 128}}
 verdict: {{minimum_images: 20, effect: 0.10, fdr: 0.05}}
 report: {{formats: [html, pdf]}}
-gate: never                 # never | suspect | new
+gate: never                 # never | suspect | new | worsened
+"""
+_NO_FOREGROUND = """\
+# foreground: {source: mask_file, root: masks}   # without it no class is judged
+"""
+_CLASSES = """\
+  # One class name a line, in the order of the model's outputs:
+  # classes: classes.txt
+"""
+_INPUT = """\
+  # What the model was trained with; weights that bring their own need nothing here:
+  # input: {size: 224, resize: 256, crop: center,
+  #         mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225]}
 """
 
 
 def init(
-    images: Annotated[str, typer.Option(help="Folder with one folder a class.")],
-    model: Annotated[str, typer.Option(help='"resnet18:weights.pt" or "pkg.module:function".')],
-    masks: Annotated[str | None, typer.Option(help="Folder of masks, laid out alike.")] = None,
-    annotations: Annotated[str | None, typer.Option(help="A table with boxes (CSV).")] = None,
+    images: Annotated[str, typer.Option(help="Folder of the dataset, in any known layout.")],
+    model: Annotated[
+        str,
+        typer.Option(
+            help='A weights file, "resnet18:weights.pt", "loader:name" or "pkg.module:function".'
+        ),
+    ],
+    masks: Annotated[str | None, typer.Option(help="Folder of masks.")] = None,
+    annotations: Annotated[
+        str | None, typer.Option(help="COCO's JSON, a table, YOLO's YAML, VOC's Annotations.")
+    ] = None,
     out: Annotated[str, typer.Option(help="The manifest to write.")] = "data_manifest.yaml",
 ) -> None:
-    """Write a commented manifest for a dataset at hand."""
-    path = write_manifest(Path(out), images, model, masks, annotations)
-    err.print(f"Wrote {escape(str(path))}. Next: saliency-audit check {escape(str(path))}")
+    """Look at a dataset and a model, and write a commented manifest."""
+    with err.status("looking at dataset and model"):
+        dataset, network = write_manifest(Path(out), images, model, masks, annotations)
+    for said in (*dataset.guessed, *network.guessed):
+        err.print(f"  [green]found:[/green] {escape(said)}", highlight=False)
+    for said in (*dataset.unknown, *network.unknown):
+        err.print(f"  [yellow]not known:[/yellow] {escape(said)}", highlight=False)
+    err.print(f"Wrote {escape(out)}. Next: saliency-audit check {escape(out)}")
 
 
 def write_manifest(
     out: Path, images: str, model: str, masks: str | None, annotations: str | None
-) -> Path:
+) -> tuple[DatasetDraft, ModelDraft]:
     """Write a commented manifest and check that it can be read back.
 
     Parameters
@@ -66,65 +85,73 @@ def write_manifest(
     out : Path
         The file; it must not exist.
     images : str
-        Folder with one folder a class; with `annotations`, the folder of the table's paths.
+        Folder of the dataset, or of its images.
     model : str
-        ``name:weights`` of torchvision, or ``"package.module:function"``.
+        See :func:`audit.models.drafts.draft_model`.
     masks, annotations : str, optional
-        Where the foregrounds come from; neither: none.
+        Where the foregrounds come from; neither: whatever is found.
+
+    Returns
+    -------
+    DatasetDraft, ModelDraft
+        What was guessed and what was not.
 
     Raises
     ------
     ManifestError
         The file exists, or a path does not.
+    DatasetError, ModelError
+        What lies there cannot be read.
     """
+    from audit.dataset.drafts import draft_dataset
+    from audit.models.drafts import draft_model
+
     if out.exists():
         raise ManifestError(f"{out}: exists already; name another with --out")
     for option, given in (("--images", images), ("--masks", masks), ("--annotations", annotations)):
         if given is not None and not Path(given).exists():
             raise ManifestError(f"{option}: no such file or folder: {given}")
-    folder = out.resolve().parent
-
-    def below(path: str) -> str:
-        return _quoted(os.path.relpath(Path(path).resolve(), folder))
-
-    foreground = (
-        "# foreground: {source: mask_file, root: masks}   # without it nothing is called clear"
+    network = draft_model(model)
+    dataset = draft_dataset(
+        Path(images), Path(masks) if masks else None, Path(annotations) if annotations else None
     )
-    if masks is not None:
-        foreground = f"foreground:\n  source: mask_file\n  root: {below(masks)}"
-    elif annotations is not None:
-        foreground = "foreground:\n  source: bounding_box"
-    index = ""
-    if annotations is not None:
-        place = os.path.relpath(Path(annotations).resolve(), Path(images).resolve())
-        index = f"  index: {_quoted(place)}\n  follow_links: true\n"
+    folder = out.resolve().parent
     text = _TEMPLATE.format(
-        name=_quoted(Path(images).resolve().name),
-        reader="csv_index" if annotations is not None else "image_folder",
-        root=below(images),
-        index=index,
-        foreground=foreground + "\n",
-        model=_model(model, below),
+        name=_quoted(dataset.name),
+        dataset=_section(
+            "dataset", {"reader": dataset.reader, "root": dataset.root, **dataset.options}, folder
+        ),
+        foreground=_section("foreground", dataset.foreground, folder) or _NO_FOREGROUND,
+        model=_model(dataset, network, folder),
     )
     write_bytes(out, text.encode())
     load_manifest(out)
-    return out
+    return dataset, network
 
 
-def _model(model: str, below: Callable[[str], str]) -> str:
-    import torchvision
+def _model(dataset: DatasetDraft, network: ModelDraft, folder: Path) -> str:
+    """The section of the model, with class names where a file of them was found."""
+    section = dict(network.section)
+    weights = section.get("weights")
+    beside = weights.parent / "classes.txt" if isinstance(weights, Path) else None
+    classes = beside if beside is not None and beside.is_file() else dataset.classes
+    if classes is not None:
+        section["classes"] = classes
+        network.guessed.append(f"class names, in the order of the outputs: {classes.name}")
+    written = _section("model", section, folder)
+    return written + ("" if "classes" in section else _CLASSES) + _INPUT
 
-    name, _, weights = model.partition(":")
-    if not name or not weights:
-        raise ManifestError(
-            f'--model: expected "resnet18:weights.pt" or "package.module:function", found {model!r}'
-        )
-    if name not in torchvision.models.list_models(module=torchvision.models):
-        return f"  loader: {_quoted(model)}"
-    place = below(weights) if Path(weights).exists() else _quoted(weights)
-    return f"  loader: torchvision\n  name: {_quoted(name)}\n  weights: {place}"
+
+def _section(name: str, keys: dict[str, Any], folder: Path) -> str:
+    """A section with a key a line; paths as they are seen from the manifest."""
+    lines = [f"  {key}: {_quoted(_relative(value, folder))}\n" for key, value in keys.items()]
+    return f"{name}:\n{''.join(lines)}" if lines else ""
 
 
-def _quoted(text: str) -> str:
+def _relative(value: Any, folder: Path) -> Any:
+    return os.path.relpath(value, folder) if isinstance(value, Path) else value
+
+
+def _quoted(value: Any) -> str:
     """A value as YAML writes it on one line."""
-    return yaml.safe_dump(text, width=10_000).splitlines()[0]
+    return yaml.safe_dump(value, width=10_000, default_flow_style=True).splitlines()[0]
