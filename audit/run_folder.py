@@ -167,6 +167,11 @@ class RunFolder:
         return self.path / "outlines"
 
     @property
+    def masks(self) -> Path:
+        """One row a mask that was looked at."""
+        return self.path / "masks.parquet"
+
+    @property
     def scores(self) -> Path:
         """One row a sample, all shards together."""
         return self.path / "scores.parquet"

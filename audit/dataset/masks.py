@@ -149,6 +149,9 @@ def _one(
     elif pixels.has_border and (pixels.stored == VOC_BORDER).any():
         mask[pixels.stored == VOC_BORDER] = IGNORED
         notes.append("MASK_BORDER_IGNORED")
+    if (mask == IGNORED).any() and "MASK_MANY_VALUES" in notes:
+        # It is known what the values are.
+        notes.remove("MASK_MANY_VALUES")
     return Outline(mask, tuple(notes), problem=problem)
 
 
@@ -196,7 +199,8 @@ def _marked(shown: NDArray[Any], lossy: bool, threshold: float | None) -> _Marke
     kind = kind_of(shown, lossy)
     if kind is Kind.SOFT:
         return _bright(shown, 0.5), ["MASK_THRESHOLDED"], None
-    return shown != 0, [], _LIKE_A_PHOTOGRAPH if kind is Kind.PHOTOGRAPH else None
+    notes = ["MASK_MANY_VALUES"] if kind is Kind.LABELS else []
+    return shown != 0, notes, _LIKE_A_PHOTOGRAPH if kind is Kind.PHOTOGRAPH else None
 
 
 def _bright(shown: NDArray[Any], threshold: float) -> NDArray[np.bool_]:

@@ -62,6 +62,18 @@ class Code(StrEnum):
     LIMIT_FOREGROUND_QUALITY = "limit_foreground_quality"
     LIMIT_OTHER_PHOTOGRAPHS = "limit_other_photographs"
     LIMIT_MAPS_ILLUSTRATE = "limit_maps_illustrate"
+    # What the masks look like.
+    MASK_AREAS = "mask_areas"
+    MASKS_EMPTY = "masks_empty"
+    MASKS_FULL = "masks_full"
+    MASKS_TINY = "masks_tiny"
+    MASKS_INVERTED = "masks_inverted"
+    MASKS_AT_BORDER = "masks_at_border"
+    MASKS_ALIKE = "masks_alike"
+    MASKS_ARE_BOXES = "masks_are_boxes"
+    MASKS_OF_MANY_VALUES = "masks_of_many_values"
+    MASKS_CUT_AT_HALF = "masks_cut_at_half"
+    MASKS_MAYBE_TURNED = "masks_maybe_turned"
     # Whence the features of cues come, and where none was found.
     FEATURES_LAST_LAYER_INPUT = "features_last_layer_input"
     FEATURES_POOLED_LAYER = "features_pooled_layer"
@@ -126,6 +138,8 @@ VALUES: Final[dict[Code, tuple[str, ...]]] = {
     Code.COVERAGE_TOO_LOW: ("coverage", "needed"),
     Code.RUN_INCOMPLETE: _LOSS,
     Code.LOOK_AT_ATTRACTING_CLASS: ("attracting_class",),
+    Code.MASK_AREAS: ("area", "area_low", "area_high", "images"),
+    **{code: ("images", "of") for code in Code if code.name.startswith("MASKS_")},
     Code.CLASSES_FLAGGED: ("flagged", "of"),
     Code.UNTRAINED_COMPARED: ("lift", "untrained_lift", "images", "p"),
     Code.FEATURES_LAST_LAYER_INPUT: ("layer",),

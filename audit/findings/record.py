@@ -224,11 +224,13 @@ class EstimatorFacts(Record):
 
 
 class ForegroundFacts(Record):
-    """Where the audit knew the objects from, and for which share of the images."""
+    """Where the audit knew the objects from, for which share of the images, and how they look."""
 
     source: str
     coverage: Share
     estimator: EstimatorFacts | None = None
+    masks: tuple[Reason, ...] = ()
+    doubtful: bool = False
 
     @property
     def given(self) -> bool:

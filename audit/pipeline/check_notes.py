@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from audit.dataset.batches import Batch
 from audit.measuring.donors import MAX_HOLE
 from audit.pipeline.class_checks import ClassCheck
+from audit.pipeline.masks import mask_sentences
 from audit.pipeline.methods import NO_CMVS, described
 from audit.pipeline.session import Session
 from audit.pipeline.trial import Trial, blank
@@ -97,6 +98,7 @@ def _outlines(session: Session, batch: Batch, classes: Sequence[ClassCheck]) -> 
             f"{missing} of {sum(c.images for c in counted)} images bring no outline; "
             "see foreground.root and foreground.pattern"
         )
+    yield from mask_sentences(batch, session.source)
     found, images = sum(c.with_foreground for c in classes), len(batch)
     if found < images:
         problems = Counter(

@@ -8,9 +8,11 @@ import pandas as pd
 import pyarrow as pa
 
 from audit.cues.swap_matrix import busiest, count_swaps, matrix_table
+from audit.dataset.mask_findings import are_doubtful
 from audit.findings import ClassFinding, Findings, RunFacts, Verdict, read_controls, read_facts
 from audit.manifest import Manifest
 from audit.measuring.columns import is_table
+from audit.pipeline.masks import are_masks_doubtful, findings_of
 from audit.run_folder import RunFolder
 from audit.verdicts.find import find
 from audit.verdicts.outlines import (
@@ -62,11 +64,20 @@ def decide(run: RunFolder, manifest: Manifest) -> Decided:
             classes = hold_against_outlines(classes, scores, others, manifest, facts.class_names)
     counted = count_swaps(scores, facts.labels)
     checks = read_controls(run.controls)
+    findings = summarize(classes, scores, manifest, facts, checks, busiest(counted))
     return Decided(
-        summarize(classes, scores, manifest, facts, checks, busiest(counted)),
+        _with_masks(findings, run),
         confusion_table(scores, facts.class_names, facts.run_id),
         matrix_table(counted, facts.run_id),
     )
+
+
+def _with_masks(findings: Findings, run: RunFolder) -> Findings:
+    """The record, with what was found of the masks."""
+    held = findings.foreground_quality
+    masks = findings_of(run, held.source)
+    changed = held.model_copy(update={"masks": masks, "doubtful": are_doubtful(masks)})
+    return findings.model_copy(update={"foreground_quality": changed})
 
 
 def _other_outlines(run: RunFolder, facts: RunFacts, manifest: Manifest) -> OtherOutlines | None:
@@ -77,5 +88,7 @@ def _other_outlines(run: RunFolder, facts: RunFacts, manifest: Manifest) -> Othe
     return OtherOutlines(
         pd.read_parquet(run.second_outlines),
         pd.read_parquet(run.second_follow_up),
-        wanted == "always" or facts.foreground_source in LOOSE,
+        wanted == "always"
+        or facts.foreground_source in LOOSE
+        or are_masks_doubtful(run, facts.foreground_source),
     )

@@ -112,6 +112,7 @@ def _clear(run: RunFolder) -> None:
     for path in (
         run.scores,
         run.follow_up,
+        run.masks,
         run.second_outlines,
         run.second_follow_up,
         run.controls,

@@ -14,6 +14,7 @@ from audit.pipeline.compose import compose
 from audit.pipeline.cues import find_cues
 from audit.pipeline.decide import decide
 from audit.pipeline.exhibits import draw_exhibits
+from audit.pipeline.masks import look_at_masks
 from audit.pipeline.measure import follow_up, gather_donors, gather_scores, run_controls, score
 from audit.pipeline.outlines import make_outlines
 from audit.pipeline.prepare import prepare
@@ -160,6 +161,7 @@ def take_steps(
     if session.estimator is not None:
         with timed(run, "outlines"), progress.step("outlines", len(session.table)):
             runner.run_step("outlines", make_outlines, session, progress)
+    step("masks", look_at_masks, session)
     step("donors", gather_donors, session)
     with timed(run, "scores"), progress.step("scores", len(session.table)):
         runner.score_shards(session, progress)

@@ -10,6 +10,7 @@ from audit.report.sentences.advice import ADVICE
 from audit.report.sentences.controls import FOUND, control_words
 from audit.report.sentences.evidence import parts_line
 from audit.report.sentences.history import HISTORY
+from audit.report.sentences.masks import MASKS
 from audit.report.sentences.notes import CMV, CUES, LIMITS
 from audit.report.sentences.reasons import REASONS
 from audit.report.sentences.values import Sentence
@@ -19,6 +20,7 @@ SENTENCES: Mapping[Code, Sentence] = {
     **ADVICE,
     **FOUND,
     **LIMITS,
+    **MASKS,
     **CUES,
     **CMV,
     **HISTORY,

@@ -8,7 +8,7 @@ from audit.findings import ClassFinding, Findings, RunFacts, RunStatus
 from audit.report.formatting import points, share
 from audit.report.i18n import gettext, ngettext, whole
 from audit.report.sentences.controls import control_words, plain_outcome
-from audit.report.sentences.notes import estimated_caveat
+from audit.report.sentences.notes import mask_caveats
 
 
 def is_complete(report: Findings, run: RunFacts) -> bool:
@@ -64,7 +64,7 @@ def caveats(report: Findings) -> list[str]:
     """Say where the experiment itself is weak: large objects, and few classes to lend."""
     if not report.foreground_quality.given:
         return []
-    said = estimated_caveat(report.foreground_quality)
+    said = mask_caveats(report.foreground_quality)
     large = sum((finding.foreground_area or 0.0) >= FILLS_MUCH for finding in report.findings)
     if large:
         said.append(

@@ -146,6 +146,7 @@ _KEYS: Mapping[str, str] = {
     "data": N_("images"),
     "manifest": N_("manifest"),
     "outlines": N_("outlines"),
+    "masks": N_("masks"),
     "donors": N_("donors"),
     "scores": N_("scores"),
     "score": N_("scores"),

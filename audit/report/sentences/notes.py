@@ -72,8 +72,21 @@ def estimator_lines(estimator: EstimatorFacts) -> list[str]:
     ]
 
 
+def mask_caveats(facts: ForegroundFacts) -> list[str]:
+    """Say on page one that nobody has drawn the outlines, or that they look wrong."""
+    said = estimated_caveat(facts)
+    if facts.doubtful:
+        said.append(
+            gettext(
+                "The masks look doubtful (see Problems), so a class is called suspect only where "
+                "it is so by wider outlines, too."
+            )
+        )
+    return said
+
+
 def estimated_caveat(facts: ForegroundFacts) -> list[str]:
-    """Say on page one that nobody has drawn the outlines."""
+    """Say that nobody has drawn the outlines."""
     if facts.estimator is None:
         return []
     return [

@@ -38,6 +38,7 @@ _WORDS: Mapping[str, str] = {
     "MASK_BORDER_IGNORED": N_("the undecided border of the mask was left out"),
     "MASK_DATA_CORRUPT": N_("the mask is damaged"),
     "MASK_LIKE_A_PHOTOGRAPH": N_("the mask looks like a photograph"),
+    "MASK_MANY_VALUES": N_("the mask holds more than two values"),
     "MASK_NO_ALPHA": N_("the mask has nothing transparent"),
     "MASK_ORIENTATION_AMBIGUOUS": N_("whether the mask must be turned is not certain"),
     "MASK_SHAPE": N_("the mask has another shape"),

@@ -1,0 +1,78 @@
+"""What the masks of a dataset look like."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from audit.findings import Code
+from audit.report.formatting import share
+from audit.report.i18n import N_, gettext
+from audit.report.sentences.values import Sentence, Values, count_of, number_of
+
+
+def _areas(values: Values) -> str:
+    return gettext(
+        "The masks looked at cover %(middle)s of the picture in the median, %(low)s to %(high)s in "
+        "nine of ten.",
+        middle=share(number_of(values, "area")),
+        low=share(number_of(values, "area_low")),
+        high=share(number_of(values, "area_high")),
+    )
+
+
+def _so_many(message: str) -> Sentence:
+    def sentence(values: Values) -> str:
+        images, total = count_of(values, "images"), count_of(values, "of")
+        return gettext(message, images=images, total=total, part=share(images / max(1, total)))
+
+    return sentence
+
+
+MASKS: Mapping[Code, Sentence] = {
+    Code.MASK_AREAS: _areas,
+    Code.MASKS_EMPTY: _so_many(
+        N_("%(images)s of %(total)s images looked at have no mask, or an empty one (%(part)s).")
+    ),
+    Code.MASKS_FULL: _so_many(
+        N_("%(images)s of %(total)s masks fill the whole picture: no background is left.")
+    ),
+    Code.MASKS_TINY: _so_many(
+        N_("%(images)s of %(total)s masks cover less than half a percent of the picture.")
+    ),
+    Code.MASKS_INVERTED: _so_many(
+        N_(
+            "%(images)s of %(total)s masks hold the border of the picture and leave out something "
+            "inside: do they mark the background? foreground.inverted turns them over."
+        )
+    ),
+    Code.MASKS_AT_BORDER: _so_many(
+        N_(
+            "%(images)s of %(total)s masks lie along a quarter of the border or more: the objects "
+            "are cut off, or the masks too large."
+        )
+    ),
+    Code.MASKS_ALIKE: _so_many(
+        N_("%(images)s of %(total)s images have the very same mask: do the files belong to them?")
+    ),
+    Code.MASKS_ARE_BOXES: _so_many(
+        N_(
+            "%(images)s of %(total)s masks are rectangles: boxes, which hold background in their "
+            "corners."
+        )
+    ),
+    Code.MASKS_OF_MANY_VALUES: _so_many(
+        N_(
+            "%(images)s of %(total)s masks hold more than two values; all but black counts as the "
+            "object. foreground.values names those that do."
+        )
+    ),
+    Code.MASKS_CUT_AT_HALF: _so_many(
+        N_("%(images)s of %(total)s masks have soft edges and were cut at half of the brightest.")
+    ),
+    Code.MASKS_MAYBE_TURNED: _so_many(
+        N_(
+            "For %(images)s of %(total)s images nothing tells whether the mask was drawn on the "
+            "upright picture; foreground.drawn_on says it."
+        )
+    ),
+}
