@@ -83,8 +83,13 @@ def coco(root: Path, folder: str = "annotations") -> dict[str, str]:
         "categories": [{"id": 1, "name": "cat"}, {"id": 2, "name": "dog"}],
         "annotations": [
             {
-                "id": i, "image_id": i, "category_id": i, "iscrowd": 0, "area": 64,
-                "bbox": [8, 8, 8, 8], "segmentation": [[8, 8, 16, 8, 16, 16, 8, 16]],
+                "id": i,
+                "image_id": i,
+                "category_id": i,
+                "iscrowd": 0,
+                "area": 64,
+                "bbox": [8, 8, 8, 8],
+                "segmentation": [[8, 8, 16, 8, 16, 16, 8, 16]],
             }
             for i in (1, 2)
         ],

@@ -8,7 +8,14 @@ import re
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from audit.colours import READABLE, contrast
 from audit.declared import declared_path
@@ -79,6 +86,7 @@ class ForegroundSection(_Open):
     """Width, in sides of the input, of the band inside the outline that counts for neither side."""
 
 
+_SWAPPED = 50
 _OF_VERDICTS = ("second_outline", "second_estimator", "second_threshold", "reference")
 """Keys of `foreground` that touch no score."""
 
@@ -134,6 +142,9 @@ class InterventionsSection(_Closed):
 
     donors: int = Field(default=4, ge=1, le=32)
     """Images of its own class, and as many of other classes, whose backgrounds each image meets."""
+    images: Literal["auto", "all"] | int = "auto"
+    """Images of a class that meet donors, 2 or more: a seeded choice, whatever else is in the
+    dataset. `auto`: 50, or as many as a verdict needs; every image has its map and score."""
     fill: Literal["inpaint", "smooth", "mean", "blur"] = "inpaint"
     """What fills the place of a donor's object: texture from around it; a smooth guess; the mean
     colour; a blur."""
@@ -141,6 +152,13 @@ class InterventionsSection(_Closed):
     """Images a class that lend their backgrounds, at most."""
     extra: tuple[Literal["noise", "shuffle"], ...] = ("noise", "shuffle")
     """Further experiments, as indicators: noise on either side, a shuffled background."""
+
+    @field_validator("images")
+    @classmethod
+    def _several(cls, value: str | int) -> str | int:
+        if isinstance(value, int) and value < 2:
+            raise ValueError(f"expected auto, all, or a number of at least 2, found {value}")
+        return value
 
 
 class CmvSection(_Closed):
@@ -289,6 +307,24 @@ class Manifest(_Closed):
     source: str = Field(default="", exclude=True)
     """The text of the file with overrides applied and ``${ENV}`` still unexpanded."""
 
+    @model_validator(mode="after")
+    def _enough_for_a_verdict(self) -> Manifest:
+        swapped, needed = self.interventions.images, self.verdict.minimum_images
+        if isinstance(swapped, int) and swapped < needed:
+            raise ValueError(
+                f"interventions.images: {swapped} images a class would meet donors, and "
+                f"verdict.minimum_images asks for {needed}: every class would be inconclusive"
+            )
+        return self
+
+    @property
+    def swapped_images(self) -> int | None:
+        """Images of a class that meet donors at most; None: all of them."""
+        asked = self.interventions.images
+        if asked == "auto":
+            return max(_SWAPPED, self.verdict.minimum_images)
+        return None if asked == "all" else asked
+
     def path(self, value: str | Path, key: str = "manifest") -> Path:
         """Resolve a path of the manifest against its folder; see :func:`declared_path`."""
         return declared_path(self.folder, value, key)
@@ -304,6 +340,8 @@ class Manifest(_Closed):
         if self.dataset.only is None:
             # Runs of before there was such a key go on.
             del chosen["dataset"]["only"]
+        # "auto" is a number, which the least that a verdict needs may raise.
+        chosen["interventions"]["images"] = self.swapped_images
         run = self.run
         return {**chosen, "seed": run.seed, "precision": run.precision, "compile": run.compile}
 

@@ -33,6 +33,8 @@ class MeasurementPlan:
         Width of :func:`audit.interventions.boundary_band`; 0: none.
     seed : int
         Of the run.
+    swapped : frozenset of int, optional
+        Rows of the list of samples whose images meet donors; None: all.
     """
 
     method: Callable[..., Any]
@@ -42,6 +44,7 @@ class MeasurementPlan:
     extra: tuple[str, ...] = ()
     boundary_tolerance: float = 0.0
     seed: int = 0
+    swapped: frozenset[int] | None = None
 
 
 @dataclass(frozen=True)

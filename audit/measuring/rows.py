@@ -85,7 +85,11 @@ def measure_batch(
     localised = results.keep(
         score_maps(maps, foreground, left_out) | _other_masks(maps, foreground, left_out)
     )
-    chosen = [int(i) for i in batch.foreground.flatten(1).any(1).nonzero().flatten()]
+    chosen = [
+        int(i)
+        for i in batch.foreground.flatten(1).any(1).nonzero().flatten()
+        if plan.swapped is None or batch.rows[int(i)] in plan.swapped
+    ]
     tried: Callable[[], Rows] = list
     if bank is not None and chosen:
         subjects = Subjects(

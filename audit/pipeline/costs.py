@@ -67,6 +67,7 @@ def seconds_a_step(session: Session, unit: UnitCosts) -> dict[str, float]:
     images, manifest = len(session.table), session.manifest
     counts = session.table["label"].value_counts()
     classes, swaps = len(counts), session.has_foregrounds
+    swapped = images if session.swapped is None else len(session.swapped)
     pairs = PAIRS * int(counts.clip(upper=follow_up.IMAGES).sum()) * follow_up.DONORS
     tagged = controls.CLASSES * controls.IMAGES * len(controls.GAINS)
     tags = tagged * (1 + 2 * controls.DONORS) * unit.forward
@@ -75,7 +76,7 @@ def seconds_a_step(session: Session, unit: UnitCosts) -> dict[str, float]:
     return {
         "outlines": seconds_an_outline(session) * images,
         "donors": unit.background * _bank(session),
-        "scores": unit.image * images,
+        "scores": unit.map * (images - swapped) + unit.image * swapped,
         "follow-up": pairs * unit.forward if swaps else 0.0,
         "controls": tags + untrained if swaps else 0.0,
         "decide": 0.1 * classes + 2e-5 * images,

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -37,7 +37,7 @@ from audit.pipeline.methods import method_that_serves
 from audit.pipeline.progress import SILENT, Progress
 from audit.run_folder import RunFolder
 from audit.saliency.choosing import MethodChoice
-from audit.sampling import spread_over
+from audit.sampling import at_most, spread_over
 
 Declared: TypeAlias = str | Path | Mapping[str, Any]
 LaidOver: TypeAlias = Sequence[str] | Mapping[str, Any]
@@ -162,7 +162,17 @@ class Session:
             extra=self.manifest.interventions.extra,
             boundary_tolerance=self.manifest.foreground.boundary_tolerance,
             seed=self.manifest.run.seed,
+            swapped=self.swapped,
         )
+
+    @cached_property
+    def swapped(self) -> frozenset[int] | None:
+        """Rows of the table whose images meet donors; None: all."""
+        most = self.manifest.swapped_images
+        if most is None or self.table["label"].value_counts().max() <= most:
+            return None
+        seed = self.manifest.run.seed
+        return frozenset(at_most(self.table, most, seed, "swaps", of_each="label").index)
 
     @contextmanager
     def workbench(self) -> Iterator[Workbench]:
