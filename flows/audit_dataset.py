@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
 from prefect import flow
 from prefect.client.schemas.objects import State, StateType
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 from prefect.task_runners import TaskRunner
+from pydantic import Field
 
 from audit.errors import AuditError
 from audit.findings import Findings, outcome
@@ -17,11 +19,13 @@ from audit.manifest import load_manifest
 from audit.pipeline.progress import SILENT, Progress
 from audit.pipeline.report import reports_of
 from audit.pipeline.run import begun, take_steps
+from audit.pipeline.runs import folder_for
 from audit.pipeline.session import AuditRequest, Session, open_session
 from audit.report.sentences.outcome import outcome_line
 from audit.run_folder import RunFolder
 from flows.handles import Handle
 from flows.log_lines import log_end, log_start
+from flows.runners import task_runner
 from flows.tasks import AsTasks, show_findings
 
 _NAME = "audit-dataset"
@@ -43,37 +47,37 @@ def _name_of_run() -> str:
         return "audit"
 
 
-@flow(name=_NAME, flow_run_name=_name_of_run, persist_result=False, validate_parameters=True)
+@flow(
+    name=_NAME,
+    flow_run_name=_name_of_run,
+    # One shard at a time: torch uses all cores, or the GPU, for one already.
+    task_runner=task_runner("threads"),
+    persist_result=False,
+    validate_parameters=True,
+)
 def audit_dataset(
     manifest: str,
     out: str | None = None,
     resume: bool = True,
-    limit: int | None = None,
-    device: str = "auto",
+    limit: Annotated[int, Field(ge=1)] | None = None,
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto",
     overrides: list[str] | None = None,
-    gate: str | None = None,
+    gate: Literal["never", "suspect", "new", "worsened"] | None = None,
+    runs: str | None = None,
     accept_accuracy: bool = False,
 ) -> Ending:
     """Audit a labelled dataset and the classifier that a manifest declares.
 
-    Parameters
-    ----------
-    manifest : str
-        Path of the manifest.
-    out : str, optional
-        The run folder; None: a new one below ``runs/``, or the unfinished one of this audit.
-    resume : bool
-        Go on where an earlier run in that folder stopped.
-    limit : int, optional
-        Audit only so many images, spread over the classes.
-    device : str
-        ``auto``, ``cpu``, ``cuda`` or ``cuda:i``.
-    overrides : list of str, optional
-        ``key.path=value`` each, laid over the manifest.
-    gate : str, optional
-        ``never``, ``suspect`` or ``new``; None: as the manifest says.
-    accept_accuracy : bool
-        Audit a model, too, that looks as if it guessed, or as if its labels were shuffled.
+    Args:
+        manifest: Path of the manifest.
+        out: The run folder; empty: a new one, or the unfinished one of this audit.
+        resume: Go on where an earlier run in that folder stopped.
+        limit: Audit only so many images, spread over the classes.
+        device: auto, cpu, cuda or cuda:i.
+        overrides: key.path=value each, laid over the manifest.
+        gate: When the run fails; empty: as the manifest says.
+        runs: The folder below which each run gets one of its own; empty: runs.
+        accept_accuracy: Audit a model, too, that looks as if it guessed, or shuffled its labels.
 
     Returns
     -------
@@ -82,13 +86,15 @@ def audit_dataset(
         and the controls that failed, its data is the summary of the findings. Of type FAILED where
         the gate was not passed; its result is then :class:`GateError`.
     """
+    # Parameters are told in the form that Prefect reads for its own form.
     laid_over = tuple(overrides or ()) + ((f"gate={gate}",) if gate else ())
     session = open_session(AuditRequest(manifest, "", laid_over, limit, device, accept_accuracy))
-    with begun(session, out, resume=resume) as session:
+    folder = out or folder_for(session, None, resume=resume, runs=Path(runs) if runs else None)
+    with begun(session, folder, resume=resume) as session:
         return _audit(session, SILENT)
 
 
-def run_as_flow(session: Session, progress: Progress, task_runner: TaskRunner[Any]) -> Ending:
+def run_as_flow(session: Session, progress: Progress, shards_go_to: TaskRunner[Any]) -> Ending:
     """Run the same flow on a session that has begun in this process; returns its state.
 
     Parameters
@@ -97,7 +103,7 @@ def run_as_flow(session: Session, progress: Progress, task_runner: TaskRunner[An
         From :func:`audit.pipeline.run.begun`.
     progress : Progress
         Follows the steps.
-    task_runner : TaskRunner
+    shards_go_to : TaskRunner
         Gets the shards.
     """
     # Workers are sent the flow, too, with all that its function sees.
@@ -107,7 +113,7 @@ def run_as_flow(session: Session, progress: Progress, task_runner: TaskRunner[An
         name=_NAME,
         flow_run_name=lambda: name,
         description=audit_dataset.description,
-        task_runner=task_runner,
+        task_runner=shards_go_to,
         persist_result=False,
         # What was asked for, shown on the run's page; the session has it.
         validate_parameters=False,
@@ -123,7 +129,7 @@ def _audit(session: Session, progress: Progress) -> Ending:
     logger = get_run_logger()
     log_start(logger, session)
     findings = take_steps(session, progress, AsTasks())
-    show_findings(findings, reports_of(session.run))
+    show_findings(findings, reports_of(session.run), session.manifest.report.public_url)
     log_end(logger, findings, session.run)
     return flow_state(findings, session.run)
 

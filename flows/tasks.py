@@ -5,6 +5,7 @@ The run folder is the record of what is done, so Prefect's own caching and resul
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -22,16 +23,20 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
-from audit.findings import Findings, Verdict
+from audit.findings import Findings
 from audit.pipeline.measure import score
 from audit.pipeline.progress import Progress
 from audit.pipeline.session import Session
+from audit.report.formatting import brief_interval
 from audit.report.sentences import english
+from audit.report.sentences.outcome import outcome_line
+from audit.run_folder import file_slug
 from flows.handles import Handle
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
+_log = logging.getLogger(__name__)
 _OPTIONS: dict[str, Any] = {"cache_policy": NO_CACHE, "persist_result": False}
 
 
@@ -53,7 +58,20 @@ class AsTasks:
         score_shard.map(unmapped(handle), range(session.shards)).result()
 
 
-@task(name="score-shard", task_run_name="score-shard-{shard}", **_OPTIONS)
+def _may_pass(task: Any, run: Any, state: State[Any]) -> bool:
+    """Whether another attempt can go otherwise: storage comes back, a mistake does not go away."""
+    error = state.result(raise_on_failure=False)
+    return isinstance(error, OSError) or isinstance(getattr(error, "__cause__", None), OSError)
+
+
+@task(
+    name="score-shard",
+    task_run_name="score-shard-{shard}",
+    retries=2,
+    retry_delay_seconds=[10, 60],
+    retry_condition_fn=_may_pass,
+    **_OPTIONS,
+)
 def score_shard(handle: Handle, shard: int) -> State[bool] | bool:
     """Score one shard; a finished one is never computed twice."""
     shown = _ShardProgress(handle.progress, shard, len(handle.session.shard(shard)))
@@ -84,30 +102,52 @@ class _ShardProgress:
                 update_progress_artifact(self._artifact, share)
 
 
-def show_findings(findings: Findings, reports: list[Path]) -> None:
-    """Findings as a table, summary as text, reports as links, on the run's page in Prefect."""
-    create_table_artifact(
-        key="findings",
-        table=[
-            {
-                "class": f.label_name,
-                "verdict": f.verdict.value,
-                "kind": f.kind.value,
-                "gap": f.background_gap,
-                "images": f.images,
-                "why": english(f.reasons[0]) if f.reasons else "",
-            }
-            for f in findings.findings[:200]
-        ],
-        description="One row a class, the most urgent first.",
-    )
-    create_markdown_artifact(
-        key="summary",
-        markdown=", ".join(
-            f"**{findings.summary.count(verdict)}** {verdict}" for verdict in Verdict
-        ),
-    )
-    for path in reports:
-        create_link_artifact(
-            key=path.name.replace(".", "-"), link=path.as_uri(), link_text=path.name
+def show_findings(findings: Findings, reports: list[Path], public_url: str | None = None) -> None:
+    """Findings as a table, summary as text, reports as links, on the run's page in Prefect.
+
+    Named after the audit, so that the audits of a server do not overwrite each other's. A server
+    that does not answer costs the page, and no work.
+
+    Parameters
+    ----------
+    findings : Findings
+        Of the run.
+    reports : list of Path
+        In its folder.
+    public_url : str, optional
+        Where the folders of the runs can be opened; without it links lead to the worker's disk.
+    """
+    name = file_slug(findings.audit.name)
+    try:
+        create_table_artifact(
+            key=f"{name}-findings",
+            table=_table(findings),
+            description="One row a class, the most urgent first.",
         )
+        create_markdown_artifact(key=f"{name}-summary", markdown=outcome_line(findings))
+        for path in reports:
+            link = f"{public_url.rstrip('/')}/{path.parent.name}/{path.name}" if public_url else ""
+            create_link_artifact(
+                key=f"{name}-{path.name.replace('.', '-')}",
+                link=link or path.as_uri(),
+                link_text=path.name,
+            )
+    except Exception:
+        _log.warning("Prefect's server took no artifacts; the run folder has all of it")
+
+
+def _table(findings: Findings) -> list[dict[str, Any]]:
+    comparison = findings.comparison
+    changes = {one.label_name: one.change.value for one in comparison.classes} if comparison else {}
+    return [
+        {
+            "class": f.label_name,
+            "verdict": f.verdict.value,
+            "since the run before": changes.get(f.label_name, ""),
+            "kind": f.kind.value,
+            "gap, points": brief_interval(f.estimate("background_gap")),
+            "images": f.images,
+            "why": english(f.reasons[0]) if f.reasons else "",
+        }
+        for f in findings.findings[:200]
+    ]

@@ -66,6 +66,7 @@ def rows(
                     "label": CLASSES.index(name),
                     "label_name": name,
                     "margin": 1.0,
+                    "foreground_area": 0.25,
                     "swap_same_margin": 1.0,
                     "swap_other_margin": 1.0 - lost.mean(),
                     "swap_other_own_margin": 1.0 - lost.mean(),

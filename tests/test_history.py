@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -125,6 +127,18 @@ def test_classes_that_one_run_lacks_and_runs_that_measure_otherwise() -> None:
     assert [reason.code for reason in found.reasons] == 2 * [Code.SETTING_DIFFERS]
     blind = run({"ant": 0.0, "bee": 0.0}, of=facts(foreground_source="none"))
     assert [r.code for r in compare(two, blind).reasons] == [Code.RUNS_WITHOUT_FOREGROUNDS]
+
+
+def test_a_mask_drawn_anew_is_named_and_makes_another_image() -> None:
+    before, after = run(QUIET), run(QUIET)
+    redrawn = after.scores.assign(
+        foreground_area=after.scores["foreground_area"].where(after.scores.index % 2 == 0, 0.3)
+    )
+    found = compare(before, replace(after, scores=redrawn))
+    (told,) = found.reasons
+    assert told == Reason(code=Code.MASKS_DIFFER, values={"images": 80})
+    assert {one.common for one in found.classes} == {20}
+    assert set(words(found).values()) == {Change.UNCHANGED}
 
 
 floats = st.lists(st.floats(-1, 1, width=16), min_size=2, max_size=12)

@@ -84,6 +84,7 @@ class Code(StrEnum):
     # Whether two runs can be laid beside each other.
     MODEL_DIFFERS = "model_differs"
     SETTING_DIFFERS = "setting_differs"
+    MASKS_DIFFER = "masks_differ"
     NO_COMMON_IMAGE = "no_common_image"
     NO_COMMON_CLASS = "no_common_class"
     RUNS_WITHOUT_FOREGROUNDS = "runs_without_foregrounds"
@@ -145,6 +146,7 @@ VALUES: Final[dict[Code, tuple[str, ...]]] = {
     Code.FEATURES_LAST_LAYER_INPUT: ("layer",),
     Code.FEATURES_POOLED_LAYER: ("layer",),
     Code.IMAGES_WITHOUT_WINDOW: ("images", "blank_map", "no_evidence", "no_background"),
+    Code.MASKS_DIFFER: ("images",),
     Code.SETTING_DIFFERS: ("setting", "earlier", "later"),
     Code.GATE_SUSPECT: ("label_name",),
     Code.GATE_NEW: ("label_name",),

@@ -13,7 +13,7 @@ _SAME_VIEW = ("input side", "resize", "crop", "interpolation")
 
 
 def comparability(
-    earlier: RunFacts, later: RunFacts, *, common_images: int
+    earlier: RunFacts, later: RunFacts, *, common_images: int, other_masks: int = 0
 ) -> tuple[Comparability, tuple[Reason, ...]]:
     """Say whether two runs are paired, unpaired or not comparable, and why.
 
@@ -22,7 +22,9 @@ def comparability(
     earlier, later : RunFacts
         Of the two.
     common_images : int
-        Measured in both, by the same name and the same content.
+        Measured in both, by the same name, content and foreground.
+    other_masks : int
+        Measured in both with another foreground.
 
     Returns
     -------
@@ -34,6 +36,8 @@ def comparability(
         return Comparability.NOT_COMPARABLE, tuple(barred)
     apart = list(_apart(earlier, later, common_images))
     notes = []
+    if other_masks:
+        notes.append(Reason(code=Code.MASKS_DIFFER, values={"images": other_masks}))
     if earlier.hashes.model != later.hashes.model:
         notes.append(Reason(code=Code.MODEL_DIFFERS))
     word = Comparability.UNPAIRED if apart else Comparability.PAIRED

@@ -93,7 +93,11 @@ def compare(earlier: Measured, later: Measured) -> Comparison:
     """
     before, now = _losses(earlier.scores), _losses(later.scores)
     shared = len(before.index.intersection(now.index))
-    word, reasons = comparability(earlier.facts, later.facts, common_images=shared)
+    files = [set(zip(held["sample_id"], held["sha256"], strict=True)) for held in (before, now)]
+    masks = len(files[0] & files[1]) - shared
+    word, reasons = comparability(
+        earlier.facts, later.facts, common_images=shared, other_masks=masks
+    )
     barred = word is Comparability.NOT_COMPARABLE
     pairs = [
         _Pair(name, first, second)
@@ -121,9 +125,15 @@ def compare(earlier: Measured, later: Measured) -> Comparison:
 
 
 def _losses(scores: pd.DataFrame) -> pd.DataFrame:
-    """What each image lost, by its name and content."""
+    """What each image lost, by its name and content.
+
+    Of the foreground the area is known: one that was drawn anew has another.
+    """
     held = swap_effects(scores)
-    return held.set_index(pd.MultiIndex.from_frame(held[["sample_id", "sha256"]]))
+    names = held[["sample_id", "sha256"]].assign(
+        foreground_area=held["foreground_area"].astype("float64").fillna(-1).round(9)
+    )
+    return held.set_index(pd.MultiIndex.from_frame(names))
 
 
 def _matched(
@@ -137,7 +147,9 @@ def _matched(
 
 def _renamed(losses: pd.Series[float]) -> pd.Series[float]:
     """The same losses as those of images that no other run has."""
-    return losses.set_axis(pd.MultiIndex.from_tuples([("", str(i)) for i in range(len(losses))]))
+    return losses.set_axis(
+        pd.MultiIndex.from_tuples([("", str(i), 0.0) for i in range(len(losses))])
+    )
 
 
 def _measured(pair: _Pair, before: pd.DataFrame, now: pd.DataFrame, *, paired: bool) -> _Pair:

@@ -248,6 +248,8 @@ class ReportSection(_Closed):
     """A colour as `#rrggbb`; refused where it could not be read on white."""
     templates: str | None = None
     """A folder of your own partials, named as those in `report_templates`."""
+    public_url: str | None = Field(default=None, pattern=r"^https?://")
+    """Where others can open the folder that holds the runs; links in Prefect lead there."""
     max_html_mb: float = Field(default=3.0, ge=1, le=1000)
     """Size of the page, in megabytes; pictures beyond it lie in a folder beside the page."""
 

@@ -19,7 +19,7 @@ from audit.history.trends import history_rows, record_runs, trends
 from audit.run_folder import RunFolder
 
 _COLUMNS = [
-    *("sample_id", "sha256", "label_name", "margin"),
+    *("sample_id", "sha256", "label_name", "foreground_area", "margin"),
     *("swap_same_margin", "swap_same_probability", "swap_same_probabilities"),
     *("swap_other_margin", "swap_other_own_margin"),
     *("swap_other_probability", "swap_other_probabilities"),

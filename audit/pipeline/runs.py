@@ -108,15 +108,18 @@ def open_run(path: str | Path) -> Run:
     return run
 
 
-def folder_for(session: Session, out: str | Path | None, *, resume: bool) -> Path:
+def folder_for(
+    session: Session, out: str | Path | None, *, resume: bool, runs: Path | None = None
+) -> Path:
     """The folder that a run writes into.
 
-    Without `out` that is a new folder below ``runs/<name of the audit>/``; or, to resume, the
-    newest one there of the same fingerprint that did not finish.
+    Without `out` that is a new folder below ``<runs>/<name of the audit>/``; or, to resume, the
+    newest one there of the same fingerprint that did not finish. Without `runs` that is ``runs``
+    in the current folder.
     """
     if out is not None:
         return Path(out).resolve()
-    home = RUNS.resolve() / file_slug(session.manifest.name)
+    home = (runs or RUNS).resolve() / file_slug(session.manifest.name)
     if resume and home.is_dir():
         for folder in sorted(home.iterdir(), reverse=True):
             if not folder.is_symlink() and _unfinished(folder, session.key):

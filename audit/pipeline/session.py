@@ -324,6 +324,17 @@ def _check_cmv_classes(session: Session) -> None:
             raise ManifestError(f"cmv.classes: {unknown[0]!r} is no class of the dataset")
 
 
+def _without_patch(version: str) -> str:
+    """A release, of which a patch mends faults and leaves the scores alone.
+
+    Examples
+    --------
+    >>> _without_patch("2.10.1+cu128"), _without_patch("0.1.0")
+    ('2.10', '0.1')
+    """
+    return ".".join(version.split("+")[0].split(".")[:2])
+
+
 def _key(
     manifest: Manifest, table: pd.DataFrame, model: AuditedModel, source: str, device: torch.device
 ) -> str:
@@ -331,8 +342,9 @@ def _key(
     columns = ["sample_id", "label", "size", "mtime_ns", "member", "boxes"]
     columns += ["mask_size", "mask_mtime_ns"]
     listed = pd.util.hash_pandas_object(table[columns], index=False)
+    releases = [_without_patch(version) for version in (audit.__version__, torch.__version__)]
     return fingerprint(
         manifest.scores_key(),
-        [source, model.sha256, device.type, audit.__version__, torch.__version__],
+        [source, model.sha256, device.type, *releases],
         [len(table), int(listed.to_numpy().sum(dtype="uint64"))],
     )

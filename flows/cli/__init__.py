@@ -26,7 +26,7 @@ from flows.cli.repair import repair
 from flows.cli.report import report
 from flows.cli.review import review
 from flows.cli.run import run
-from flows.cli.serve import serve
+from flows.cli.serve import deploy, serve
 from flows.cli.terminal import FAILED, USAGE, err
 
 _ENVIRONMENT = {
@@ -62,7 +62,10 @@ def _own_ending(command: Callable[P, None]) -> Callable[P, None]:
     return called
 
 
-for command in (run, check, demo, report, repair, compare, review, cmv, explain, init, serve):
+for command in (
+    *(run, check, demo, report, repair, compare, review),
+    *(cmv, explain, init, serve, deploy),
+):
     app.command()(_own_ending(command))
 
 

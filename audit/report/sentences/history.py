@@ -18,7 +18,7 @@ from audit.findings import (
 from audit.report.formatting import day, points, with_interval
 from audit.report.i18n import N_, gettext, ngettext, whole
 from audit.report.sentences.names import key_word
-from audit.report.sentences.values import Sentence, Values, fixed, name_of
+from audit.report.sentences.values import Sentence, Values, count_of, fixed, name_of
 from audit.report.untrusted import clean_text
 
 _CHANGES: Mapping[Change, str] = {
@@ -137,6 +137,11 @@ def _of_class(message: str) -> Sentence:
 HISTORY: Mapping[Code, Sentence] = {
     Code.MODEL_DIFFERS: fixed(N_("The model is another.")),
     Code.SETTING_DIFFERS: _setting_differs,
+    Code.MASKS_DIFFER: lambda values: ngettext(
+        "The foreground of %(num)s common image is another.",
+        "The foregrounds of %(num)s common images are others.",
+        count_of(values, "images"),
+    ),
     Code.NO_COMMON_IMAGE: fixed(N_("They have no image in common.")),
     Code.NO_COMMON_CLASS: fixed(N_("They have no class in common.")),
     Code.RUNS_WITHOUT_FOREGROUNDS: fixed(

@@ -1,0 +1,112 @@
+"""What Prefect is told: deployments, the form of a run, artifacts, and what is tried again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from planted_history import CLASSES, run
+from prefect.client.schemas.objects import State, StateType
+from prefect.exceptions import ParameterTypeError
+from prefect.flows import load_flow_from_entrypoint
+
+from audit.errors import AuditError, ManifestError
+from flows import tasks
+from flows.audit_dataset import audit_dataset
+from flows.deployments import ENTRYPOINT, Order, deployment_file, write_deployment
+
+MANIFEST = "name: Farm animals\ndataset: {root: images}\nmodel: {loader: 'a:b'}\n"
+
+
+@pytest.fixture
+def manifest(tmp_path: Path) -> Path:
+    path = tmp_path / "audit.yaml"
+    path.write_text(MANIFEST)
+    return path
+
+
+def test_a_deployment_says_what_when_and_one_at_a_time(manifest: Path) -> None:
+    order = Order(str(manifest), "0 2 * * 1", "Europe/Berlin", limit=5, gate="new")
+    held = yaml.safe_load(deployment_file(order, "audits"))
+    (deployment,) = held["deployments"]
+    assert deployment["name"] == "farm-animals"
+    assert deployment["schedules"] == [{"cron": "0 2 * * 1", "timezone": "Europe/Berlin"}]
+    assert deployment["concurrency_limit"] == 1
+    assert deployment["work_pool"] == {"name": "audits"}
+    assert deployment["parameters"] == {
+        "manifest": str(manifest),
+        "device": "auto",
+        "overrides": [],
+        # It does not hang on where a worker was started.
+        "runs": str(manifest.parent / "runs"),
+        "limit": 5,
+        "gate": "new",
+    }
+    assert load_flow_from_entrypoint(ENTRYPOINT).name == audit_dataset.name
+    audit_dataset.validate_parameters(deployment["parameters"])
+
+
+def test_what_cannot_be_is_said_before_anything_is_written(manifest: Path, tmp_path: Path) -> None:
+    for more, said in (
+        ({"cron": "0 2"}, "--cron: expected five fields"),
+        ({"cron": "61 2 * * 1"}, "is no schedule"),
+        ({"cron": "0 2 * * 1", "timezone": "Mars/Olympus"}, "is no schedule"),
+        ({"gate": "often"}, "gate: expected"),
+    ):
+        with pytest.raises(ManifestError, match=said):
+            write_deployment(Order(str(manifest), **more), "audits", tmp_path / "prefect.yaml")
+    (tmp_path / "prefect.yaml").write_text("somebody's")
+    with pytest.raises(ManifestError, match="exists already"):
+        write_deployment(Order(str(manifest)), "audits", tmp_path / "prefect.yaml")
+    assert (tmp_path / "prefect.yaml").read_text() == "somebody's"
+
+
+def test_the_form_of_a_run_offers_what_can_be(manifest: Path) -> None:
+    form = audit_dataset.parameters.properties
+    (gate,) = (one for one in form["gate"]["anyOf"] if "enum" in one)
+    assert gate["enum"] == ["never", "suspect", "new", "worsened"]
+    assert all(form[name].get("description") for name in form)
+    for wrong in ({"gate": "often"}, {"limit": 0}, {"device": "tpu"}):
+        with pytest.raises(ParameterTypeError, match="invalid parameters"):
+            audit_dataset.validate_parameters({"manifest": str(manifest), **wrong})
+
+
+def test_artifacts_are_named_after_the_audit_and_links_open(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made: dict[str, dict[str, Any]] = {}
+    for kind in ("table", "markdown", "link"):
+        monkeypatch.setattr(
+            tasks, f"create_{kind}_artifact", lambda key, **held: made.update({key: held})
+        )
+    findings = run({**dict.fromkeys(CLASSES, 0.0), "bee": 0.5}).findings
+    report = [Path("/runs/20261126-020000/report.html")]
+    tasks.show_findings(findings, report, "https://audits.example/farm/")
+    assert set(made) == {f"farm-animals-{end}" for end in ("findings", "summary", "report-html")}
+    link = made["farm-animals-report-html"]["link"]
+    assert link == "https://audits.example/farm/20261126-020000/report.html"
+    rows = {row["class"]: row for row in made["farm-animals-findings"]["table"]}
+    assert rows["bee"]["verdict"] == "suspect"
+    tasks.show_findings(findings, report)
+    assert made["farm-animals-report-html"]["link"].startswith("file:///runs/")
+
+
+def test_a_server_that_is_away_costs_the_page_and_no_work(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def away(**_: Any) -> None:
+        raise ConnectionError("no route")
+
+    monkeypatch.setattr(tasks, "create_table_artifact", away)
+    tasks.show_findings(run({"ant": 0.0, "bee": 0.0}).findings, [])
+    assert "took no artifacts" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("error", "again"),
+    [(OSError("stale handle"), True), (AuditError("no class"), False), (ValueError("x"), False)],
+)
+def test_only_what_can_pass_is_tried_again(error: Exception, again: bool) -> None:
+    assert tasks._may_pass(None, None, State(type=StateType.FAILED, data=error)) is again
