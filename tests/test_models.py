@@ -8,17 +8,21 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torchvision
+from PIL import Image
 from safetensors.torch import save_file
 from torch import nn
 
+from audit.cmv import visualize_classes
 from audit.errors import AuditError, ManifestError, ModelError
 from audit.geometry import Geometry
 from audit.manifest import ModelSection
 from audit.models import AuditedModel, load_model
 from audit.models.checkpoints import load_checkpoint
+from audit.models.engine import Engine
 from audit.models.labels import match_labels, shared_outputs
 from audit.models.probe import count_outputs, probe
 from audit.saliency import METHODS
@@ -417,3 +421,30 @@ def test_a_users_loader_may_ask_for_what_it_needs(tmp_path: Path) -> None:
             load_model(section(loader="mine_loading:nothing"), tmp_path, CPU)
     finally:
         sys.path.remove(str(tmp_path))
+
+
+def test_a_network_of_grey_images_is_given_the_luma_that_pillow_makes(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(784, 3)).eval()
+    model = AuditedModel(network, None, Geometry(16, None, "none"), (0.5,), (0.25,))
+    pixels = torch.randint(0, 256, (2, 16, 16, 3), generator=torch.Generator().manual_seed(0))
+    colours = [Image.fromarray(one.to(torch.uint8).numpy()) for one in pixels]
+    grey = torch.stack([torch.from_numpy(np.array(one.convert("L"))) for one in colours])
+    wanted = network((grey[:, None] / 255 - 0.5) / 0.25)
+    images = pixels.permute(0, 3, 1, 2) / 255
+    # Pillow rounds to whole numbers.
+    assert torch.allclose(model(images), wanted, atol=0.01)
+    assert count_outputs(model) == 3
+    maps, _ = METHODS["gradient"](model, images, torch.tensor([0, 1]), seeds=[0, 0])
+    assert float(maps.sum()) > 0
+    (made,) = visualize_classes(Engine(model), [1], recipe="simonyan", steps=2)
+    assert made.label == 1
+
+
+@pytest.mark.parametrize(
+    ("channels", "said"), [(1, r"one channel: write model\.input\.mean"), (4, "takes 4 channels")]
+)
+def test_another_number_of_channels_is_said(channels: int, said: str) -> None:
+    network = nn.Sequential(nn.Conv2d(channels, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    with pytest.raises(ModelError, match=said):
+        count_outputs(AuditedModel(network, None, Geometry(16, None, "none")))

@@ -102,10 +102,10 @@ class InputSection(_Closed):
     """`center`: the middle of the resized image; `none`: the whole image, squeezed."""
     interpolation: Literal["bilinear", "bicubic", "nearest"] | None = None
     """How images are resized; masks are always resampled to the nearest pixel."""
-    mean: tuple[float, float, float] | None = None
-    """Subtracted from red, green and blue in 0..1."""
-    std: tuple[float, float, float] | None = None
-    """Divides red, green and blue after that."""
+    mean: tuple[float, float, float] | tuple[float] | None = None
+    """Subtracted from red, green and blue in 0..1; one number for a network of grey images."""
+    std: tuple[float, float, float] | tuple[float] | None = None
+    """Divides red, green and blue after that; one number likewise."""
 
 
 class ModelSection(_Open):

@@ -15,6 +15,8 @@ from audit.plugins import importable
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+GREY_MEAN, GREY_STD = (0.449,), (0.226,)
+"""The means of those, for networks of grey images."""
 
 
 def has_bfloat16(device: torch.device) -> bool:
@@ -22,6 +24,14 @@ def has_bfloat16(device: torch.device) -> bool:
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported())
     return any(value for key, value in torch.cpu.get_capabilities().items() if "bf16" in key)
+
+
+_LUMA = (0.299, 0.587, 0.114)
+
+
+def _grey(images: Tensor) -> Tensor:
+    red, green, blue = (weight * images[:, k : k + 1] for k, weight in enumerate(_LUMA))
+    return red + green + blue
 
 
 class AuditedModel(nn.Module):
@@ -41,8 +51,9 @@ class AuditedModel(nn.Module):
         K names in the order of the outputs; None when nobody wrote them down.
     geometry : Geometry
         The way from a photograph to the input.
-    mean, std : sequence of 3 float
-        Normalisation, in units of 0..1 pixels.
+    mean, std : sequence of 3 float, or of 1
+        Normalisation, in units of 0..1 pixels. With one number each the network is given grey
+        images ``(N, 1, H, W)``, of the luma of ITU-R BT.601 as Pillow has it.
     name : str
         What the report calls the model.
     sha256 : str
@@ -85,9 +96,10 @@ class AuditedModel(nn.Module):
         target_layer: str | None = None,
     ) -> None:
         super().__init__()
-        if len(mean) != 3 or len(std) != 3 or min(std) <= 0:
+        if len(mean) not in (1, 3) or len(std) != len(mean) or min(std) <= 0:
             raise ModelError(
-                f"model.input: expected three means and three positive stds, found {mean}, {std}"
+                "model.input: expected three means and three positive stds, or one of each for a "
+                f"network of grey images, found {mean}, {std}"
             )
         self.module = module
         self.class_names = None if class_names is None else tuple(class_names)
@@ -102,8 +114,8 @@ class AuditedModel(nn.Module):
         self.trusted = ""
         self.outputs: Kind = "logits"
         self.scores_in = ""
-        self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).view(3, 1, 1))
-        self.register_buffer("std", torch.tensor(std, dtype=torch.float32).view(3, 1, 1))
+        self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).view(-1, 1, 1))
+        self.register_buffer("std", torch.tensor(std, dtype=torch.float32).view(-1, 1, 1))
         try:
             self.eval()
         except NotImplementedError:
@@ -113,7 +125,8 @@ class AuditedModel(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Class scores ``(N, K)`` float32 of images ``(N, 3, H, W)`` in 0..1."""
-        normalised = (images - self.mean) / self.std
+        seen = images if len(self.mean) == 3 else _grey(images)
+        normalised = (seen - self.mean) / self.std
         autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=self.in_bfloat16)
         with importable(self.plugin_folder), autocast:
             if self.images_per_call is None:

@@ -11,7 +11,13 @@ from torch import Tensor, nn
 
 from audit.errors import ModelError
 from audit.geometry import Geometry
-from audit.models.audited import AuditedModel
+from audit.models.audited import (
+    GREY_MEAN,
+    GREY_STD,
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    AuditedModel,
+)
 from audit.models.hashes import file_sha256
 from audit.models.libraries import library
 from audit.models.outputs import first_line
@@ -42,7 +48,12 @@ class OnnxNetwork(nn.Module):
                 "Leave conversion and normalisation out of the graph."
             )
         self.entry, self.kind = entry.name, _KINDS[entry.type]
-        self.channels_last = entry.shape[1] != 3 and entry.shape[3] == 3
+        self.channels_last = entry.shape[1] not in (1, 3) and entry.shape[3] in (1, 3)
+        self.channels = entry.shape[3 if self.channels_last else 1]
+        if isinstance(self.channels, int) and self.channels not in (1, 3):
+            raise ModelError(
+                f"model.weights: expected an input of 3 channels, or 1, found {entry.shape}"
+            )
         self.answer = session.get_outputs()[0].name
 
     def forward(self, images: Tensor) -> Tensor:
@@ -95,6 +106,9 @@ def onnx_model(device: torch.device, *, weights: str | Path | None = None) -> Au
     shape = session.get_inputs()[0].shape
     side = shape[1] if network.channels_last else shape[2]
     geometry = Geometry(side, None) if isinstance(side, int) else Geometry(224, 256)
-    model = AuditedModel(network, None, geometry, name=weights.name, sha256=file_sha256(weights))
+    grey = network.channels == 1
+    mean, std = (GREY_MEAN, GREY_STD) if grey else (IMAGENET_MEAN, IMAGENET_STD)
+    sha256 = file_sha256(weights)
+    model = AuditedModel(network, None, geometry, mean, std, name=weights.name, sha256=sha256)
     model.images_per_call = shape[0] if isinstance(shape[0], int) else None
     return model.to(device)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 
@@ -36,14 +36,33 @@ def count_outputs(model: AuditedModel) -> int:
         raise
     except Exception as error:
         raise ModelError(
-            f"model: fails on an image of 3 x {side} x {side} "
-            f"({type(error).__name__}: {first_line(error)}). Check model.input."
+            f"model: fails on an image of {len(model.mean)} x {side} x {side} "
+            f"({type(error).__name__}: {first_line(error)}). {_channels_wanted(model)}"
         ) from error
     if scores.ndim != 2 or scores.shape[0] != 1 or scores.shape[1] < 2:
         raise ModelError(
             f"model: expected class scores (1, K) with K >= 2, found {tuple(scores.shape)}"
         )
     return int(scores.shape[1])
+
+
+def _channels_wanted(model: AuditedModel) -> str:
+    """What to do where the first convolution takes another number of channels."""
+    wanted = next(
+        (m.in_channels for m in model.module.modules() if isinstance(m, nn.Conv2d)),
+        len(model.mean),
+    )
+    if wanted == 1:
+        return (
+            "Its first convolution takes one channel: write model.input.mean and model.input.std "
+            "with one number each, such as [0.5], and it is given grey images."
+        )
+    if wanted not in (3, len(model.mean)):
+        return (
+            f"Its first convolution takes {wanted} channels, and photographs have three: wrap it "
+            "in a loader of your own that makes the others of them."
+        )
+    return "Check model.input."
 
 
 def _first_scores(model: AuditedModel, grey: Tensor) -> Tensor:

@@ -26,6 +26,7 @@ def timm_model(
     name: str,
     weights: str | Path | None = None,
     weights_entry: str | None = None,
+    in_chans: int = 3,
 ) -> AuditedModel:
     """Load a network of timm, with geometry and normalisation from its ``pretrained_cfg``.
 
@@ -40,6 +41,8 @@ def timm_model(
         that timm downloads for `name`.
     weights_entry : str, optional
         Which of several weights in the file, such as ``state_dict_ema``.
+    in_chans : int
+        1 for a network of grey images.
 
     Raises
     ------
@@ -54,6 +57,8 @@ def timm_model(
             f"model.name: timm has no model {name!r}. Close: {', '.join(near) or 'none'}; all: "
             "timm.list_models()"
         )
+    if in_chans not in (1, 3):
+        raise ModelError(f"model.in_chans: expected 3, or 1 for grey images, found {in_chans}")
     if weights is None:
         raise ModelError(
             "model.weights: missing. Name a file (.safetensors, .pth) or DEFAULT for those that "
@@ -62,13 +67,13 @@ def timm_model(
     if isinstance(weights, Path):
         checkpoint = load_checkpoint(weights)
         fitted = fit_weights(
-            lambda classes: timm.create_model(name, pretrained=False, num_classes=classes),
+            lambda classes: timm.create_model(name, num_classes=classes, in_chans=in_chans),
             checkpoint,
             name=name,
             chosen=weights_entry,
             rename=_renamed,
         )
-        model = _described(fitted.module, name, checkpoint.class_names, checkpoint.sha256)
+        model = _described(fitted.module, name, checkpoint.class_names, checkpoint.sha256, in_chans)
         model.remarks += (fitted.note,) if fitted.note else ()
         return model.to(device)
     if weights != "DEFAULT":
@@ -76,13 +81,13 @@ def timm_model(
             f"model.weights: no such file: {weights}. DEFAULT stands for those that timm downloads."
         )
     try:
-        module = timm.create_model(name, pretrained=True)
+        module = timm.create_model(name, pretrained=True, in_chans=in_chans)
     except Exception as error:
         raise ModelError(
             f"model.weights: timm could not have those of {name} ({type(error).__name__}: "
             f"{first_line(error)}). Download the file and name it instead."
         ) from error
-    return _described(module, name, _imagenet_names(module), "").to(device)
+    return _described(module, name, _imagenet_names(module), "", in_chans).to(device)
 
 
 def _renamed(state: dict[str, Tensor], skeleton: nn.Module) -> Mapping[str, Tensor]:
@@ -99,16 +104,23 @@ def _renamed(state: dict[str, Tensor], skeleton: nn.Module) -> Mapping[str, Tens
 
 
 def _described(
-    module: nn.Module, name: str, class_names: tuple[str, ...] | None, sha256: str
+    module: nn.Module,
+    name: str,
+    class_names: tuple[str, ...] | None,
+    sha256: str,
+    in_chans: int,
 ) -> AuditedModel:
     config: Mapping[str, Any] = getattr(module, "pretrained_cfg", None) or {}
     geometry, remarks = _geometry(config)
+    mean, std = config.get("mean", IMAGENET_MEAN), config.get("std", IMAGENET_STD)
+    if in_chans == 1:
+        mean, std = (sum(mean) / len(mean),), (sum(std) / len(std),)
     model = AuditedModel(
         module,
         class_names,
         geometry,
-        config.get("mean", IMAGENET_MEAN),
-        config.get("std", IMAGENET_STD),
+        mean,
+        std,
         name=f"timm {name}",
         sha256=sha256,
     )
