@@ -12,6 +12,7 @@ from auditing import audited
 from planted import ColourCounter, write_dataset
 from scipy import stats
 
+from audit.errors import ModelError
 from audit.findings import (
     Code,
     Control,
@@ -122,3 +123,12 @@ def test_without_foregrounds_nothing_is_claimed(tmp_path: Path) -> None:
     manifest = write_dataset(tmp_path)
     found = controls(audited(manifest, tmp_path / "run", "foreground={source: none}"))
     assert {control.passed for control in found.values()} == {None}
+
+
+def test_a_network_that_shows_no_weights_has_no_untrained_one() -> None:
+    class Graph(torch.nn.Module):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return images.mean((2, 3))
+
+    with pytest.raises(ModelError, match="shows no weights"):
+        untrained(AuditedModel(Graph(), None, Geometry(32, None, "none")), 0)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from audit.dataset.batches import Batch, iterate_batches
 from audit.dataset.loader import Loader
+from audit.errors import ModelError
 from audit.findings import PlantedTag, UntrainedLifts
 from audit.measuring.answers import margins
 from audit.measuring.donors import DonorBank
@@ -176,7 +177,16 @@ def untrained(model: AuditedModel, seed: int) -> AuditedModel:
     """A copy of the model with random weights: what its form alone makes of an image.
 
     (Adebayo et al. 2018, "Sanity checks for saliency maps".)
+
+    Raises
+    ------
+    ModelError
+        It shows no weights.
     """
+    if not any(True for _ in model.module.parameters()):
+        raise ModelError(
+            "the network shows no weights (a graph of ONNX, say), so there is no untrained one"
+        )
     blank = copy.deepcopy(model)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed % 2**63)

@@ -7,7 +7,7 @@ import logging
 import pandas as pd
 
 from audit.cancellation import stop_if_asked
-from audit.errors import RunFolderError
+from audit.errors import ModelError, RunFolderError
 from audit.findings import (
     ControlMeasurements,
     Counts,
@@ -140,6 +140,9 @@ def _are_measured(run: RunFolder) -> bool:
 def _untrained_lifts(scores: pd.DataFrame, bench: Workbench) -> UntrainedLifts:
     try:
         return untrained_lifts(scores, bench)
+    except ModelError as error:
+        _log.warning("controls: the maps are compared with no untrained network's: %s", error)
+        return UntrainedLifts()
     except Exception:
         # A network that cannot be copied or started anew is no reason to lose the night.
         _log.warning("the untrained network could not be measured", exc_info=True)
