@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-SHORTEST: Final = 6
+SHORTEST: Final = 8
 """Shorter values, such as a number or ``cpu``, stand in too many sentences to be told apart."""
 
 _values: dict[str, str] = {}

@@ -10,7 +10,7 @@ from audit.pipeline.session import Session
 from audit.report.formatting import brief_interval, plural
 from audit.report.sentences.names import kind_word
 from audit.report.sentences.outcome import outcome_line
-from audit.report.untrusted import clean_text
+from audit.report.untrusted import cleaned
 from audit.run_folder import RunFolder
 
 SUSPECTS = 20
@@ -35,6 +35,7 @@ def log_start(logger: Logger, session: Session) -> None:
 
 def log_end(logger: Logger, findings: Findings, run: RunFolder) -> None:
     """How fast it was, each suspect class with its gap, the reports, and how it ended."""
+    findings = cleaned(findings)
     summary = findings.summary
     seconds = read_facts(run.run_json).timings.get("scores") or 0.0
     logger.info(
@@ -48,7 +49,7 @@ def log_end(logger: Logger, findings: Findings, run: RunFolder) -> None:
     for finding in suspects[:SUSPECTS]:
         logger.warning(
             "Suspect: %s, %s; gap %s points",
-            clean_text(finding.label_name, 60),
+            finding.label_name[:60],
             kind_word(finding.kind, finding.attractor) or "kind unknown",
             brief_interval(finding.estimate("background_gap")),
         )

@@ -30,6 +30,7 @@ from audit.pipeline.session import Session
 from audit.report.formatting import brief_interval
 from audit.report.sentences import english
 from audit.report.sentences.outcome import outcome_line
+from audit.report.untrusted import cleaned
 from audit.run_folder import file_slug
 from flows.handles import Handle
 
@@ -117,7 +118,7 @@ def show_findings(findings: Findings, reports: list[Path], public_url: str | Non
     public_url : str, optional
         Where the folders of the runs can be opened; without it links lead to the worker's disk.
     """
-    name = file_slug(findings.audit.name)
+    findings, name = cleaned(findings), file_slug(findings.audit.name)
     try:
         create_table_artifact(
             key=f"{name}-findings",

@@ -19,6 +19,7 @@ from audit.findings import Counts, Status
 from audit.measuring.columns import SCORE_COLUMNS, Row
 from audit.measuring.parts import Part
 from audit.run_folder import RunFolder, write_atomically
+from audit.secrets import guarded
 
 ROW_GROUP = 65_536
 PROBLEM_COLUMNS = ("sample_id", "path", "label_name", "reason", "detail", "kind")
@@ -140,7 +141,8 @@ def write_problems(path: Path, rows: Iterable[dict[str, str]]) -> None:
             writer = csv.DictWriter(opened, PROBLEM_COLUMNS, lineterminator="\n")
             writer.writeheader()
             for row in rows:
-                writer.writerow({name: inert(value) for name, value in row.items()})
+                hidden = {name: guarded(row[name]) for name in ("label_name", "detail")}
+                writer.writerow({name: inert(value) for name, value in (row | hidden).items()})
 
     write_atomically(path, write)
 

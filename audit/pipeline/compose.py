@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pandas as pd
 import pyarrow as pa
@@ -28,6 +28,7 @@ from audit.pipeline.decide import Decided
 from audit.pipeline.mean_maps import read_mean_maps
 from audit.report.sentences import english
 from audit.run_folder import RunFolder, write_atomically
+from audit.secrets import guarded
 from audit.verdicts.find import with_cmv_shares
 from audit.verdicts.tables import class_table
 
@@ -77,4 +78,9 @@ def _to_csv(table: pa.Table, path: Path) -> None:
     shown = table.to_pandas()
     for column in ("reasons", "reason_codes"):
         shown[column] = shown[column].map(" ".join)
-    shown.map(inert).to_csv(path, index=False, lineterminator="\n")
+    shown.map(_safe).to_csv(path, index=False, lineterminator="\n")
+
+
+def _safe(value: Any) -> Any:
+    """A cell that no spreadsheet runs, and that holds no key and nobody's home."""
+    return inert(guarded(value)) if isinstance(value, str) else value

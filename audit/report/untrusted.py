@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from audit.findings.values import Record
 from audit.report.i18n import gettext
+from audit.secrets import last_step, without_home, without_keys
 
 R = TypeVar("R", bound=Record)
 
@@ -19,16 +20,9 @@ NAME_SHOWN, NAME_KEPT = 60, 1000
 _BIDI = set("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 # Surrogates, controls, unassigned and private characters: no font has them, some break XML.
 _UNPRINTABLE = {"Cc", "Cs", "Cn", "Co"}
-_CREDENTIALS = re.compile(r"(?<=://)[^/\s@]+@")
-_QUERY = re.compile(r"(?<=\w)\?[^\s\"']*=[^\s\"']*")
 # Three shapes of a path from the root: POSIX with two steps or more, home, and a Windows drive.
 _ABSOLUTE = re.compile(
     r"(?<![\w.:/\\~])(?:~?(?:/[^\s/\"'<>:,;()]+){2,}/?|(?:[A-Za-z]:)?\\(?:[^\s\\\"'<>:,;()]+\\?)+)"
-)
-# Where people keep files of their own.
-_HOME = re.compile(
-    r"(?<![\w.])(?:(?:/(?:home|Users)/[^\s/\"'<>]+|/root|~)(?:/[^\s/\"'<>:,;()]+)+/?"
-    r"|[A-Za-z]:\\Users\\(?:[^\s\\\"'<>:,;()]+\\?)+)"
 )
 _FILE_URL = re.compile(r"\bfile:/+", re.IGNORECASE)
 
@@ -83,7 +77,8 @@ def discreet(text: object, limit: int = NAME_KEPT) -> str:
     >>> discreet("s3://KEY:SECRET@bucket/a?sig=1")
     's3://…@bucket/a?…'
     """
-    return _without(_ABSOLUTE, _FILE_URL.sub("/", clean_text(text, 10 * limit)), limit)
+    shown = without_keys(_FILE_URL.sub("/", clean_text(text, 10 * limit)))
+    return shorten(_ABSOLUTE.sub(last_step, shown), limit)
 
 
 def discreet_name(text: object, limit: int = NAME_KEPT) -> str:
@@ -94,16 +89,7 @@ def discreet_name(text: object, limit: int = NAME_KEPT) -> str:
     >>> discreet_name("/etc/passwd"), discreet_name("/home/ann/cats/tabby")
     ('/etc/passwd', '…/tabby')
     """
-    return _without(_HOME, text, limit)
-
-
-def _without(place: re.Pattern[str], text: object, limit: int) -> str:
-    shown = _QUERY.sub("?…", _CREDENTIALS.sub("…@", clean_text(text, 10 * limit)))
-    return shorten(place.sub(_last_step, shown), limit)
-
-
-def _last_step(found: re.Match[str]) -> str:
-    return "…/" + re.split(r"[/\\]", found[0].rstrip("/\\"))[-1]
+    return shorten(without_home(without_keys(clean_text(text, 10 * limit))), limit)
 
 
 _NAMES = {

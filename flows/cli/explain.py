@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
+from audit.secrets import guarded
 from flows.cli.terminal import AsJson, Device, ManifestPath, err, print_json
 
 
@@ -36,7 +37,7 @@ def explain(
     path = Path(out or f"{file_slug(Path(image).stem)}-overlay.png")
     write_bytes(path, to_png(found.overlay))
     for name, probability in found.top.items():
-        err.print(f"  {probability:6.1%}  {escape(name)}")
+        err.print(f"  {probability:6.1%}  {escape(guarded(name))}")
     if found.foreground_mass is not None and found.foreground_area is not None:
         err.print(
             f"{found.foreground_mass:.0%} of the map lies on the object, which covers "

@@ -11,6 +11,7 @@ from audit.report.formatting import brief_interval, share
 from audit.report.sentences import failed
 from audit.report.sentences.names import kind_word
 from audit.report.sentences.outcome import ending
+from audit.report.untrusted import cleaned
 from audit.run_folder import RunFolder
 from flows.cli.terminal import GATE_FAILED, INCOMPLETE, err, shown
 
@@ -30,6 +31,7 @@ _COLOURS = {
 
 def show_findings(findings: Findings, run: RunFolder) -> None:
     """Print the findings, most urgent first, where the reports lie, and which control failed."""
+    findings = cleaned(findings)
     table = Table(
         title=escape(findings.audit.title or f"Saliency audit: {findings.audit.name}"),
         title_justify="left",
