@@ -22,7 +22,7 @@ from audit.dataset.loader import LoadingPlan
 from audit.dataset.loading import widen
 from audit.dataset.outline_store import OutlineStore, prune
 from audit.errors import ManifestError, ModelError
-from audit.findings import Verdict, read_facts, read_findings
+from audit.findings import Code, Verdict, read_facts, read_findings
 from audit.interventions import dilate
 from audit.pipeline.outlines import ensure_outlines, make_outlines, seconds_an_outline
 from flows.demo.compose import KINDS, compose
@@ -274,7 +274,8 @@ def test_an_audit_by_perfect_outlines_finds_what_exact_masks_find(tmp_path: Path
     manifest = write_dataset(tmp_path, [1], per_class=10)
     calls = tmp_path / "calls.txt"
     overrides = with_function(tmp_path, calls=str(calls), licence="CC0", trained_on="colours")
-    run = audited(manifest, tmp_path / "run", *overrides, "verdict.minimum_images=8")
+    known = "foreground.reference={source: mask_file, root: masks}"
+    run = audited(manifest, tmp_path / "run", *overrides, known, "verdict.minimum_images=8")
     assert len(calls.read_text().splitlines()) == 6 * 10 == len(list(run.outlines.rglob("*.png")))
     found, facts = read_findings(run.findings), read_facts(run.run_json)
     assert [f.label_name for f in found.with_verdict(Verdict.SUSPECT)] == ["bee"]
@@ -283,6 +284,10 @@ def test_an_audit_by_perfect_outlines_finds_what_exact_masks_find(tmp_path: Path
     assert held == facts.estimator
     assert (held.licence, held.trained_on, len(held.sha256)) == ("CC0", "colours", 64)
     assert facts.timings["outlines"] >= 0
+    assert all(f.outline_agreement > 0.95 for f in found.findings)
+    (told,) = [r for r in found.foreground_quality.masks if r.code is Code.OUTLINES_COMPARED]
+    assert dict(told)["values"]["by"] == "reference"
+    assert dict(told)["values"]["images"] == 60
     # Taken over by another run, from the cache; another network starts anew.
     again = opened(manifest, tmp_path / "again", *overrides)
     assert make_outlines(again) == 0

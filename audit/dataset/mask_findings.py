@@ -26,6 +26,7 @@ MASK_COLUMNS: Final = pa.schema(
         ("filling", pa.float64()),  # of the mask's own box, 0..1; null without a mask
         ("digest", pa.string()),  # equal for equal masks; null without one
         ("notes", pa.list_(pa.string())),
+        ("overlap", pa.float64()),  # intersection over union with the other outline, 0..1, or null
     ]
 )
 """Of ``masks.parquet``: a row a sample that was looked at."""
@@ -58,6 +59,43 @@ def mask_rows(batch: Batch) -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def overlaps(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float | None:
+    """Intersection over union of two masks ``(H, W)``; None where either is empty.
+
+    Examples
+    --------
+    >>> overlaps(np.array([[True, True, False]]), np.array([[False, True, True]]))
+    0.3333333333333333
+    """
+    if not one.any() or not other.any():
+        return None
+    return float((one & other).sum() / (one | other).sum())
+
+
+def compared(masks: pd.DataFrame, by: str) -> tuple[Reason, ...]:
+    """How far the outlines agree with others of the same images; nothing where none were compared.
+
+    Parameters
+    ----------
+    masks : DataFrame
+        Rows with :data:`MASK_COLUMNS`.
+    by : str
+        Whose the others are: ``reference`` or ``second``.
+    """
+    known = masks[masks["overlap"].notna()]
+    if known.empty:
+        return ()
+    means = known.groupby("label_name")["overlap"].mean().sort_values(kind="stable")
+    values: dict[str, int | float | str | None] = {
+        "by": by,
+        "overlap": float(known["overlap"].mean()),
+        "images": len(known),
+        "class": str(means.index[0]),
+        "least": float(means.iloc[0]),
+    }
+    return (Reason(code=Code.OUTLINES_COMPARED, values=values),)
 
 
 def _border(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -74,6 +74,7 @@ class Code(StrEnum):
     MASKS_OF_MANY_VALUES = "masks_of_many_values"
     MASKS_CUT_AT_HALF = "masks_cut_at_half"
     MASKS_MAYBE_TURNED = "masks_maybe_turned"
+    OUTLINES_COMPARED = "outlines_compared"
     # Whence the features of cues come, and where none was found.
     FEATURES_LAST_LAYER_INPUT = "features_last_layer_input"
     FEATURES_POOLED_LAYER = "features_pooled_layer"
@@ -139,6 +140,7 @@ VALUES: Final[dict[Code, tuple[str, ...]]] = {
     Code.COVERAGE_TOO_LOW: ("coverage", "needed"),
     Code.RUN_INCOMPLETE: _LOSS,
     Code.LOOK_AT_ATTRACTING_CLASS: ("attracting_class",),
+    Code.OUTLINES_COMPARED: ("by", "overlap", "images", "class", "least"),
     Code.MASK_AREAS: ("area", "area_low", "area_high", "images"),
     **{code: ("images", "of") for code in Code if code.name.startswith("MASKS_")},
     Code.CLASSES_FLAGGED: ("flagged", "of"),

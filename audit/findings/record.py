@@ -99,6 +99,7 @@ class ClassRow(Record):
     victim_flips: Number = None
     victim_p: Share = None
     victim_q: Share = None
+    outline_agreement: Share = None
     cmv_background_share: Share = None
     cmv_background_share_low: Share = None
     cmv_background_share_high: Share = None

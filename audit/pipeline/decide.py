@@ -12,7 +12,7 @@ from audit.dataset.mask_findings import are_doubtful
 from audit.findings import ClassFinding, Findings, RunFacts, Verdict, read_controls, read_facts
 from audit.manifest import Manifest
 from audit.measuring.columns import is_table
-from audit.pipeline.masks import are_masks_doubtful, findings_of
+from audit.pipeline.masks import agreements, are_masks_doubtful, findings_of
 from audit.run_folder import RunFolder
 from audit.verdicts.find import find
 from audit.verdicts.outlines import (
@@ -77,7 +77,12 @@ def _with_masks(findings: Findings, run: RunFolder) -> Findings:
     held = findings.foreground_quality
     masks = findings_of(run, held.source)
     changed = held.model_copy(update={"masks": masks, "doubtful": are_doubtful(masks)})
-    return findings.model_copy(update={"foreground_quality": changed})
+    agreed = agreements(run)
+    classes = tuple(
+        f.with_evidence(outline_agreement=agreed[f.label_name]) if f.label_name in agreed else f
+        for f in findings.findings
+    )
+    return findings.model_copy(update={"foreground_quality": changed, "findings": classes})
 
 
 def _other_outlines(run: RunFolder, facts: RunFacts, manifest: Manifest) -> OtherOutlines | None:

@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
 import pandas as pd
 import pyarrow as pa
+from numpy.typing import NDArray
 
-from audit.dataset.batches import Batch
-from audit.dataset.mask_findings import MASK_COLUMNS, are_doubtful, mask_findings, mask_rows
+from audit.dataset.batches import Batch, iterate_batches
+from audit.dataset.loader import LoadingPlan
+from audit.dataset.mask_findings import (
+    MASK_COLUMNS,
+    are_doubtful,
+    compared,
+    mask_findings,
+    mask_rows,
+    overlaps,
+)
 from audit.findings import Code, Reason
+from audit.manifest import load_manifest
 from audit.measuring.columns import is_table, write_table
+from audit.pipeline.outlines import ensure_outlines
+from audit.pipeline.second_outlines import SECOND, hands
 from audit.pipeline.session import Session
 from audit.report.sentences import english
 from audit.run_folder import RunFolder
@@ -33,17 +50,66 @@ def look_at_masks(session: Session) -> int:
     seed = session.manifest.run.seed
     some = spread_over(session.table, LOOKED_AT, seed, "masks", column="label")
     chosen = session.table[session.table["sample_id"].isin(set(some["sample_id"]))]
+    rows: list[dict[str, Any]] = []
+    masks: dict[str, NDArray[np.bool_]] = {}
     with session.workbench() as bench:
-        rows = [row for batch in bench.batches(chosen.index) for row in mask_rows(batch)]
+        for batch in bench.batches(chosen.index):
+            rows += mask_rows(batch)
+            masks |= dict(zip(batch.ids, batch.foreground.numpy(), strict=True))
+    found = {
+        sample_id: overlaps(masks[sample_id], other)
+        for sample_id, other in _others(session, chosen)
+        if sample_id in masks
+    }
+    rows = [row | {"overlap": found.get(row["sample_id"])} for row in rows]
     write_table(run.masks, pa.Table.from_pylist(rows, MASK_COLUMNS))
     return len(rows)
+
+
+def _others(session: Session, table: pd.DataFrame) -> Iterator[tuple[str, NDArray[np.bool_]]]:
+    """Other outlines of some images: masks by hand, or those of a second estimate."""
+    plan = _reference(session)
+    if plan is None:
+        hand = next((hand for hand in hands(session) if hand.name == SECOND), None)
+        if hand is None:
+            return
+        if hand.estimator is not None:
+            ensure_outlines(session, table, estimator=hand.estimator)
+        plan = hand.plan
+    with session.loader_of(plan) as loader:
+        for batch in iterate_batches(table, loader, session.batch_size()):
+            yield from zip(batch.ids, batch.foreground.numpy(), strict=True)
+
+
+def _reference(session: Session) -> LoadingPlan | None:
+    """How masks by hand are loaded, where the manifest names some beside the estimates."""
+    declared = session.manifest.foreground.options.get("reference")
+    if session.estimator is None or declared is None:
+        return None
+    options = {str(key): value for key, value in declared.items() if key != "source"}
+    return dataclasses.replace(
+        session.plan(), source=declared["source"], options=options, outlines=None
+    )
 
 
 def findings_of(run: RunFolder, source: str) -> tuple[Reason, ...]:
     """What was found of a run's masks; nothing where nobody looked."""
     if source == "none" or not is_table(run.masks):
         return ()
-    return mask_findings(pd.read_parquet(run.masks), source)
+    masks = pd.read_parquet(run.masks)
+    reference = load_manifest(run.manifest, expand=False).foreground.options.get("reference")
+    by = "reference" if reference else "second"
+    return (*mask_findings(masks, source), *compared(masks, by))
+
+
+def agreements(run: RunFolder) -> dict[str, float]:
+    """By class: how far its outlines agree with others, 0..1; only where that was measured."""
+    if not is_table(run.masks):
+        return {}
+    known = pd.read_parquet(run.masks, columns=["label_name", "overlap"]).dropna()
+    return {
+        str(name): float(v) for name, v in known.groupby("label_name")["overlap"].mean().items()
+    }
 
 
 def are_masks_doubtful(run: RunFolder, source: str) -> bool:

@@ -81,7 +81,7 @@ def measure_second_outlines(session: Session) -> int:
         return 0
     rows: list[Row] = []
     followed: list[pd.DataFrame] = []
-    for hand in _hands(session):
+    for hand in hands(session):
         open_labels = {f.label for f in suspects if not _is_judged(session, rows, f, hand.name)}
         if open_labels:
             rows = [r for r in rows if r["outline"] != hand.name or r["label"] not in open_labels]
@@ -110,7 +110,7 @@ def _is_judged(session: Session, rows: list[Row], finding: ClassFinding, outline
     return len(met) >= session.manifest.verdict.minimum_images
 
 
-def _hands(session: Session) -> Iterator[Hand]:
+def hands(session: Session) -> Iterator[Hand]:
     """Everybody whose outlines a suspicion must survive; a later one of a name fills in."""
     plan, side = session.plan(), session.model.geometry.size
     for share in WIDENING:

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from audit.findings import Code
 from audit.report.formatting import share
-from audit.report.i18n import N_, gettext
-from audit.report.sentences.values import Sentence, Values, count_of, number_of
+from audit.report.i18n import N_, gettext, whole
+from audit.report.sentences.values import Sentence, Values, count_of, name_of, number_of
 
 
 def _areas(values: Values) -> str:
@@ -28,8 +28,31 @@ def _so_many(message: str) -> Sentence:
     return sentence
 
 
+def _compared(values: Values) -> str:
+    said = (
+        N_(
+            "With the masks drawn by hand the outlines of %(images)s images agree by %(overlap)s "
+            "(intersection over union); least in %(name)s, by %(least)s."
+        )
+        if values["by"] == "reference"
+        else N_(
+            "With the second estimate the outlines of %(images)s images agree by %(overlap)s "
+            "(intersection over union); least in %(name)s, by %(least)s. That two estimates agree "
+            "does not prove them right."
+        )
+    )
+    return gettext(
+        said,
+        images=whole(count_of(values, "images")),
+        overlap=share(number_of(values, "overlap")),
+        name=name_of(values, "class"),
+        least=share(number_of(values, "least")),
+    )
+
+
 MASKS: Mapping[Code, Sentence] = {
     Code.MASK_AREAS: _areas,
+    Code.OUTLINES_COMPARED: _compared,
     Code.MASKS_EMPTY: _so_many(
         N_("%(images)s of %(total)s images looked at have no mask, or an empty one (%(part)s).")
     ),
