@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.setup-done
 
-.PHONY: audit test setup check format docs messages lock demo clean bench bench-cmv bench-detection bench-photographs bench-report
+.PHONY: audit test setup check format docs messages lock demo clean bench bench-cmv bench-detection bench-history bench-photographs bench-report
 
 ## Install everything and audit the embedded demo.
 audit: setup demo
@@ -66,6 +66,10 @@ lock:
 
 clean:
 	rm -rf .venv demo
+
+## False alarms over a year and how soon a cue is named, from the rows of RUNS; no model is asked.
+bench-history: setup
+	$(BIN)/python benchmarks/history.py $(RUNS)
 
 ## How well shortcuts are found: about two hours on two cores; goes on where it was stopped.
 bench-detection: setup

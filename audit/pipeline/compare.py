@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -106,8 +107,10 @@ def _trends(run: RunFolder, facts: RunFacts, findings: Findings) -> tuple[Trend,
     try:
         if not run.history.exists():
             for other, found in others:
-                rows += history_rows(other.path.name, found, read_findings(other.findings))
+                # A run of another version is no reason to have no history.
+                with suppress(RunFolderError):
+                    rows += history_rows(other.path.name, found, read_findings(other.findings))
         return trends(record_runs(run.history, rows), facts)
-    except (OSError, RunFolderError) as error:
+    except OSError as error:
         _log.warning("history.parquet: not written (%s)", error)
         return ()
