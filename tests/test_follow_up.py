@@ -19,10 +19,12 @@ from audit.measuring.swap_table import each_swap
 from audit.pipeline.measure import follow_up
 from audit.pipeline.report import report_again
 from audit.run_folder import RunFolder
-from audit.verdicts.affected import one_class_losses
+from audit.verdicts.affected import LOOKS, one_class_losses, pair_losses, undecided_pairs
 from audit.verdicts.decide import Criteria, decide
 from audit.verdicts.effects import class_effects
+from audit.verdicts.statistics import EffectSize
 from audit.verdicts.suspicion import PAIRS, choose_pairs
+from audit.verdicts.swap_rates import neutral_gaps, votes_taken
 
 # Five other classes lend, so the attracting one is met in a fifth of the swaps: too little for
 # this floor.
@@ -68,7 +70,9 @@ def test_the_pair_was_looked_at_with_fresh_donors_only(robbery: tuple[Path, RunF
     first = dict(zip(scores["sample_id"], scores["swap_other_donor_rows"], strict=True))
     for sample_id, own in swaps.groupby("sample_id"):
         assert not set(own["donor_row"]) & set(first[sample_id])
-        assert (own.groupby("donor_label").size() <= DONORS).all()
+        assert (own.groupby(["donor_label", "look"]).size() <= own["look"].map(DONORS).max()).all()
+        assert own["donor_row"].is_unique
+    assert set(swaps["look"]) <= {1, 2}
 
 
 def test_a_finished_follow_up_is_not_repeated(robbery: tuple[Path, RunFolder]) -> None:
@@ -143,10 +147,66 @@ def test_the_loss_to_one_class_by_hand() -> None:
     assert found.probability_loss == pytest.approx(0.4)
     assert found.decisions_changed == pytest.approx(1.0)
     assert found.harm.value == pytest.approx(0.7)
-    # Margins lost: 2, 3, 2.5; t = 2.5 / (0.5 / sqrt 3); two donor classes were searched.
-    expected = 2 * stats.t.sf(2.5 / (0.5 / np.sqrt(3)), 2)
+    # Margins lost: 2, 3, 2.5; t = 2.5 / (0.5 / sqrt 3); two donor classes, and two looks at most.
+    expected = 2 * LOOKS * stats.t.sf(2.5 / (0.5 / np.sqrt(3)), 2)
     assert found.p_value == pytest.approx(expected)
     assert found.q_value == pytest.approx(expected)
+
+
+def test_the_loss_is_measured_against_all_swaps_on_own_backgrounds() -> None:
+    scores = scores_of({0: [0.0], 1: [0.0]}, {0: [1], 1: [0]})
+    # First pass: 0.9, 0.9, both right. Fresh: 0.6 right, 0.0 wrong. So 0.6 and 3 of 4.
+    rows: list[Any] = [("0", 0, 0, 0, 0.6, 1.0), ("0", 0, 0, 1, 0.0, -3.0)]
+    found = pair_losses(scores, follow_up_of([*rows, ("0", 0, 1, 1, 0.2, -1.0)])).iloc[0]
+    assert found["lost"] == pytest.approx(0.6 - 0.2)
+    assert found["flipped"] == pytest.approx(0.75)
+    assert found["base"] == pytest.approx((0.6 + 0.75) / 2)
+    assert found["lost_margin"] == pytest.approx((1.0 + 1.0 + 1.0 - 3.0) / 4 + 1.0)
+
+
+def test_a_second_look_is_for_pairs_whose_interval_holds_the_floor() -> None:
+    losses = pd.DataFrame(
+        [
+            (label, donor, harm, 0.5)
+            for label, donor, harms in (
+                (0, 1, (0.0, 0.25)),  # 0 to 0.5 of 0.5
+                (0, 2, (0.0, 0.01)),
+                (1, 0, (0.4, 0.45)),
+                (2, 0, (0.0, 0.25)),
+            )
+            for harm in harms * 10
+        ],
+        columns=["label", "donor_label", "harm", "base"],
+    )
+    found = undecided_pairs(losses, 0.23, [0, 1])
+    assert found.to_numpy().tolist() == [[0, 1]]
+
+
+def test_pairs_come_from_losses_confusions_and_attraction() -> None:
+    scores = scores_of(
+        {0: [0.4, 0.0, 0.0, 0.0], 1: [0.0] * 4, 2: [0.0] * 4, 3: [0.0] * 4, 4: [0.0] * 4},
+        {0: [1, 2, 3, 4], 1: [0, 2, 3, 4], 2: [0, 1, 3, 4], 3: [0, 1, 2, 4], 4: [0, 1, 2, 3]},
+    )
+    scores["prediction"] = [2, 1, 2, 3, 4]  # 0 is mistaken for 2
+    # Objects of 1, 2 and 4 become 3 on its backgrounds.
+    scores["swap_other_predictions"] = [[0] * 4, [1, 1, 3, 1], [2, 2, 3, 2], [3] * 4, [4, 4, 4, 3]]
+    assert choose_pairs(scores, [0])["donor_label"].tolist() == [1, 2, 3]
+    # A class of which the first pass says nothing ill is followed up all the same.
+    assert len(choose_pairs(scores, [4])) == PAIRS
+
+
+def test_votes_taken_and_neutral_backgrounds_by_hand() -> None:
+    rows = scores_of({0: [0.6, 0.0, 0.1, 0.2]}, {0: [1, 2, 3, 4]})
+    rows["swap_other_predictions"] = [[1, 0, 1, 0]]
+    rows["swap_same_predictions"] = [[0, 1]]
+    assert votes_taken(rows) == {1: 0.5, 2: 0.0, 3: 0.0, 4: 0.0}
+    lows = {1: 0.5, 2: -0.1, 3: 0.1, 4: 0.0}
+    attraction = {k: EffectSize(low + 0.1, low, low + 0.2) for k, low in lows.items()}
+    # Donors 2 and 4 attract nothing.
+    assert neutral_gaps(rows, attraction)[0] == pytest.approx((0.0 + 0.2) / 2)
+    # All attract: 3 does so least.
+    every = {**attraction, 2: attraction[1], 4: attraction[1]}
+    assert neutral_gaps(rows, every)[0] == pytest.approx(0.1)
 
 
 def test_a_class_without_a_follow_up_has_none() -> None:

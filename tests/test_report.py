@@ -471,7 +471,7 @@ def test_a_failed_control_is_a_box_on_page_one_that_says_what_it_means(tmp_path,
 
 def test_verdicts_are_said_more_softly_where_a_control_failed(tmp_path):
     folder = write_run(tmp_path, NAMES)
-    assert "4 classes are clear: an effect of 10" in page_text(folder)
+    assert "4 classes are clear: a loss of 10" in page_text(folder)
     with_control(folder, ControlName.POSITIVE, False)
     text = page_text(folder)
     assert "are clear: an effect" not in text

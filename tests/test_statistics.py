@@ -9,13 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from audit.verdicts.rates import rate_excess, wilson
 from audit.verdicts.statistics import (
     bootstrap_mean,
     false_discovery,
     greater_than_zero,
-    rate_excess,
     robust_z,
-    wilson,
 )
 
 

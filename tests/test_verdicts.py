@@ -20,16 +20,15 @@ from audit.verdicts.decide import Criteria, Decision, decide
 from audit.verdicts.effects import ClassEffects, class_effects
 from audit.verdicts.find import find
 from audit.verdicts.indicators import indicators
+from audit.verdicts.rates import rate_excess, wilson
 from audit.verdicts.reasons import advice, reasons
 from audit.verdicts.rfs import relative_foreground_sensitivity
 from audit.verdicts.statistics import (
     bootstrap_mean,
     false_discovery,
     greater_than_zero,
-    rate_excess,
     robust_z,
     sign_flip,
-    wilson,
 )
 from audit.verdicts.swap_rates import swap_effects
 from audit.verdicts.tables import class_table, confusion_table
@@ -92,19 +91,42 @@ LEANS = {
 }
 
 
+def followed(scores: pd.DataFrame, lost: float = 0.0, flips: float = 0.0) -> pd.DataFrame:
+    """A follow-up in which every class was tried on every other one's backgrounds.
+
+    Of every ten images the share `flips` is wrong there, and each loses `lost` of probability.
+    """
+    rows = []
+    for place, (sample_id, label) in enumerate(
+        zip(scores["sample_id"], scores["label"], strict=True)
+    ):
+        rows.append((sample_id, label, label, label, 0.9, 2.0))
+        for donor in NAMES:
+            if donor != label:
+                answer = donor if place % 10 < 10 * flips else label
+                rows.append((sample_id, label, donor, answer, 0.9 - lost, 2.0 - lost))
+    names = ["sample_id", "label", "donor_label", "prediction", "probability", "margin"]
+    return pd.DataFrame(rows, columns=names)
+
+
 def effects_of(scores: pd.DataFrame, **more: Any) -> dict[str, ClassEffects]:
     return {e.label_name: e for e in class_effects(scores, NAMES, **more)}
 
 
-def verdicts(scores: pd.DataFrame, **thresholds: Any) -> dict[str, Decision]:
-    decided = decide(class_effects(scores, NAMES), Criteria(VerdictSection(**thresholds)))
+def verdicts(
+    scores: pd.DataFrame, follow_up: pd.DataFrame | None = None, **thresholds: Any
+) -> dict[str, Decision]:
+    again = followed(scores) if follow_up is None else follow_up
+    effects = class_effects(scores, NAMES, follow_up=again)
+    decided = decide(effects, Criteria(VerdictSection(**thresholds)))
     return {decision.effects.label_name: decision for decision in decided}
 
 
 def why(
     decision: Decision, attracting: str | None = None, **criteria: Any
 ) -> dict[Code, dict[str, int | float | str | None]]:
-    said = reasons(decision, attracting, Criteria(VerdictSection(), **criteria))
+    made = Criteria(VerdictSection(), **criteria)
+    said = reasons(decision, attracting, made, list(NAMES.values()))
     return {reason.code: reason.values for reason in said}  # noqa: PD011
 
 
@@ -159,6 +181,97 @@ def test_large_but_uncertain_is_watched() -> None:
     scores.loc[own, "swap_other_probability"] = wild
     scores.loc[own, "swap_other_margin"] = np.where(np.arange(own.sum()) % 2, -8.0, 11.9)
     assert verdicts(scores)["ant"].verdict is Verdict.WATCH
+
+
+def test_what_was_not_followed_up_is_not_clear() -> None:
+    scores = table()
+    found = verdicts(scores, followed(scores).iloc[:0])["ant"]
+    assert found.verdict is Verdict.WATCH
+    assert Code.NOT_FOLLOWED_UP in why(found)
+    assert verdicts(scores)["ant"].verdict is Verdict.CLEAR
+
+
+def test_a_loss_between_excluded_and_shown_is_watched() -> None:
+    scores = table()
+    # A fifth of the decisions and 0.1 of the probability: a harm of 0.15 of the 0.95 at stake.
+    found = verdicts(scores, followed(scores, lost=0.1, flips=0.2))["ant"]
+    assert found.effects.follow_up.harm.value == pytest.approx(0.15)
+    assert found.effects.follow_up.share.value == pytest.approx(0.15 / 0.95)
+    assert found.effects.follow_up.share.high >= 0.23
+    assert found.verdict is Verdict.WATCH
+    said = why(found)[Code.LOSS_TO_ONE_OPEN]
+    assert said["donor_class"] in ("bee", "cat")
+    assert said["floor"] == 0.23
+    assert Code.NEITHER_SHOWN_NOR_EXCLUDED not in why(found)
+
+
+def test_clear_says_what_was_excluded_for_which_kind() -> None:
+    said = why(verdicts(table(), followed(table(), lost=0.02))["bee"])
+    assert said[Code.EFFECT_EXCLUDED]["floor"] == 0.1
+    to_one = said[Code.LOSS_TO_ONE_EXCLUDED]
+    assert to_one["share"] == pytest.approx(0.01 / 0.95)
+    assert to_one["donor_classes"] == 2
+    assert to_one["floor"] == 0.23
+
+
+@pytest.mark.parametrize(
+    ("hits", "n", "clear", "images", "recall"),
+    [(12, 20, False, 97, 0.75), (10, 20, False, None, 0.75), (15, 20, True, None, 0.75)],
+)
+def test_a_class_with_too_little_to_lose_is_not_clear_and_says_what_it_would_take(
+    hits: int, n: int, clear: bool, images: int | None, recall: float
+) -> None:
+    scores = table(n=n)
+    own = scores.index[scores["label"] == 0]
+    scores.loc[own[hits:], "prediction"] = 2
+    found = verdicts(scores)["ant"]
+    assert found.verdict is (Verdict.CLEAR if clear else Verdict.WATCH)
+    assert (Code.TOO_LITTLE_TO_LOSE not in why(found)) == clear
+    if not clear:
+        said = why(found)[Code.TOO_LITTLE_TO_LOSE]
+        assert said["recall"] == hits / n
+        assert said["recall_low"] == pytest.approx(wilson(hits, n)[0])
+        assert said["images_needed"] == images
+        assert said["recall_needed"] == recall
+
+
+def test_blank_maps_say_nothing_of_the_swaps() -> None:
+    scores = table()
+    scores.loc[scores.index[scores["label"] == 2][:10], "status"] = "blank_map"
+    found = verdicts(scores)
+    assert {d.verdict for d in found.values()} == {Verdict.CLEAR}
+    assert found["cat"].coverage == 1.0
+
+
+def test_a_class_that_loses_to_attracting_classes_alone_is_affected() -> None:
+    """Of six donor classes four attract: the median loss is large, and no shortcut is its own."""
+    names = dict(enumerate("abcdefg"))
+    attracting, rows = (1, 2, 3, 4), []
+    for label in names:
+        for index in range(24):
+            donors = [other for other in names if other != label]
+            taken = {d: d in attracting and label in (0, 5) for d in donors}
+            rows.append(
+                row(index, 0)
+                | {
+                    "sample_id": f"{label}/{index}",
+                    "label": label,
+                    "label_name": names[label],
+                    "prediction": label,
+                    "background_only_prediction": (label + 1) % 7,
+                    "swap_same_predictions": [label, label],
+                    "swap_other_probability": 0.5 if label in (0, 5) else 0.9,
+                    "swap_other_margin": 0.0 if label in (0, 5) else 2.0,
+                    "swap_other_own_margin": 1.9,
+                    "swap_other_predictions": [d if taken[d] else label for d in donors],
+                    "swap_other_probabilities": [0.3 if taken[d] else 0.9 for d in donors],
+                    "swap_other_donor_labels": donors,
+                }
+            )
+    found = decide(class_effects(pd.DataFrame(rows), names), Criteria(VerdictSection()))[0]
+    assert found.verdict is Verdict.SUSPECT
+    assert found.effects.typical_gap >= 0.1 > abs(found.effects.neutral_gap)
+    assert found.kind is Kind.VICTIM
 
 
 def test_attraction_alone_is_watched() -> None:

@@ -23,6 +23,10 @@ class Code(StrEnum):
     TAKES_BACKGROUND_FOR_CLASS = "takes_background_for_class"
     LOSS_GOES_TO_CLASS = "loss_goes_to_class"
     LOSS_GOES_TO_MANY = "loss_goes_to_many"
+    LOSS_TO_ONE_EXCLUDED = "loss_to_one_excluded"
+    LOSS_TO_ONE_OPEN = "loss_to_one_open"
+    NOT_FOLLOWED_UP = "not_followed_up"
+    TOO_LITTLE_TO_LOSE = "too_little_to_lose"
     NEITHER_SHOWN_NOR_EXCLUDED = "neither_shown_nor_excluded"
     IMAGES_WOULD_SETTLE = "images_would_settle"
     INDICATORS_AGREE = "indicators_agree"
@@ -107,6 +111,7 @@ _LOSS = ("gap", "gap_low", "gap_high")
 _OUTLINES = tuple(
     name + end for name in ("given", "widened", "second") for end in ("", "_low", "_high")
 )
+_SHARE = ("donor_class", "share", "share_low", "share_high")
 _EXCESS = ("excess", "excess_low", "excess_high")
 
 VALUES: Final[dict[Code, tuple[str, ...]]] = {
@@ -126,6 +131,16 @@ VALUES: Final[dict[Code, tuple[str, ...]]] = {
     Code.LOSS_MEASURED: (*_LOSS, "floor"),
     Code.FEW_DECISIONS_CHANGE: ("decisions", "needed"),
     Code.LOSS_GOES_TO_CLASS: ("attracting_class",),
+    Code.LOSS_TO_ONE_EXCLUDED: (*_SHARE, "floor", "donor_classes"),
+    Code.LOSS_TO_ONE_OPEN: (*_SHARE, "floor"),
+    Code.TOO_LITTLE_TO_LOSE: (
+        "recall",
+        "recall_low",
+        "recall_high",
+        "needed",
+        "images_needed",
+        "recall_needed",
+    ),
     Code.NEITHER_SHOWN_NOR_EXCLUDED: ("images",),
     Code.IMAGES_WOULD_SETTLE: ("images",),
     Code.INDICATORS_AGREE: ("background", "asked", "unclear"),

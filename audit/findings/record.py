@@ -28,6 +28,7 @@ SCHEMA_VERSION: Final = 2
 """Of ``findings.json`` and ``run.json``; a file of another version is refused."""
 
 Effect = Literal[
+    "recall",
     "foreground_area",
     "foreground_mass",
     "mass_lift",
@@ -38,6 +39,7 @@ Effect = Literal[
     "background_only",
     "rfs",
     "victim_harm",
+    "victim_share",
     "cmv_background_share",
 ]
 """The measurements that come with an interval: columns ``x``, ``x_low`` and ``x_high``."""
@@ -57,6 +59,8 @@ class ClassRow(Record):
     coverage: Share
     precision: Share
     recall: Share
+    recall_low: Share = None
+    recall_high: Share = None
     f1: Share
     mean_confidence: Share
     foreground_area: Share = None
@@ -90,6 +94,7 @@ class ClassRow(Record):
     q_value: Share = None
     decision_gap: Number = None
     typical_gap: Number = None
+    neutral_gap: Number = None
     mass_lift_eroded: Number = None
     mass_lift_dilated: Number = None
     victim_harm: Number = None
@@ -99,6 +104,10 @@ class ClassRow(Record):
     victim_flips: Number = None
     victim_p: Share = None
     victim_q: Share = None
+    victim_share: Number = None
+    victim_share_low: Number = None
+    victim_share_high: Number = None
+    victim_classes: int = Field(default=0, ge=0)
     outline_agreement: Share = None
     cmv_background_share: Share = None
     cmv_background_share_low: Share = None

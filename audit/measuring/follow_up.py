@@ -1,12 +1,14 @@
-"""The follow-up: objects of one class on fresh backgrounds of one other class.
+"""The follow-up: objects of one class on fresh backgrounds of one other class, and of their own.
 
 The pairs come from :func:`audit.verdicts.suspicion.choose_pairs`; the swaps made here are new
-ones, and only they are tested.
+ones, and only they are tested. What a class loses there is measured against fresh backgrounds of
+its own class, drawn likewise.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
 
 import pandas as pd
 import pyarrow as pa
@@ -26,52 +28,68 @@ FOLLOW_UP_COLUMNS = pa.schema(
     [
         ("sample_id", pa.string()),
         ("label", pa.int32()),
-        ("donor_label", pa.int32()),
+        ("donor_label", pa.int32()),  # the label itself: on backgrounds of its own class
         ("donor_row", pa.int32()),  # whose background: a row of samples.parquet
         ("prediction", pa.int32()),
         ("probability", pa.float64()),  # softmax of the label
         ("margin", pa.float64()),
+        ("look", pa.int32()),  # 1, or 2 where the first left it open
     ]
 )
-IMAGES = 100
-"""Images of a class, at most, that are followed up."""
-DONORS = 3
-"""Fresh donors of each pair an image."""
+IMAGES = 50
+"""Images of a class, at most, that are followed up, so that a large class costs no more."""
+DONORS: Final[Mapping[int, int]] = {1: 2, 2: 4}
+"""Fresh donors of each pair an image, by look."""
 
 
 def follow_up(
-    run: RunFolder, scores: pd.DataFrame, pairs: pd.DataFrame, bench: Workbench, bank: DonorBank
-) -> int:
-    """Measure the pairs and write ``follow_up.parquet``.
+    scores: pd.DataFrame,
+    pairs: pd.DataFrame,
+    bench: Workbench,
+    bank: DonorBank,
+    before: pd.DataFrame | None = None,
+) -> pd.DataFrame:
+    """Measure pairs of classes, and each class on backgrounds of its own.
 
     Parameters
     ----------
-    run : RunFolder
-        Where the file goes; whole or not at all.
     scores : DataFrame
         All rows of ``scores.parquet``.
     pairs : DataFrame
         ``label`` and ``donor_label``.
     bench, bank
         As for the first pass.
+    before : DataFrame, optional
+        What this returned at the first look: this is the second, with other donors.
 
     Returns
     -------
-    int
-        Swaps made.
+    DataFrame
+        A row a swap, with :data:`FOLLOW_UP_COLUMNS`.
     """
     wanted: dict[int, list[int]] = {}
     for label, donor in zip(pairs["label"].tolist(), pairs["donor_label"].tolist(), strict=True):
-        wanted.setdefault(label, []).append(donor)
+        wanted.setdefault(label, [label]).append(donor)
+    look = 1 if before is None else 2
     rows: list[Row] = []
     chosen = _chosen(bench.table, scores, wanted, bench.plan.seed)
     first = scores[scores["sample_id"].isin(set(chosen["sample_id"]))]
-    met = dict(zip(first["sample_id"], first["swap_other_donor_rows"], strict=True))
+    met = {
+        sample_id: [int(row) for row in held]
+        for sample_id, held in zip(first["sample_id"], first["swap_other_donor_rows"], strict=True)
+    }
+    if before is not None:
+        for sample_id, row in zip(before["sample_id"], before["donor_row"], strict=True):
+            met.setdefault(sample_id, []).append(row)
     for batch in bench.batches(chosen.index) if len(chosen) else ():
-        rows += _measure(bench.model, batch, wanted, bank, met, bench.plan.seed)
-    columns = {f.name: [row[f.name] for row in rows] for f in FOLLOW_UP_COLUMNS}
-    write_table(run.follow_up, pa.table(columns, schema=FOLLOW_UP_COLUMNS))
-    return len(rows)
+        rows += _measure(bench.model, batch, wanted, bank, met, bench.plan.seed, look)
+    return pd.DataFrame(rows, columns=FOLLOW_UP_COLUMNS.names)
+
+
+def write_follow_up(run: RunFolder, swaps: pd.DataFrame) -> None:
+    """Write ``follow_up.parquet``, whole or not at all."""
+    table = pa.Table.from_pandas(swaps, FOLLOW_UP_COLUMNS, preserve_index=False)
+    write_table(run.follow_up, table.replace_schema_metadata(None))
 
 
 def _chosen(
@@ -91,6 +109,7 @@ def _measure(
     bank: DonorBank,
     met: Mapping[str, Sequence[int]],
     seed: int,
+    look: int,
 ) -> Iterator[Row]:
     if not len(batch):
         return
@@ -104,8 +123,8 @@ def _measure(
         for position in bank.draw_from(
             donor,
             batch.loaded[index].sha256,
-            sample_seed(seed, batch.ids[index], f"follow-up {donor}"),
-            DONORS,
+            sample_seed(seed, batch.ids[index], f"follow-up {donor}{' again' * (look - 1)}"),
+            DONORS[look],
             met[batch.ids[index]],
         )
     ]
@@ -125,4 +144,5 @@ def _measure(
                 "prediction": found["prediction"][number],
                 "probability": found["probability"][number],
                 "margin": None if margin != margin else margin,
+                "look": look,
             }

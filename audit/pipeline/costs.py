@@ -68,7 +68,9 @@ def seconds_a_step(session: Session, unit: UnitCosts) -> dict[str, float]:
     counts = session.table["label"].value_counts()
     classes, swaps = len(counts), session.has_foregrounds
     swapped = images if session.swapped is None else len(session.swapped)
-    pairs = PAIRS * int(counts.clip(upper=follow_up.IMAGES).sum()) * follow_up.DONORS
+    # Each class on backgrounds of its own as well, and all of it looked at twice.
+    donors = (PAIRS + 1) * sum(follow_up.DONORS.values())
+    pairs = donors * int(counts.clip(upper=follow_up.IMAGES).sum())
     tagged = controls.CLASSES * controls.IMAGES * len(controls.GAINS)
     tags = tagged * (1 + 2 * controls.DONORS) * unit.forward
     untrained = 2 * min(images, controls.UNTRAINED_IMAGES) * unit.map

@@ -33,7 +33,7 @@ from audit.pipeline.session import Session
 from audit.pixels import to_float, to_picture
 from audit.report.overlays import overlay, to_png
 from audit.run_folder import RunFolder, file_slug, write_bytes
-from audit.verdicts.statistics import wilson
+from audit.verdicts.rates import wilson
 
 _CROP_SIDE = 96
 

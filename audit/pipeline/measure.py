@@ -22,12 +22,15 @@ from audit.measuring.columns import is_table
 from audit.measuring.controls import plant_tags, untrained_lifts
 from audit.measuring.donors import DonorBank, build_bank, is_whole
 from audit.measuring.follow_up import follow_up as measure_pairs
+from audit.measuring.follow_up import write_follow_up
 from audit.measuring.plan import Workbench
 from audit.measuring.shards import score_again, score_shard, try_again
 from audit.pipeline.progress import SILENT, Progress
 from audit.pipeline.run_json import update_facts
 from audit.pipeline.session import Session
 from audit.run_folder import RunFolder
+from audit.verdicts.affected import pair_losses, undecided_pairs
+from audit.verdicts.decide import VICTIM_FLOOR
 from audit.verdicts.find import find
 from audit.verdicts.suspicion import choose_pairs
 
@@ -105,13 +108,22 @@ def follow_up(session: Session) -> int:
     if is_table(run.follow_up) or not session.has_foregrounds:
         return 0
     scores = pd.read_parquet(run.scores)
-    found = find(scores, session.manifest, session.labels, session.class_names, True)
-    pairs = choose_pairs(scores, [f.label for f in found if f.verdict is not Verdict.SUSPECT])
+
+    def still_open(swaps: pd.DataFrame | None = None) -> list[int]:
+        found = find(scores, session.manifest, session.labels, session.class_names, True, swaps)
+        return [f.label for f in found if f.verdict is not Verdict.SUSPECT]
+
+    pairs = choose_pairs(scores, still_open())
     bank = open_bank(session) if len(pairs) else None
     if bank is None:
         return 0
     with session.workbench() as bench:
-        measure_pairs(run, scores, pairs, bench, bank)
+        swaps = measure_pairs(scores, pairs, bench, bank)
+        floor = max(VICTIM_FLOOR, session.manifest.verdict.effect)
+        again = undecided_pairs(pair_losses(scores, swaps), floor, still_open(swaps))
+        if len(again):
+            swaps = pd.concat([swaps, measure_pairs(scores, again, bench, bank, swaps)])
+    write_follow_up(run, swaps)
     return len(pairs)
 
 

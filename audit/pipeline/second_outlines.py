@@ -165,7 +165,7 @@ def _measure(
         if not len(pairs) or not rows:
             return rows, []
         again = pa.Table.from_pylist(rows, SECOND_COLUMNS).to_pandas()
-        followed = _follow_up(laid_over(scores, again), pairs, bench, opened)
+        followed = measure_pairs(laid_over(scores, again), pairs, bench, opened)
         return rows, [followed.assign(outline=hand.name)]
 
 
@@ -176,15 +176,6 @@ def _pairs(run: RunFolder, labels: Collection[int]) -> pd.DataFrame:
         return pd.DataFrame(columns=columns)
     pairs = pd.read_parquet(run.follow_up, columns=columns).drop_duplicates()
     return pairs[pairs["label"].isin(list(labels)) & (pairs["label"] != pairs["donor_label"])]
-
-
-def _follow_up(
-    scores: pd.DataFrame, pairs: pd.DataFrame, bench: Workbench, bank: DonorBank
-) -> pd.DataFrame:
-    with TemporaryDirectory() as folder:
-        run = RunFolder(Path(folder))
-        measure_pairs(run, scores, pairs, bench, bank)
-        return pd.read_parquet(run.follow_up)
 
 
 def _write(run: RunFolder, rows: list[Row], followed: list[pd.DataFrame]) -> None:

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from audit.verdicts.statistics import (
     TESTS,
     UNDEFINED,
     EffectSize,
+    bootstrap,
     bootstrap_mean,
     false_discovery,
 )
+
+LOOKS = 2
+"""How often a pair may be looked at: each p-value is multiplied by it (Bonferroni)."""
 
 
 @dataclass(frozen=True)
@@ -27,11 +33,18 @@ class OneClassLoss:
     probability_loss, decisions_changed : float
         Of the right class, beyond backgrounds of its own class.
     p_value : float
-        One-sided, corrected for the choice of the donor class.
+        One-sided, corrected for the choice of the donor class and for looking twice.
     q_value : float
         Under Benjamini-Hochberg over the classes that were followed up.
     donor_label : int or None
         The attracting class; None without a follow-up.
+    share : EffectSize
+        The harm as a share of what the class has to lose (:func:`base_of`): of the donor class
+        for which its upper end is highest, so that less than this end is lost to any.
+    share_label : int or None
+        That donor class.
+    donor_classes : int
+        How many were followed up.
     """
 
     harm: EffectSize = UNDEFINED
@@ -40,6 +53,9 @@ class OneClassLoss:
     p_value: float = float("nan")
     q_value: float = float("nan")
     donor_label: int | None = None
+    share: EffectSize = UNDEFINED
+    share_label: int | None = None
+    donor_classes: int = 0
 
 
 def one_class_losses(
@@ -47,13 +63,14 @@ def one_class_losses(
 ) -> dict[int, OneClassLoss]:
     """Measure for each class the loss to the one background that costs it most.
 
-    For image ``i`` and donor class ``d``: ``v = p_y(same-class swaps) - mean p_y(fresh swaps on
-    backgrounds of d)``. The loss of probability is the mean of ``v`` over the images, the share of
-    decisions changed how many more of them are wrong there than on backgrounds of the own class,
-    and the harm the mean of the two, all for the ``d`` where that is largest: both measure the
-    same loss, but a share of few decisions is coarse, and a probability moves little where a model
-    was never sure. The p-value is that of the paired test on the margins, times the number of
-    donor classes among which ``d`` was found (Bonferroni).
+    For image ``i`` and donor class ``d``: ``v = mean p_y(same-class swaps) - mean p_y(fresh swaps
+    on backgrounds of d)``; the same-class swaps are those of the first pass and the fresh ones. The
+    loss of probability is the mean of ``v`` over the images, the share of decisions changed how
+    many more of them are wrong there than on backgrounds of the own class, and the harm the mean
+    of the two, all for the ``d`` where that is largest: both measure the same loss, but a share of
+    few decisions is coarse, and a probability moves little where a model was never sure. The
+    p-value is that of the paired test on the margins, times the number of donor classes among
+    which ``d`` was found, times :data:`LOOKS`.
 
     Parameters
     ----------
@@ -73,20 +90,11 @@ def one_class_losses(
     """
     if follow_up.empty:
         return {}
-    images = _images(scores, follow_up)
-    searched = max(1, scores["label"].nunique() - 1)
-    found = {}
-    for label, own in images.groupby("label"):
-        pairs = {int(str(donor)): pair for donor, pair in own.groupby("donor_label")}
-        worst = max(pairs, key=lambda donor: float(pairs[donor]["harm"].mean()))
-        p_value = TESTS[test](pairs[worst]["lost_margin"])
-        found[int(str(label))] = OneClassLoss(
-            harm=bootstrap_mean(pairs[worst]["harm"], seed),
-            probability_loss=float(pairs[worst]["lost"].mean()),
-            decisions_changed=float(pairs[worst]["flipped"].mean()),
-            p_value=min(1.0, p_value * searched) if p_value == p_value else float("nan"),
-            donor_label=worst,
-        )
+    searched = LOOKS * max(1, scores["label"].nunique() - 1)
+    found = {
+        int(str(label)): _worst(own, searched, seed, test)
+        for label, own in pair_losses(scores, follow_up).groupby("label")
+    }
     q_values = false_discovery([loss.p_value for loss in found.values()])
     return {
         label: replace(loss, q_value=float(q))
@@ -94,19 +102,118 @@ def one_class_losses(
     }
 
 
-def _images(scores: pd.DataFrame, follow_up: pd.DataFrame) -> pd.DataFrame:
-    """One row an image and donor class: its losses beyond those on backgrounds of its own class."""
-    first = scores.set_index("sample_id")
+def _worst(own: pd.DataFrame, searched: int, seed: int, test: str) -> OneClassLoss:
+    pairs = {int(str(donor)): pair for donor, pair in own.groupby("donor_label")}
+    worst = max(pairs, key=lambda donor: float(pairs[donor]["harm"].mean()))
+    shares = {donor: share_of(pair, seed) for donor, pair in pairs.items()}
+    # An undefined end excludes nothing.
+    highest = max(shares, key=lambda donor: np.nan_to_num(shares[donor].high, nan=np.inf))
+    p_value = TESTS[test](pairs[worst]["lost_margin"])
+    return OneClassLoss(
+        harm=bootstrap_mean(pairs[worst]["harm"], seed),
+        probability_loss=float(pairs[worst]["lost"].mean()),
+        decisions_changed=float(pairs[worst]["flipped"].mean()),
+        p_value=min(1.0, p_value * searched) if p_value == p_value else float("nan"),
+        donor_label=worst,
+        share=shares[highest],
+        share_label=highest,
+        donor_classes=len(pairs),
+    )
+
+
+def share_of(pair: pd.DataFrame, seed: int = 0) -> EffectSize:
+    """The harm of one pair as a share of what the class has to lose; NaN where that is nothing.
+
+    Parameters
+    ----------
+    pair : DataFrame
+        Rows of one pair from :func:`pair_losses`.
+    seed : int
+        Of the bootstrap.
+    """
+
+    def ratio(harm: NDArray[np.float64], base: NDArray[np.float64]) -> NDArray[np.float64]:
+        held: NDArray[np.float64] = np.asarray(base, np.float64)
+        return np.asarray(harm) / np.where(held > 0, held, np.nan)
+
+    return bootstrap([pair["harm"], pair["base"]], ratio, seed)
+
+
+def pair_losses(scores: pd.DataFrame, follow_up: pd.DataFrame) -> pd.DataFrame:
+    """One row an image and donor class: its losses beyond those on backgrounds of its own class.
+
+    Returns
+    -------
+    DataFrame
+        ``label, donor_label, sample_id``; ``lost`` (probability), ``lost_margin``, ``flipped``
+        (decisions), ``harm`` (mean of the first and the third), ``base``: the same mean of
+        probability and right decisions on backgrounds of its own class, which is what can be lost.
+    """
     keys = ["label", "donor_label", "sample_id"]
     answered = follow_up.assign(right=(follow_up["prediction"] == follow_up["label"]).astype(float))
     images = answered.groupby(keys)[["probability", "margin", "right"]].mean().reset_index()
-    met = first.loc[images["sample_id"]]
-    images["lost"] = met["swap_same_probability"].to_numpy(float) - images["probability"]
-    images["lost_margin"] = met["swap_same_margin"].to_numpy(float) - images["margin"]
+    at_home = answered[answered["donor_label"] == answered["label"]]
+    images = images[images["donor_label"] != images["label"]].reset_index(drop=True)
+    same = _on_own_backgrounds(scores, at_home).loc[images["sample_id"]].reset_index(drop=True)
+    images["lost"] = same["probability"] - images["probability"]
+    images["lost_margin"] = same["margin"] - images["margin"]
+    images["flipped"] = same["right"] - images["right"]
+    images["harm"] = (images["lost"] + images["flipped"]) / 2
+    images["base"] = (same["probability"] + same["right"]) / 2
+    return images
+
+
+def _on_own_backgrounds(scores: pd.DataFrame, fresh: pd.DataFrame) -> pd.DataFrame:
+    """Means over all same-class swaps of an image, of the first pass and fresh, by sample."""
+    first = scores[scores["swap_same_probability"].notna()]
+    counts = np.array([len(held) for held in first["swap_same_predictions"]], dtype=np.float64)
     right = [
         np.mean(np.asarray(answers) == label)
-        for answers, label in zip(met["swap_same_predictions"], met["label"], strict=True)
+        for answers, label in zip(first["swap_same_predictions"], first["label"], strict=True)
     ]
-    images["flipped"] = np.asarray(right) - images["right"]
-    images["harm"] = (images["lost"] + images["flipped"]) / 2
-    return images
+    means = pd.DataFrame(
+        {
+            "probability": first["swap_same_probability"].to_numpy(np.float64),
+            "margin": first["swap_same_margin"].to_numpy(np.float64, na_value=np.nan),
+            "right": np.asarray(right, np.float64),
+        },
+        index=first["sample_id"].to_numpy(),
+    )
+    totals = means.mul(counts, axis=0)
+    number = pd.Series(counts, means.index)
+    again = fresh.groupby("sample_id")[["probability", "margin", "right"]].agg(["sum", "size"])
+    for name in means.columns if len(again) else ():
+        totals[name] = totals[name].add(again[name, "sum"], fill_value=0.0)
+    if len(again):
+        number = number.add(again["probability", "size"], fill_value=0.0)
+    pooled: pd.DataFrame = totals.div(number, axis=0)
+    return pooled
+
+
+def undecided_pairs(
+    losses: pd.DataFrame, floor: float, labels: Iterable[int], seed: int = 0
+) -> pd.DataFrame:
+    """The pairs that a second look may settle: the interval of the share holds the floor.
+
+    Parameters
+    ----------
+    losses : DataFrame
+        From :func:`pair_losses`.
+    floor : float
+        Of a harm.
+    labels : iterable of int
+        Classes that are still open.
+    seed : int
+        Of the bootstrap.
+
+    Returns
+    -------
+    DataFrame
+        ``label`` and ``donor_label``.
+    """
+    still, kept = set(labels), []
+    for (label, donor), pair in losses.groupby(["label", "donor_label"]):
+        share = share_of(pair, seed)
+        if int(str(label)) in still and not (share.high < floor or share.low >= floor):
+            kept.append((int(str(label)), int(str(donor))))
+    return pd.DataFrame(kept, columns=["label", "donor_label"])

@@ -34,6 +34,9 @@ VICTIM_FLOOR = 0.23
 """Harm by one other class's background from which the affected class is suspect: half the
 probability lost and half the share of decisions changed."""
 EXCESS_FLOOR = 0.25
+RECOGNISED = 0.5
+"""Recall, at the lower end of its interval, below which no class is clear: it has too little to
+lose for a loss to show."""
 MASS_Z = -2.0
 
 
@@ -125,9 +128,10 @@ def _verdict(effects: ClassEffects, coverage: float, complete: bool, criteria: C
         return Verdict.SUSPECT
     if coverage < criteria.min_coverage:
         return Verdict.INCONCLUSIVE
-    # Written so that an undefined interval excludes nothing.
-    excluded = effects.background_gap.high < thresholds.effect
-    if not excluded or speaks_for_itself(effects, thresholds):
+    excluded = excludes_loss_anywhere(effects, thresholds) and excludes_loss_to_one(
+        effects, thresholds
+    )
+    if not excluded or not has_enough_to_lose(effects) or speaks_for_itself(effects, thresholds):
         return Verdict.WATCH
     return Verdict.CLEAR if complete else Verdict.INCONCLUSIVE
 
@@ -148,6 +152,22 @@ def loses_to_one(effects: ClassEffects, thresholds: VerdictSection) -> bool:
     return loss.q_value <= thresholds.fdr and loss.harm.value >= floor
 
 
+def excludes_loss_anywhere(effects: ClassEffects, thresholds: VerdictSection) -> bool:
+    """Whether the first pass excludes a loss to other classes' backgrounds, taken together."""
+    # Written so that an undefined interval excludes nothing.
+    return effects.background_gap.high < thresholds.effect
+
+
+def excludes_loss_to_one(effects: ClassEffects, thresholds: VerdictSection) -> bool:
+    """Whether the follow-up excludes a loss to any one of the classes that it asked about."""
+    return effects.follow_up.share.high < max(VICTIM_FLOOR, thresholds.effect)
+
+
+def has_enough_to_lose(effects: ClassEffects) -> bool:
+    """Whether the class is recognised often enough for a loss to show."""
+    return effects.answers.recall_low >= RECOGNISED
+
+
 def speaks_for_itself(effects: ClassEffects, thresholds: VerdictSection) -> bool:
     """Whether the class's background makes this class of other things, or of nothing at all."""
     return any(
@@ -162,15 +182,15 @@ def speaks_for_itself(effects: ClassEffects, thresholds: VerdictSection) -> bool
 def _kind(effects: ClassEffects, thresholds: VerdictSection) -> Kind:
     """Own shortcut, or affected by another class's: they want different repairs.
 
-    Who depends on its own background loses on whatever else stands behind it: the median over the
-    donor classes is as large as the floor. An affected class loses to one or few.
+    Who depends on its own background loses on whatever else stands behind it, and so on the
+    backgrounds that attract nothing: there an affected class loses nothing.
     """
     if speaks_for_itself(effects, thresholds):
         return Kind.OWN_SHORTCUT
     if effects.donor_classes < TYPICAL_CLASSES:
         own = effects.own_margin_gap.value >= OWN_MARGIN_FLOOR
     else:
-        own = effects.typical_gap >= thresholds.effect
+        own = effects.neutral_gap >= thresholds.effect
     return Kind.OWN_SHORTCUT if own else Kind.VICTIM
 
 

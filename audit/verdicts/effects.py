@@ -20,6 +20,7 @@ import pandas as pd
 
 from audit.findings import Status
 from audit.verdicts.affected import OneClassLoss, one_class_losses
+from audit.verdicts.rates import wilson
 from audit.verdicts.rfs import relative_foreground_sensitivity
 from audit.verdicts.statistics import (
     TESTS,
@@ -33,10 +34,15 @@ from audit.verdicts.swap_rates import (
     attractions,
     backgrounds_alone,
     decision_gap,
+    neutral_gaps,
     numbers,
     swap_effects,
     typical_gaps,
 )
+
+COVERED = (Status.SCORED, Status.FULL_FOREGROUND, Status.BLANK_MAP)
+"""Measured, or without a background to measure. A blank map says nothing of where the model looks,
+but the swaps, which decide, were made all the same."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +59,8 @@ class Answers:
         Those that met donors of both kinds.
     precision, recall, f1, mean_confidence : float
         In 0..1; NaN where undefined.
+    recall_low, recall_high : float
+        The 95 % interval of the recall.
     """
 
     images: int
@@ -64,6 +72,8 @@ class Answers:
     recall: float
     f1: float
     mean_confidence: float
+    recall_low: float
+    recall_high: float
 
 
 @dataclass(frozen=True)
@@ -93,6 +103,8 @@ class ClassEffects:
         Share of the decisions that change with the background.
     typical_gap, donor_classes : float, int
         Median over donor classes of the mean loss, and how many there were.
+    neutral_gap : float
+        Mean loss over the donor classes that attract no other objects.
     follow_up : OneClassLoss
         What it loses to one other class's background.
     q_value, attraction_q, background_only_q : float
@@ -119,6 +131,7 @@ class ClassEffects:
     decision_gap: float
     typical_gap: float
     donor_classes: int
+    neutral_gap: float
     follow_up: OneClassLoss
     q_value: float = float("nan")
     attraction_q: float = float("nan")
@@ -155,7 +168,7 @@ def class_effects(
     """
     scores = swap_effects(scores)
     attraction, alone = attractions(scores), backgrounds_alone(scores)
-    typical = typical_gaps(scores)
+    typical, neutral = typical_gaps(scores), neutral_gaps(scores, attraction)
     predicted = scores["prediction"].value_counts()
     losses = {} if follow_up is None else one_class_losses(scores, follow_up, seed, test)
     found = []
@@ -182,6 +195,7 @@ def class_effects(
                 decision_gap=decision_gap(own, label),
                 typical_gap=gap,
                 donor_classes=donor_classes,
+                neutral_gap=neutral.get(label, float("nan")),
                 follow_up=losses.get(label, OneClassLoss()),
             )
         )
@@ -218,14 +232,17 @@ def _answers(own: pd.DataFrame, predicted: int, label: int) -> Answers:
     # Never predicted: precision is undefined, and F1 is 0 by its counting form 2TP/(2TP+FP+FN).
     both = count + predicted
     nothing = float("nan")
+    low, high = wilson(hits, count)
     return Answers(
         images=len(own),
         scored=int((own["status"] == Status.SCORED).sum()),
-        covered=int(own["status"].isin((Status.SCORED, Status.FULL_FOREGROUND)).sum()),
+        covered=int(own["status"].isin(COVERED).sum()),
         answered=count,
         judged=int(own["g"].notna().sum()),
         precision=hits / predicted if predicted else nothing,
         recall=hits / count if count else nothing,
         f1=2 * hits / both if both and count else nothing,
         mean_confidence=float(own["confidence"].mean()) if count else nothing,
+        recall_low=low,
+        recall_high=high,
     )

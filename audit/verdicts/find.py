@@ -16,6 +16,7 @@ from audit.verdicts.effects import class_effects
 from audit.verdicts.indicators import cmv_indicator, indicators
 from audit.verdicts.reasons import advice, reasons
 from audit.verdicts.statistics import UNDEFINED, EffectSize
+from audit.verdicts.swap_rates import votes_taken
 
 MASSES = 200
 """Most images of a class whose foreground mass is kept for the histogram."""
@@ -78,7 +79,7 @@ def _finding(
             "strength": decision.strength,
             "attractor": attracting,
             "contrast_class": _contrast_class(rows, class_names, suspect),
-            "reasons": reasons(decision, attracting, criteria),
+            "reasons": reasons(decision, attracting, criteria, class_names),
             "advice": advice(decision, attracting),
             "indicators": indicators(effects, criteria.thresholds) if asked else (),
             "confusions": _confusions(rows, class_names),
@@ -98,6 +99,7 @@ def _numbers(decision: Decision) -> dict[str, object]:
     found |= _spread("victim_harm", loss.harm)
     found |= {"victim_gap": loss.probability_loss, "victim_flips": loss.decisions_changed}
     found |= {"victim_p": loss.p_value, "victim_q": loss.q_value}
+    found |= _spread("victim_share", loss.share) | {"victim_classes": loss.donor_classes}
     return {name: value for name, value in found.items() if name in ClassRow.model_fields}
 
 
@@ -114,7 +116,9 @@ def _attracting_class(
     donor = decision.effects.follow_up.donor_label
     if donor is not None and loses_to_one(decision.effects, criteria.thresholds):
         return class_names[donor]
-    return _most_frequent(rows, "swap_other_predictions", class_names)
+    votes = votes_taken(rows)
+    taker = max(votes, key=lambda label: (votes[label], -label), default=None)
+    return None if taker is None or votes[taker] <= 0 else class_names[taker]
 
 
 def _contrast_class(rows: pd.DataFrame, class_names: Sequence[str], suspect: bool) -> str | None:

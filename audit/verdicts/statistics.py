@@ -210,57 +210,6 @@ def false_discovery(p_values: ArrayLike) -> NDArray[np.float64]:
     return q
 
 
-def wilson(successes: int, trials: int) -> tuple[float, float]:
-    """95 % score interval of a rate (Wilson 1927); NaN without trials.
-
-    Examples
-    --------
-    >>> [round(x, 4) for x in wilson(0, 10)]
-    [0.0, 0.2775]
-    """
-    if trials == 0:
-        return float("nan"), float("nan")
-    interval = stats.binomtest(successes, trials).proportion_ci(LEVEL, method="wilson")
-    return float(interval.low), float(interval.high)
-
-
-def rate_excess(hits: int, trials: int, base_hits: int, base_trials: int) -> EffectSize:
-    """How far one rate exceeds another: Newcombe's interval (1998), Fisher's exact test.
-
-    Parameters
-    ----------
-    hits, trials : int
-        Of the class.
-    base_hits, base_trials : int
-        Of everything else.
-
-    Returns
-    -------
-    EffectSize
-        Difference of the rates in -1..1; NaN where either has no trials.
-
-    Examples
-    --------
-    >>> effect = rate_excess(8, 10, 1, 10)
-    >>> round(effect.value, 3), effect.p_value < 0.01
-    (0.7, True)
-    """
-    if trials == 0 or base_trials == 0:
-        return EffectSize(np.nan, np.nan, np.nan, n=trials)
-    rate, base = hits / trials, base_hits / base_trials
-    low, high = wilson(hits, trials)
-    base_low, base_high = wilson(base_hits, base_trials)
-    difference = rate - base
-    table = np.array([[hits, trials - hits], [base_hits, base_trials - base_hits]])
-    return EffectSize(
-        difference,
-        difference - float(np.hypot(rate - low, base_high - base)),
-        difference + float(np.hypot(high - rate, base - base_low)),
-        float(stats.fisher_exact(table, alternative="greater").pvalue),
-        trials,
-    )
-
-
 def robust_z(values: ArrayLike) -> NDArray[np.float64]:
     """Distance from the median in units of 1.4826 times the median absolute deviation.
 

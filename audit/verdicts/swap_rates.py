@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from audit.measuring.swap_table import each_swap
-from audit.verdicts.statistics import EffectSize, rate_excess
+from audit.verdicts.rates import rate_excess
+from audit.verdicts.statistics import (
+    EffectSize,
+)
 
 
 def swap_effects(scores: pd.DataFrame) -> pd.DataFrame:
@@ -54,6 +59,49 @@ def typical_gaps(scores: pd.DataFrame) -> dict[int, tuple[float, int]]:
         return {}
     found = cells.groupby("label").agg(["median", "size"])
     return {int(label): (float(m), int(n)) for label, m, n in found.itertuples()}
+
+
+def neutral_gaps(scores: pd.DataFrame, attraction: Mapping[int, EffectSize]) -> dict[int, float]:
+    """For each class: its mean loss on backgrounds of classes that attract nothing.
+
+    Who loses there depends on its own background; who loses elsewhere alone is affected by
+    another's. A class attracts nothing where its attraction's interval reaches down to 0; where
+    every donor class attracts, the one that does so least stands for them.
+
+    Parameters
+    ----------
+    scores : DataFrame
+        All rows of ``scores.parquet``.
+    attraction : mapping of label to EffectSize
+        From :func:`attractions`.
+    """
+    cells = each_swap(scores).groupby(["label", "donor_label"])["lost"].mean().dropna()
+    found = {}
+    for label, own in cells.reset_index().groupby("label"):
+        losses = dict(zip(own["donor_label"].tolist(), own["lost"].tolist(), strict=True))
+        least = min(losses, key=lambda donor: (attraction[donor].value, donor))
+        neutral = [donor for donor in losses if not attraction[donor].low > 0] or [least]
+        found[int(str(label))] = float(np.mean([losses[donor] for donor in neutral]))
+    return found
+
+
+def votes_taken(rows: pd.DataFrame) -> dict[int, float]:
+    """For each donor class: how often these objects become it on its backgrounds.
+
+    Beyond how often they become it on backgrounds of their own class.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        The rows of one class.
+    """
+    swaps = each_swap(rows)
+    same = rows["swap_same_predictions"].dropna().explode().to_numpy()
+    found = {}
+    for donor, own in swaps.groupby("donor_label"):
+        became = float((own["prediction"] == donor).mean())
+        found[int(str(donor))] = became - (float(np.mean(same == donor)) if len(same) else 0.0)
+    return found
 
 
 def attractions(scores: pd.DataFrame) -> dict[int, EffectSize]:

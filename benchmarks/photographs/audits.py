@@ -15,6 +15,7 @@ from benchmarks.photographs.hands import ESTIMATED, HANDS
 
 VARIANTS = (
     (20, "exact"),
+    (30, "exact"),
     (50, "exact"),
     (20, ESTIMATED),
     *((20, hand) for hand in HANDS if hand != "exact"),

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from audit.verdicts.statistics import wilson
+from audit.verdicts.rates import wilson
 from benchmarks.detection.quality import auroc
 
 WITNESSES: Mapping[str, tuple[str, int]] = {

@@ -20,7 +20,7 @@ from benchmarks.photographs.trunks import NORMALISED
 from benchmarks.photographs.truth import measure
 from benchmarks.photographs.worlds import SIDE, World, compose
 
-SIZES = (20, 50)
+SIZES = (20, 30, 50)
 
 
 def prepare(folder: Path, world: World, weights: Path) -> dict[str, Any]:
@@ -93,7 +93,7 @@ def manifest(folder: Path, world: dict[str, Any], size: int, hand: str) -> Path:
             "loader": "benchmarks.photographs.networks:load",
             "weights": "model.safetensors",
             "trunk": world["trunk"],
-            "outputs": len(world["classes"]),
+            "class_count": len(world["classes"]),
             "classes": "classes.txt",
             "input": {"size": SIDE, "crop": "none", "mean": list(mean), "std": list(std)},
         },

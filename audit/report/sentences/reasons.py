@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from audit.findings import Code
 from audit.report.formatting import equals_chance, listing, number, points, share, with_interval
 from audit.report.i18n import N_, gettext, ngettext, whole
+from audit.report.sentences.clearing import CLEARING
 from audit.report.sentences.values import (
     Sentence,
     Values,
@@ -45,15 +46,6 @@ def _loss_to_one_class(values: Values) -> str:
     )
 
 
-def _effect_excluded(values: Values) -> str:
-    return gettext(
-        "Exchanging the background costs the right class %(loss)s; an effect of %(floor)s "
-        "percentage points or more is excluded.",
-        loss=with_interval(effect_of(values, "gap")),
-        floor=points(number_of(values, "floor")),
-    )
-
-
 def _loss_measured(values: Values) -> str:
     return gettext(
         "Exchanging the background costs the right class %(loss)s; the floor is %(floor)s.",
@@ -76,22 +68,6 @@ def _loss_goes_to_class(values: Values) -> str:
         "The loss goes to %(name)s: on foreign backgrounds its votes are taken by that class. "
         "The shortcut may be the other class's, not its own.",
         name=name_of(values, "attracting_class"),
-    )
-
-
-def _neither_shown_nor_excluded(values: Values) -> str:
-    return ngettext(
-        "An effect as large as the floor can neither be shown nor excluded with %(num)s image.",
-        "An effect as large as the floor can neither be shown nor excluded with %(num)s images.",
-        count_of(values, "images"),
-    )
-
-
-def _images_would_settle(values: Values) -> str:
-    return ngettext(
-        "About %(num)s image would settle it, if the effect is what it seems.",
-        "About %(num)s images would settle it, if the effect is what it seems.",
-        count_of(values, "images"),
     )
 
 
@@ -219,9 +195,9 @@ def _run_incomplete(values: Values) -> str:
 
 
 REASONS: Mapping[Code, Sentence] = {
+    **CLEARING,
     Code.LOSS_EVERYWHERE: _loss_everywhere,
     Code.LOSS_TO_ONE_CLASS: _loss_to_one_class,
-    Code.EFFECT_EXCLUDED: _effect_excluded,
     Code.LOSS_MEASURED: _loss_measured,
     Code.FEW_DECISIONS_CHANGE: _few_decisions_change,
     Code.TAKES_BACKGROUND_FOR_CLASS: fixed(
@@ -234,8 +210,6 @@ REASONS: Mapping[Code, Sentence] = {
             "shows."
         )
     ),
-    Code.NEITHER_SHOWN_NOR_EXCLUDED: _neither_shown_nor_excluded,
-    Code.IMAGES_WOULD_SETTLE: _images_would_settle,
     Code.INDICATORS_AGREE: _indicators_agree,
     Code.ATTRACTS_OBJECTS: _attracts_objects,
     Code.BACKGROUND_ALONE_SUFFICES: _background_alone_suffices,

@@ -145,12 +145,15 @@ def _clear(report: Findings) -> list[str]:
         ]
     return [
         ngettext(
-            "%(num)s class is clear: an effect of %(effect)s percentage points or more is excluded "
-            "for it.",
-            "%(num)s classes are clear: an effect of %(effect)s percentage points or more is "
-            "excluded for them.",
+            "%(num)s class is clear: a loss of %(effect)s percentage points or more over all other "
+            "backgrounds together is excluded for it, and of %(floor)s of what it has to lose to "
+            "any one of the classes that were likeliest to harm it.",
+            "%(num)s classes are clear: a loss of %(effect)s percentage points or more over all "
+            "other backgrounds together is excluded for them, and of %(floor)s of what they have "
+            "to lose to any one of the classes that were likeliest to harm them.",
             count,
             effect=points(report.thresholds.effect),
+            floor=share(report.thresholds.victim_floor),
         )
     ]
 
