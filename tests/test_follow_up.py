@@ -171,6 +171,7 @@ def test_a_second_look_is_for_pairs_whose_interval_holds_the_floor() -> None:
             for label, donor, harms in (
                 (0, 1, (0.0, 0.25)),  # 0 to 0.5 of 0.5
                 (0, 2, (0.0, 0.01)),
+                (0, 3, (0.0, 0.24)),  # holds it as well, but reaches less high
                 (1, 0, (0.4, 0.45)),
                 (2, 0, (0.0, 0.25)),
             )

@@ -68,8 +68,8 @@ def seconds_a_step(session: Session, unit: UnitCosts) -> dict[str, float]:
     counts = session.table["label"].value_counts()
     classes, swaps = len(counts), session.has_foregrounds
     swapped = images if session.swapped is None else len(session.swapped)
-    # Each class on backgrounds of its own as well, and all of it looked at twice.
-    donors = (PAIRS + 1) * sum(follow_up.DONORS.values())
+    # Each class on backgrounds of its own as well, at both looks; one pair of it at the second.
+    donors = (PAIRS + 1) * follow_up.DONORS[1] + 2 * follow_up.DONORS[2]
     pairs = donors * int(counts.clip(upper=follow_up.IMAGES).sum())
     tagged = controls.CLASSES * controls.IMAGES * len(controls.GAINS)
     tags = tagged * (1 + 2 * controls.DONORS) * unit.forward

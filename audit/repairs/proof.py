@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from audit.findings import Answers, Findings, Rate, RepairedClass, WholeQuality
-from audit.verdicts.statistics import wilson
+from audit.verdicts.rates import wilson
 
 CHANGED = 12
 """Most pictures of swaps that are answered otherwise."""

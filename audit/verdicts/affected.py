@@ -209,11 +209,13 @@ def undecided_pairs(
     Returns
     -------
     DataFrame
-        ``label`` and ``donor_label``.
+        ``label`` and ``donor_label``: of each class the pair whose share reaches highest.
     """
-    still, kept = set(labels), []
+    still, worst = set(labels), dict[int, tuple[float, int]]()
     for (label, donor), pair in losses.groupby(["label", "donor_label"]):
+        of, to = int(str(label)), int(str(donor))
         share = share_of(pair, seed)
-        if int(str(label)) in still and not (share.high < floor or share.low >= floor):
-            kept.append((int(str(label)), int(str(donor))))
+        if of in still and share.low < floor <= share.high:
+            worst[of] = max(worst.get(of, (0.0, to)), (share.high, to))
+    kept = [(label, donor) for label, (_, donor) in worst.items()]
     return pd.DataFrame(kept, columns=["label", "donor_label"])
