@@ -109,8 +109,8 @@ def answers(network: nn.Module, pictures: NDArray[np.uint8], trunk: str) -> NDAr
     return found
 
 
-def load(device: torch.device, *, weights: str, trunk: str, outputs: int) -> nn.Module:
+def load(device: torch.device, *, weights: str, trunk: str, class_count: int) -> nn.Module:
     """Load a trained network; the loader that a world's manifest names."""
-    network = build(trunk, outputs)
+    network = build(trunk, class_count)
     network.load_state_dict(load_file(weights, device=str(device)))
     return network.to(device)
