@@ -208,6 +208,25 @@ def test_the_run_before_is_of_the_same_audit_finished_and_earlier(tmp_path: Path
     assert run_before(made[1], read_facts(made[1].run_json)) is None
 
 
+def test_folders_of_others_that_may_not_be_read_are_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quiet = {"ant": 0.0, "bee": 0.0}
+    first = write_night(tmp_path / "first", quiet, started=1)
+    second = write_night(tmp_path / "second", quiet, started=2)
+    (tmp_path / "private").mkdir()
+    asked = Path.is_file
+
+    def is_file(path: Path) -> bool:
+        if path.parent.name == "private":
+            raise PermissionError(path)
+        return asked(path)
+
+    monkeypatch.setattr(Path, "is_file", is_file)
+    found = run_before(second, read_facts(second.run_json))
+    assert found == first
+
+
 def test_compare_and_review_as_they_are_called(tmp_path: Path) -> None:
     quiet = dict.fromkeys(CLASSES, 0.01)
     first = write_night(tmp_path / "a", {**quiet, "bee": 0.5}, started=1)

@@ -12,18 +12,29 @@ _FINISHED = (RunStatus.COMPLETE, RunStatus.INCOMPLETE)
 
 
 def finished_runs(run: RunFolder, name: str) -> Iterator[tuple[RunFolder, RunFacts]]:
-    """The finished runs of an audit in the folder in which a run lies, in any order, without it."""
-    for folder in run.path.parent.iterdir():
-        beside = RunFolder(folder)
-        if folder.is_symlink() or folder == run.path or not beside.run_json.is_file():
-            continue
-        try:
-            facts = read_facts(beside.run_json)
-        except RunFolderError:
-            continue
-        whole = beside.findings.is_file() and beside.scores.is_file()
-        if facts.name == name and facts.status in _FINISHED and whole:
-            yield beside, facts
+    """The finished runs of an audit in the folder in which a run lies, in any order, without it.
+
+    What else lies there, and what may not be read, is passed over.
+    """
+    try:
+        folders = [one for one in run.path.parent.iterdir() if one != run.path]
+    except OSError:
+        return
+    for folder in folders:
+        facts = _finished(RunFolder(folder))
+        if facts is not None and facts.name == name:
+            yield RunFolder(folder), facts
+
+
+def _finished(run: RunFolder) -> RunFacts | None:
+    try:
+        needed = (run.run_json, run.findings, run.scores)
+        if run.path.is_symlink() or not all(path.is_file() for path in needed):
+            return None
+        facts = read_facts(run.run_json)
+    except (OSError, RunFolderError):
+        return None
+    return facts if facts.status in _FINISHED else None
 
 
 def run_before(run: RunFolder, facts: RunFacts) -> RunFolder | None:

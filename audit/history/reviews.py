@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
 from pathlib import Path
 
@@ -40,23 +40,28 @@ def append_review(path: Path, review: Review) -> None:
 
 
 def read_reviews(path: Path) -> tuple[Review, ...]:
-    """All reviews, the oldest first; a line that is none is left out with a warning."""
-    if not path.is_file():
+    """All reviews, the oldest first; what cannot be read counts for nothing, with a warning."""
+    try:
+        if not path.is_file():
+            return ()
+        if path.stat().st_size > MAX_BYTES:
+            _log.warning("%s: more than %d bytes; it counts for nothing", path.name, MAX_BYTES)
+            return ()
+        lines = path.read_bytes().split(b"\n")
+    except OSError as error:
+        _log.warning("%s: cannot be read (%s); it counts for nothing", path.name, error.strerror)
         return ()
-    if path.stat().st_size > MAX_BYTES:
-        _log.warning("%s: more than %d bytes; no review is taken from it", path.name, MAX_BYTES)
-        return ()
-    return tuple(_parsed(path))
+    return tuple(_parsed(path.name, lines))
 
 
-def _parsed(path: Path) -> Iterator[Review]:
-    for number, line in enumerate(path.read_bytes().split(b"\n"), 1):
+def _parsed(name: str, lines: Sequence[bytes]) -> Iterator[Review]:
+    for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         try:
             yield Review.model_validate_json(line)
         except ValidationError:
-            _log.warning("%s: line %d is no review and counts for nothing", path.name, number)
+            _log.warning("%s: line %d is no review and counts for nothing", name, number)
 
 
 def standing_reviews(
