@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.setup-done
 
-.PHONY: audit test setup check format docs messages lock demo clean bench bench-cmv bench-detection bench-history bench-photographs bench-report
+.PHONY: audit test setup check format docs messages lock demo clean bench bench-cmv bench-detection bench-history bench-photographs bench-repair bench-report
 
 ## Install everything and audit the embedded demo.
 audit: setup demo
@@ -79,6 +79,10 @@ bench-detection: setup
 ## (make bench-photographs PHOTOGRAPHS=DIR|TAR WEIGHTS=DIR).
 bench-photographs: setup
 	$(BIN)/python -m benchmarks.photographs --photographs "$(PHOTOGRAPHS)" --weights "$(WEIGHTS)"
+
+## What a repair brings, on worlds with a truth: about an hour on two cores.
+bench-repair: setup
+	$(BIN)/python -m benchmarks.repair
 
 ## Class model visualizations of 100 ImageNet classes: speed, checks, transfer, a contact sheet.
 bench-cmv: setup

@@ -386,6 +386,11 @@ def test_the_planted_scene_is_the_cue(audited_run: tuple[Session, Decided]) -> N
     assert (cues.clusters[0].seen.trials, cues.clusters[0].contrast.trials) == (20, 20)
     assert cues.clusters[0].seen.hits > 10
     assert cues.clusters[0].contrast.hits == 0
+    trial = cues.clusters[0].trial
+    assert trial is not None
+    assert trial.became.trials == trial.control.trials > 20
+    assert trial.control.hits == 0
+    assert (trial.raised.low or 0) > 0
     for crop in cues.clusters[0].crops:
         pixels = np.asarray(Image.open(session.run.path / crop.path))
         assert np.abs(pixels.mean((0, 1)) - SCENES[1]).max() < 6

@@ -44,11 +44,14 @@ class Crop:
         Of the list of samples.
     share : float
         Of the map's mass that lies in the window.
+    place : (int, int)
+        Its upper left corner in the model's input: row, column.
     """
 
     pixels: NDArray[np.uint8]
     row: int
     share: float
+    place: tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -126,6 +129,13 @@ def sampled(scores: pd.DataFrame, label: int, seed: int, most: int = IMAGES) -> 
     return [int(row) for row in at_most(own, most, seed, "cues").index]
 
 
+def others(scores: pd.DataFrame, label: int, seed: int, most: int = IMAGES) -> list[int]:
+    """Choose images of other classes, as :func:`sampled` chooses those of one."""
+    usable = scores["status"].isin((Status.SCORED, Status.BLANK_MAP))
+    foreign = scores[(scores["label"] != label) & usable]
+    return [int(row) for row in at_most(foreign, most, seed, f"cue targets {label}").index]
+
+
 def find_cues(
     rows: Sequence[int], rows_elsewhere: Sequence[int], label: int, bench: Workbench
 ) -> Search:
@@ -187,7 +197,7 @@ def _gather(
         top, left, bottom, right = windows.boxes[index].tolist()
         window = filled[index, :, top:bottom, left:right]
         share = float(windows.shares[index])
-        gathered.crops.append(Crop(to_picture(window), batch.rows[index], share))
+        gathered.crops.append(Crop(to_picture(window), batch.rows[index], share, (top, left)))
         cut.append(window)
     if cut:
         size = list(images.shape[2:])

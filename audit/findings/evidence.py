@@ -72,12 +72,30 @@ class CueCrop(Record):
     share: Share
 
 
+class CueTrial(Record):
+    """What windows of a cue did in photographs of other classes, beside windows of those.
+
+    `became`: photographs that are answered with the class then; `control`: likewise with windows
+    from other classes at the same places. `raised`: by how much more the cue's windows raise the
+    class score against the best other, in units of the class's usual lead on its own photographs,
+    with its 95 % interval.
+    """
+
+    became: Rate
+    control: Rate
+    raised: Estimate
+
+
 class CueCluster(Record):
-    """Background windows that the model sees alike, and in how many images they were seen."""
+    """Background windows that the model sees alike, and in how many images they were seen.
+
+    `trial` is None where they could not be pasted anywhere, or an earlier version wrote it.
+    """
 
     seen: Rate
     contrast: Rate
     crops: tuple[CueCrop, ...]
+    trial: CueTrial | None = None
 
 
 class CueDonor(Record):

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 import pandas as pd
 
 from audit.cues.class_contrast import hardest
-from audit.cues.find import sampled
+from audit.cues.find import others, sampled
 from audit.cues.swap_matrix import TurningDonors, foreign_swaps, turning_donors
 from audit.findings import ClassFinding
 from audit.manifest import fingerprint
@@ -17,7 +17,7 @@ from audit.pipeline.session import Session
 
 CLASSES = 40
 """Most suspect classes that are looked into: those that get a page of their own."""
-_FORM = 2
+_FORM = 3
 """Of an entry; entries of another form are made again."""
 
 
@@ -37,6 +37,10 @@ class CuePlan:
         The image that the two classes are contrasted on.
     donors : TurningDonors
         From :func:`audit.cues.swap_matrix.turning_donors`.
+    targets : list of int
+        Images of other classes, into which windows are pasted.
+    lead : float
+        Median margin of the class on its own images, in units of class scores; NaN without any.
     """
 
     label: int
@@ -47,11 +51,13 @@ class CuePlan:
     rows_elsewhere: list[int]
     hardest: int | None
     donors: TurningDonors
+    targets: list[int]
+    lead: float
 
     @property
     def key(self) -> str:
         """Equal where the same would be looked at again."""
-        looked = (self.contrast, self.rows, self.rows_elsewhere, self.hardest)
+        looked = (self.contrast, self.rows, self.rows_elsewhere, self.hardest, self.targets)
         return fingerprint(_FORM, self.label, json.dumps([*looked, asdict(self.donors)]))
 
 
@@ -85,6 +91,8 @@ def plans(
                 rows_elsewhere=[] if contrast is None else sampled(scores, contrast, seed),
                 hardest=hardest(scores[scores["label"] == label]),
                 donors=turning_donors(swaps, label),
+                targets=others(scores, label, seed),
+                lead=float(scores.loc[scores["label"] == label, "margin"].abs().median()),
             )
         )
     return planned

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from audit.cues.class_contrast import contrast_maps
-from audit.cues.find import Crop, Search
+from audit.cues.find import Crop, Cue, Search
 from audit.cues.find import find_cues as search_cues
+from audit.cues.induction import Targets, gather_targets, induce
 from audit.findings import (
     AffectedClass,
     ContrastMaps,
@@ -21,6 +22,8 @@ from audit.findings import (
     CueDonor,
     CueDonors,
     Cues,
+    CueTrial,
+    Estimate,
     Rate,
     read_index,
     write_index,
@@ -34,6 +37,7 @@ from audit.pixels import to_float, to_picture
 from audit.report.overlays import overlay, to_png
 from audit.run_folder import RunFolder, file_slug, write_bytes
 from audit.verdicts.rates import wilson
+from audit.verdicts.statistics import bootstrap_mean
 
 _CROP_SIDE = 96
 
@@ -93,13 +97,17 @@ def _look(session: Session, plan: CuePlan, bench: Workbench) -> Cues:
         contrast_images=search.images_elsewhere,
         features=search.source,
         notes=search.notes,
-        clusters=_clusters(session, plan, search),
+        clusters=_clusters(session, plan, search, bench),
         donors=_donors(session, plan, bench),
         contrast_maps=_contrast_maps(session, plan, bench),
     )
 
 
-def _clusters(session: Session, plan: CuePlan, search: Search) -> tuple[CueCluster, ...]:
+def _clusters(
+    session: Session, plan: CuePlan, search: Search, bench: Workbench
+) -> tuple[CueCluster, ...]:
+    targets = gather_targets(plan.targets, bench) if search.cues else None
+
     def crop(group: int, held: Crop) -> CueCrop:
         path = _write(session.run, plan, f"cue-{group}-{held.row:07d}", _enlarged(held.pixels))
         sample_id = session.table["sample_id"].loc[held.row]
@@ -110,8 +118,23 @@ def _clusters(session: Session, plan: CuePlan, search: Search) -> tuple[CueClust
             seen=_rate(cue.seen, search.images),
             contrast=_rate(cue.seen_elsewhere, search.images_elsewhere),
             crops=tuple(crop(group, held) for held in cue.crops),
+            trial=None if targets is None else _trial(cue, targets, plan, bench),
         )
         for group, cue in enumerate(search.cues)
+    )
+
+
+def _trial(cue: Cue, targets: Targets, plan: CuePlan, bench: Workbench) -> CueTrial | None:
+    """Put a cue to the test; None where no photograph shows its windows."""
+    found = induce(cue.crops, targets, plan.label, bench)
+    count = len(found.raised)
+    if not count or not plan.lead > 0:
+        return None
+    raised = bootstrap_mean(found.raised / plan.lead, bench.plan.seed)
+    return CueTrial(
+        became=_rate(int(found.became.sum()), count),
+        control=_rate(int(found.became_control.sum()), count),
+        raised=Estimate(value=raised.value, low=raised.low, high=raised.high),
     )
 
 
