@@ -13,6 +13,7 @@ from audit.dataset.readers import read_dataset
 from audit.errors import ManifestError
 from audit.manifest import ModelSection
 from audit.models import load_model
+from audit.plugin_sources import sources_sha256
 from audit.plugins import bind, importable, resolve
 
 
@@ -147,3 +148,21 @@ def test_two_manifests_may_have_modules_of_one_name_beside_them(
         answers.append(resolve("same_name:say", {}, key="x", folder=tmp_path / name)())
     assert answers == ["first", "second", "first"]
     assert sys.path == path_before
+
+
+def test_the_source_of_a_users_function_and_of_what_it_uses_counts(tmp_path: Path) -> None:
+    (tmp_path / "used_by_loader.py").write_text("def width():\n    return 1\n")
+    loader = tmp_path / "sourced_loader.py"
+    loader.write_text("from used_by_loader import width\ndef load():\n    return width()\n")
+    (tmp_path / "stranger.py").write_text("x = 1\n")
+    names = ["torchvision", "sourced_loader:load"]
+    first = sources_sha256(names, tmp_path)
+    assert len(first) == 64
+    assert sources_sha256(names, tmp_path) == first
+    (tmp_path / "stranger.py").write_text("x = 2\n")
+    assert sources_sha256(names, tmp_path) == first
+    (tmp_path / "used_by_loader.py").write_text("def width():\n    return 2\n")
+    second = sources_sha256(names, tmp_path)
+    loader.write_text("from used_by_loader import width\ndef load():\n    return 3\n")
+    assert len({first, second, sources_sha256(names, tmp_path)}) == 3
+    assert sources_sha256(["torchvision", "flows.demo.network:load"], tmp_path) == ""

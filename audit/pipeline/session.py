@@ -35,6 +35,7 @@ from audit.pipeline.devices import check_precision, choose_device
 from audit.pipeline.loaders import new_loader, plan_of
 from audit.pipeline.methods import method_that_serves
 from audit.pipeline.progress import SILENT, Progress
+from audit.plugin_sources import sources_sha256
 from audit.run_folder import RunFolder
 from audit.saliency.choosing import MethodChoice
 from audit.sampling import at_most, spread_over
@@ -342,9 +343,13 @@ def _key(
     columns = ["sample_id", "label", "size", "mtime_ns", "member", "boxes"]
     columns += ["mask_size", "mask_mtime_ns"]
     listed = pd.util.hash_pandas_object(table[columns], index=False)
+    named = [manifest.dataset.reader, manifest.foreground.source or "", manifest.model.loader]
+    # The loaders `lightning` and `pickled` take a function as the network's name, too.
+    named += [manifest.saliency.method, str(manifest.model.options.get("name", ""))]
+    code = sources_sha256([name for name in named if ":" in name], manifest.folder)
     releases = [_without_patch(version) for version in (audit.__version__, torch.__version__)]
     return fingerprint(
         manifest.scores_key(),
-        [source, model.sha256, device.type, *releases],
+        [source, model.sha256, device.type, *releases, *([code] if code else [])],
         [len(table), int(listed.to_numpy().sum(dtype="uint64"))],
     )
