@@ -21,7 +21,7 @@ from audit.findings import (
     Reason,
     Verdict,
 )
-from audit.history.compare import compare
+from audit.history.compare import Measured, compare
 from audit.history.differences import difference, donor_noise
 
 S, W, U, C = Verdict.SUSPECT, Verdict.WATCH, Verdict.INCONCLUSIVE, Verdict.CLEAR
@@ -127,6 +127,26 @@ def test_classes_that_one_run_lacks_and_runs_that_measure_otherwise() -> None:
     assert [reason.code for reason in found.reasons] == 2 * [Code.SETTING_DIFFERS]
     blind = run({"ant": 0.0, "bee": 0.0}, of=facts(foreground_source="none"))
     assert [r.code for r in compare(two, blind).reasons] == [Code.RUNS_WITHOUT_FOREGROUNDS]
+
+
+def robbed(verdict: Verdict, harm: float) -> Measured:
+    """A class whose loss to one other the gap does not show."""
+    held = run(QUIET, {"bee": verdict})
+    told = {"victim_harm": harm, "victim_harm_low": harm - 0.05, "victim_harm_high": harm + 0.05}
+    classes = tuple(
+        f.model_copy(update=told) if f.label_name == "bee" else f for f in held.findings.findings
+    )
+    return replace(held, findings=held.findings.model_copy(update={"findings": classes}))
+
+
+def test_what_one_other_class_takes_is_compared_by_the_follow_up() -> None:
+    calm, taken = robbed(C, 0.06), robbed(S, 0.4)
+    assert words(compare(calm, taken))["bee"] is Change.NEW
+    assert words(compare(taken, calm))["bee"] is Change.FIXED
+    assert words(compare(taken, robbed(W, 0.06)))["bee"] is Change.IMPROVED
+    # Within both intervals nobody can say.
+    assert words(compare(robbed(W, 0.33), taken))["bee"] is Change.UNSURE
+    assert words(compare(taken, taken))["bee"] is Change.UNCHANGED
 
 
 def test_a_mask_drawn_anew_is_named_and_makes_another_image() -> None:

@@ -19,6 +19,7 @@ from audit.findings import (
     Findings,
     RunFacts,
     RunName,
+    Thresholds,
     Verdict,
 )
 from audit.history.comparability import comparability
@@ -108,16 +109,15 @@ def compare(earlier: Measured, later: Measured) -> Comparison:
     q_values = false_discovery([pair.whole.p_value() for pair in pairs])
     tested = [replace(pair, q_value=float(q)) for pair, q in zip(pairs, q_values, strict=True)]
     limits = later.findings.thresholds
-    margin = MARGIN * limits.effect
     chosen = sum(pair.q_value <= limits.fdr for pair in tested)
     apart = 1 - limits.fdr * chosen / max(1, int(np.isfinite(q_values).sum()))
-    changes = [_change(pair, margin, limits.fdr, apart, barred=barred) for pair in tested]
+    changes = [_change(pair, limits, apart, barred=barred) for pair in tested]
     return Comparison(
         earlier=earlier.name,
         later=later.name,
         comparability=word,
         reasons=reasons,
-        margin=margin,
+        margin=MARGIN * limits.effect,
         model_changed=earlier.facts.hashes.model != later.facts.hashes.model,
         images_changed=set(before.index) != set(now.index),
         classes=tuple(sorted(changes, key=lambda one: list(Change).index(one.change))),
@@ -174,30 +174,30 @@ def _measured(pair: _Pair, before: pd.DataFrame, now: pd.DataFrame, *, paired: b
     )
 
 
-def _change(pair: _Pair, margin: float, alpha: float, apart: float, *, barred: bool) -> ClassChange:
+def _change(pair: _Pair, limits: Thresholds, apart: float, *, barred: bool) -> ClassChange:
     whole, common = pair.whole, pair.common
     by_images = whole.value - common.value
     return ClassChange(
         label_name=pair.name,
-        change=Change.NOT_MEASURED if barred else _word(pair, margin, alpha),
+        change=Change.NOT_MEASURED if barred else _word(pair, limits),
         earlier=pair.earlier.verdict if pair.earlier else None,
         later=pair.later.verdict if pair.later else None,
         gap_earlier=_gap(pair.earlier),
         gap_later=_gap(pair.later),
         difference=_estimate(whole, LEVEL),
-        selected=_estimate(whole, apart) if pair.q_value <= alpha else Estimate(),
+        selected=_estimate(whole, apart) if pair.q_value <= limits.fdr else Estimate(),
         by_model=_estimate(common, LEVEL),
         by_images=by_images,
         p_value=whole.p_value(),
         q_value=pair.q_value,
         images=pair.images,
         common=pair.in_common,
-        detectable=whole.detectable(alpha),
+        detectable=whole.detectable(limits.fdr),
         noise=pair.noise,
     )
 
 
-def _word(pair: _Pair, margin: float, alpha: float) -> Change:
+def _word(pair: _Pair, limits: Thresholds) -> Change:
     """What became of one class.
 
     ``new`` and ``fixed`` need the verdict *and* the difference: a class that crosses the line by
@@ -209,10 +209,10 @@ def _word(pair: _Pair, margin: float, alpha: float) -> Change:
     if before is None or before.verdict not in _JUDGED:
         return Change.FIRST_SEEN
     was, stays = before.verdict is Verdict.SUSPECT, now.verdict is Verdict.SUSPECT
-    if was != stays and _is_by_one_class(before if was else now):
+    if was != stays and not _is_by_gap(before if was else now, limits):
         return _crossed_by_one_class(before, now)
-    differs = pair.q_value <= alpha
-    if pair.whole.is_within(margin, alpha):
+    differs = pair.q_value <= limits.fdr
+    if pair.whole.is_within(MARGIN * limits.effect, limits.fdr):
         return Change.UNCHANGED
     if differs and was and now.verdict is Verdict.CLEAR and pair.whole.value < 0:
         return Change.FIXED
@@ -223,10 +223,10 @@ def _word(pair: _Pair, margin: float, alpha: float) -> Change:
     return Change.UNSURE
 
 
-def _is_by_one_class(finding: ClassFinding) -> bool:
-    """Whether it is suspect for what it loses to one other class, which the gap hardly shows."""
-    harm = finding.victim_harm_low
-    return finding.victim_q is not None and harm is not None and harm > 0
+def _is_by_gap(finding: ClassFinding, limits: Thresholds) -> bool:
+    """Whether the gap shows what a class is suspect for; it hardly does what one class takes."""
+    gap, q_value = finding.background_gap, finding.q_value
+    return gap is not None and gap >= limits.effect and (q_value is None or q_value <= limits.fdr)
 
 
 def _crossed_by_one_class(before: ClassFinding, now: ClassFinding) -> Change:
