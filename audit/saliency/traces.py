@@ -62,9 +62,17 @@ class Trace:
         self.calls[name] = Call(name, module, output, entered, left)
 
     def _grid(self, tensor: object) -> Grid | None:
-        return (
-            find_grid(tensor.shape, self.image, self.seen) if isinstance(tensor, Tensor) else None
-        )
+        if not isinstance(tensor, Tensor):
+            return None
+        found = find_grid(tensor.shape, self.image, self.seen)
+        before = self.seen[-1] if self.seen else None
+        if found and before and len(found.axes) == 4 and len(before.axes) == 3:
+            # Queries and keys (N, heads, tokens, width) look like maps where a head is as wide as
+            # there are tokens; but places do not become more on the way.
+            sizes = {(one.rows, one.columns) for one in self.seen}
+            if found.rows > before.rows and (found.rows, found.columns) not in sizes:
+                return None
+        return found
 
     def reaches_score(self, call: Call) -> bool:
         """Whether the class score has a derivative at the places of a layer's grid."""
