@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from audit.errors import RunFolderError
-from audit.measuring import controls, follow_up
+from audit.measuring import controls, follow_up, second_outlines
 from audit.pipeline.outlines import seconds_an_outline
 from audit.pipeline.session import Session
 from audit.verdicts.suspicion import PAIRS
@@ -72,7 +72,10 @@ def seconds_a_step(session: Session, unit: UnitCosts) -> dict[str, float]:
     donors = (PAIRS + 1) * follow_up.DONORS[1] + 2 * follow_up.DONORS[2]
     pairs = donors * int(counts.clip(upper=follow_up.IMAGES).sum())
     tagged = controls.CLASSES * controls.IMAGES * len(controls.GAINS)
-    tags = tagged * (1 + 2 * controls.DONORS) * unit.forward
+    tags = 2 * tagged * (1 + 2 * controls.DONORS) * unit.forward
+    # Nobody knows yet how many classes will be suspect; about one in ten is thought of.
+    suspects = 1 + classes // 10
+    again = suspects * min(images // classes, second_outlines.IMAGES) * unit.image
     untrained = 2 * min(images, controls.UNTRAINED_IMAGES) * unit.map
     formats = {"html": 3 + 0.05 * classes, "pdf": 5 + 0.25 * classes}
     return {
@@ -80,10 +83,12 @@ def seconds_a_step(session: Session, unit: UnitCosts) -> dict[str, float]:
         "donors": unit.background * _bank(session),
         "scores": unit.map * (images - swapped) + unit.image * swapped,
         "follow-up": pairs * unit.forward if swaps else 0.0,
+        "second outlines": unit.background * _bank(session) + again if swaps else 0.0,
         "controls": tags + untrained if swaps else 0.0,
         "decide": 0.1 * classes + 2e-5 * images,
-        "exhibits": classes * _EXHIBITS * (unit.map + unit.forward + 0.05),
-        "cues": (1 + classes // 10) * 40 * (unit.map + 6 * unit.forward) if swaps else 0.0,
+        "exhibits": classes * _EXHIBITS * (unit.map + unit.forward + 0.3)
+        + suspects * 40 * unit.map,
+        "cues": suspects * 40 * (3 * unit.map + 20 * unit.forward) if swaps else 0.0,
         "cmvs": _pictures(session) * manifest.cmv.steps * _DERIVED * unit.forward * _area(session),
         "report": sum(formats[name] for name in manifest.report.formats),
     }
