@@ -171,7 +171,7 @@ def test_what_cannot_be_repaired_is_said_and_exported(
     repaired: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run, manifest = repaired["run"].path, repaired["manifest"]
-    monkeypatch.setattr("audit.pipeline.repair.LEAST_IMAGES", PER_CLASS + 1)
+    monkeypatch.setattr("audit.pipeline.repair_source.LEAST_IMAGES", PER_CLASS + 1)
     with pytest.raises(RepairError, match=rf"too few images.* bee \({PER_CLASS}\)"):
         audit.repair(run, manifest, tmp_path / "few", device="cpu")
     for name in ("counter_examples.csv", "groups.csv", "to_photograph.csv"):
@@ -192,6 +192,9 @@ def test_a_folder_or_a_manifest_of_something_else_is_refused(
     with pytest.raises(RunFolderError, match="another model"):
         audit.repair(run, other, tmp_path / "out", device="cpu")
     assert sorted(path.name for path in (tmp_path / "mine").iterdir()) == ["thesis.txt"]
+    better = repaired["folder"] / "better"
+    with pytest.raises(RunFolderError, match="holds the weights that would be repaired"):
+        audit.repair(better / "after", better / "proof-after.yaml", better, device="cpu")
 
 
 def test_a_layer_that_something_follows_on_is_not_refitted() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from audit.findings import (
     Repair,
     RepairedClass,
     WholeQuality,
+    read_facts,
     read_findings,
     write_repair,
 )
@@ -93,12 +95,12 @@ def prove(proof: Proof, progress: Progress) -> Repair:
     manifests = _write_manifests(proof, proof.weights)
     device = str(proof.session.model.device)
     before = open_declared(manifests[BEFORE], device=device)
-    with begun(before, proof.folder / BEFORE, resume=True) as before:
+    with _begun(before, proof.folder / BEFORE) as before:
         take_steps(before, progress)
     held: list[Repair] = []
     after = open_declared(manifests[AFTER], device=device)
     _check_drop_in(proof, after)
-    with begun(after, proof.folder / AFTER, resume=True) as after:
+    with _begun(after, proof.folder / AFTER) as after:
 
         def compare() -> None:
             held.append(_compared(proof, before.run, after))
@@ -106,6 +108,13 @@ def prove(proof: Proof, progress: Progress) -> Repair:
 
         take_steps(after, progress, _ReportLast(compare))
     return held[0]
+
+
+def _begun(session: Session, folder: Path) -> AbstractContextManager[Session]:
+    """Begin a run of the proof, or go on with it; one of other weights or images is made anew."""
+    held = folder / "run.json"
+    resume = not held.exists() or read_facts(held).fingerprint == session.key
+    return begun(session, folder, resume=resume)
 
 
 def _write_manifests(proof: Proof, weights: Path) -> dict[str, Path]:

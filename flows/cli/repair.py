@@ -31,8 +31,8 @@ def repair(
     as_json: AsJson = False,
 ) -> None:
     """Refit the last layer on the run's swaps, and audit it on images kept apart."""
-    from audit.pipeline.repair import folder_for
     from audit.pipeline.repair import repair as repair_run
+    from audit.pipeline.repair_source import folder_for
     from flows.cli.progress import shown_progress
 
     with shown_progress(err) as progress:
