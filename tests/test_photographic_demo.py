@@ -36,7 +36,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     random = np.random.default_rng(0)
     for label, name in enumerate(NAMES):
         (folder / "photos" / name).mkdir(parents=True)
-        for index in range(10):
+        for index in range(20):
             image, _ = paint(random, label, int(random.integers(3)))
             large = Image.fromarray(image).resize((64, 64), Image.Resampling.NEAREST)
             large.save(folder / "photos" / name / f"{index}.png")

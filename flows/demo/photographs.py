@@ -37,7 +37,8 @@ from flows.demo.scenes import paint
 SIDE = 224
 PER_CLASS = 60
 """Photographs of a class, at most; half of them train the head, the others are audited."""
-FEWEST, FEWEST_CLASSES = 10, 3
+FEWEST, FEWEST_CLASSES = 20, 3
+"""Photographs of a class, and classes: half of the photographs must be enough for a verdict."""
 RELIANT_DROP = 0.10
 _STRANGERS = 0.5
 """Objects of other classes, as a share of its own, that stand in the snow under its label in
