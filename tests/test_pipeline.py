@@ -28,8 +28,8 @@ from audit.pipeline.report import report_again
 from audit.run_folder import RunFolder
 from audit.verdicts.tables import CLASS_COLUMNS
 
-STEPS = ["donors", "scores", "gather", "follow-up", "controls", "decide", "exhibits", "cues"]
-STEPS += ["cmvs", "compose", "report"]
+STEPS = ["masks", "donors", "scores", "gather", "follow-up", "second outlines", "controls"]
+STEPS += ["decide", "exhibits", "cues", "cmvs", "compose", "report"]
 
 
 class Told:
