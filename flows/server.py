@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from typing import Any
 
 import httpx
 from prefect.exceptions import PrefectException
 from prefect.server.api.server import SubprocessASGIServer
-from prefect.settings import PREFECT_API_URL, PREFECT_SERVER_EPHEMERAL_ENABLED
+from prefect.settings import (
+    PREFECT_API_URL,
+    PREFECT_SERVER_EPHEMERAL_ENABLED,
+    temporary_settings,
+)
 
 from audit.errors import AuditError
 from audit.secrets import guarded
@@ -51,6 +57,16 @@ def _starts() -> bool:
         server.stop()
         return False
     return True
+
+
+def server_for_workers() -> AbstractContextManager[Any]:
+    """While it is entered, tasks take the address of this process's server with them.
+
+    The embedded server has none that another process would know: each would start its own, and
+    record there what nobody looks at.
+    """
+    url = PREFECT_API_URL.value() or SubprocessASGIServer().api_url
+    return temporary_settings({PREFECT_API_URL: str(url)})
 
 
 def lost_server(error: BaseException) -> str:

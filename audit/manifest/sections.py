@@ -202,6 +202,10 @@ class VerdictSection(_Closed):
 class RunSection(_Closed):
     """How the work is done; of these only seed, precision and compile touch a score."""
 
+    runner: str = Field(default="threads", pattern=r"^(threads|processes|(dask|ray)(:.{1,200})?)$")
+    """Who does the shards, where Prefect runs the audit: `threads` (this process), `processes` (one
+    for each GPU of this node, or two), `dask` or `ray`, with an address after a colon."""
+
     batch_size: Literal["auto"] | int = "auto"
     """Images at a time, 1 or more; halved where memory does not suffice."""
     precision: Literal["auto", "float32", "bf16"] = "auto"

@@ -39,7 +39,10 @@ def run(
     resume: Annotated[bool, typer.Option(help="Go on where an earlier run stopped.")] = True,
     limit: Annotated[int | None, typer.Option(min=1, help="Audit only so many images.")] = None,
     device: Device = "auto",
-    runner: Annotated[str, typer.Option(help="threads, dask or ray.")] = "threads",
+    runner: Annotated[
+        str | None,
+        typer.Option(help="threads, processes, dask[:ADDRESS] or ray[:ADDRESS]; else run.runner."),
+    ] = None,
     overrides: Overrides = None,
     gate: Annotated[str | None, typer.Option(help="never, suspect, new or worsened.")] = None,
     as_json: AsJson = False,
@@ -56,7 +59,8 @@ def run(
     from flows.runners import task_runner
 
     laid_over = (*(overrides or ()), *((f"gate={gate}",) if gate else ()))
-    shards_go_to = task_runner(runner)
+    if runner is not None:
+        task_runner(runner)
     # Before Prefect: a mistake in the input ends here, with one message.
     with shown_progress(err) as progress:
         request = AuditRequest(manifest, "", laid_over, limit, device, accept_accuracy)
@@ -64,7 +68,7 @@ def run(
     try:
         with begun(session, out, resume=resume) as session:
             err.print(f"Auditing into {escape(shown(session.run.path))}")
-            _run_flow(session, shards_go_to)
+            _run_flow(session, task_runner(runner or session.manifest.run.runner))
     except Stopped:
         err.print("Stopped. Finished shards are kept; the same command goes on from there.")
         raise typer.Exit(FAILED) from None
@@ -128,10 +132,12 @@ def _failure_of_flow(
 
     from audit.findings import Outcome
     from flows.audit_dataset import run_as_flow
+    from flows.server import server_for_workers
 
     _leave_terminal_to_steps()
     try:
-        state = run_as_flow(session, progress, shards_go_to)
+        with server_for_workers():
+            state = run_as_flow(session, progress, shards_go_to)
         # A state of ours says how the audit ended, also where that is of the type FAILED.
         if state.is_completed() or state.name in set(Outcome):
             return None
