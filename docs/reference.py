@@ -51,7 +51,8 @@ def kind(schema: Mapping[str, Any]) -> str:
         return ", ".join(f"`{value}`" for value in values)
     if schema.get("type") == "array":
         if "prefixItems" in schema:
-            return f"list of {len(schema['prefixItems'])} {kind(schema['prefixItems'][0])}s"
+            many, one = len(schema["prefixItems"]), kind(schema["prefixItems"][0])
+            return f"list of {many} {one}{'s' if many > 1 else ''}"
         return f"list of {kind(schema['items'])}"
     if schema.get("type") == "boolean":
         return "`true`, `false`"

@@ -75,7 +75,7 @@ def test_every_choice_of_a_key_is_named(rows: dict[str, list[str]]) -> None:
     assert rows["`saliency.target`"][0] == "`logit`, `predicted`, `contrast`"
     assert rows["`cmv.classes`"][0] == "`none`, `suspect`, `all` or list of text"
     assert rows["`run.batch_size`"][0] == "`auto` or whole number"
-    assert rows["`model.input.mean`"][0] == "list of 3 numbers"
+    assert rows["`model.input.mean`"][0] == "list of 3 numbers or list of 1 number"
     assert rows["`run.seed`"][1] == "from 0, below 2^63"
 
 
