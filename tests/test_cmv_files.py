@@ -167,3 +167,33 @@ def test_images_have_the_size_of_the_pictures(folder: Path) -> None:
     assert images.shape == (18, 3, 20, 20)
     assert images.dtype == torch.float32
     assert 0 <= images.min() <= images.max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("model", "asked", "side"),
+    [
+        # Colours are counted alike in a small picture.
+        ("AnySize", "null", 128),
+        ("AnySize", "96", 96),
+        ("OneSize", "null", 160),
+        # An answer that hangs on the size is not read at another.
+        ("BySize", "null", 160),
+    ],
+)
+def test_pictures_are_smaller_where_the_model_reads_them_as_well(
+    tmp_path: Path, model: str, asked: str, side: int
+) -> None:
+    manifest = write_dataset(tmp_path, [], per_class=2)
+    (tmp_path / "sized.py").write_text(
+        "from planted import ColourCounter\n\n\n"
+        "class AnySize(ColourCounter):\n    pass\n\n\n"
+        "class OneSize(ColourCounter):\n"
+        "    def forward(self, images):\n"
+        "        assert images.shape[-1] == 160\n"
+        "        return super().forward(images)\n\n\n"
+        "class BySize(ColourCounter):\n"
+        "    def forward(self, images):\n"
+        "        return super().forward(images).roll(images.shape[-1] // 160, 1)\n"
+    )
+    settings = (f"model.loader=sized:{model}", "model.input.size=160", f"cmv.size={asked}")
+    assert Material(opened(manifest, "", *settings)).side == side

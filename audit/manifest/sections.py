@@ -172,14 +172,15 @@ class CmvSection(_Closed):
     )
     """What is climbed: the class score; its posterior; the class score less that of the class it is
     most confused with; the class score of four pictures that differ."""
-    recipes: tuple[Literal["robust", "maco", "simonyan"], ...] = ("robust", "simonyan")
+    recipes: tuple[Literal["robust", "maco", "simonyan"], ...] = ("robust",)
     """How it is climbed, and what keeps the picture natural."""
     steps: int = Field(default=128, ge=1, le=4096)
     """Steps of the optimiser, at most."""
     early: bool = True
     """Whether a class that is reached and stable ends before all steps are taken."""
     size: int | None = Field(default=None, ge=16, le=1024)
-    """Side of the pictures in pixels; without it that of the model's input."""
+    """Side of the pictures in pixels; without it that of the model's input, or 128 where that is
+    smaller and the model answers most of 16 images alike at both."""
     transfer: ModelSection | None = None
     """A second model, written like `model`, which is asked what it sees in the pictures."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -20,8 +20,13 @@ from audit.models.labels import shared_outputs
 from audit.models.probe import count_outputs
 from audit.pipeline.session import Session
 from audit.pixels import to_float
+from audit.saliency import class_scores
 from audit.sampling import spread_over
 
+SMALLER = 128
+"""Side of a picture that costs a third of one of 224, where the model reads it as well."""
+TRIED = 16
+"""Images by which that is found out."""
 IMAGES = 256
 """From which colours and amplitudes are estimated, spread over the classes."""
 
@@ -50,21 +55,43 @@ class Material:
 
     def images(self) -> Tensor:
         """Those images, float32 ``(N, 3, S, S)`` in 0..1, as large as the pictures shall be."""
-        session = self.session
-        side = session.manifest.cmv.size or session.model.geometry.size
-        held = []
-        with session.loader as loader:
-            for batch in iterate_batches(self.rows, loader, 32):
-                if len(batch):
-                    images = to_float(batch.images)
-                    held.append(
-                        F.interpolate(images, (side, side), mode="bilinear", antialias=True)
-                    )
+        held = [_resized(images, self.side) for images in self._loaded(self.rows)]
         if not held:
             raise ManifestError(
                 "cmv.recipes: maco needs images, and none of those tried is readable"
             )
         return torch.cat(held).clamp(0, 1)
+
+    def _loaded(self, rows: pd.DataFrame) -> Iterator[Tensor]:
+        with self.session.loader as loader:
+            for batch in iterate_batches(rows, loader, 32):
+                if len(batch):
+                    yield to_float(batch.images)
+
+    @cached_property
+    def side(self) -> int:
+        """Side of the pictures: as asked; else that of the input, or the smaller that will do."""
+        session = self.session
+        own = session.model.geometry.size
+        asked = session.manifest.cmv.size
+        if asked is None and own > SMALLER and self._is_read_smaller():
+            return SMALLER
+        return asked or own
+
+    def _is_read_smaller(self) -> bool:
+        """Whether most images get the same answer at :data:`SMALLER` pixels as at full size."""
+        session, device = self.session, self.session.model.device
+        few = spread_over(session.table, TRIED, session.manifest.run.seed, "limit", column="label")
+        same: list[bool] = []
+        for images in self._loaded(few):
+            there = images.to(device)
+            try:
+                smaller = class_scores(session.engine, _resized(there, SMALLER)).argmax(1)
+            except Exception:
+                # Many a transformer takes one size only; which error says so is its own affair.
+                return False
+            same += (class_scores(session.engine, there).argmax(1) == smaller).tolist()
+        return 2 * sum(same) > len(same)
 
     @cached_property
     def second(self) -> Second | None:
@@ -99,7 +126,7 @@ class Material:
         """Equal where the same pictures would be made of a class, and measured alike."""
         session, wanted = self.session, self.session.manifest.cmv
         parts: list[object] = [_FORM, session.model.sha256, session.manifest.run.seed]
-        parts += [label, recipe, objective, wanted.steps, wanted.early, wanted.size]
+        parts += [label, recipe, objective, wanted.steps, wanted.early, self.side]
         # Names stand in the files.
         parts += [session.model.device.type, session.labels.get(label), session.class_names[label]]
         parts += [session.model.in_bfloat16, self.half and session.model.device.type == "cuda"]
@@ -116,6 +143,10 @@ class Material:
     def half(self) -> bool:
         """Whether a GPU may climb in bfloat16."""
         return self.session.manifest.run.precision != "float32"
+
+
+def _resized(images: Tensor, side: int) -> Tensor:
+    return F.interpolate(images, (side, side), mode="bilinear", antialias=True)
 
 
 _FORM = 3

@@ -94,7 +94,7 @@ def _visualize(
         objective=objective,
         steps=wanted.steps,
         early=wanted.early,
-        size=wanted.size,
+        size=material.side,
         seed=session.manifest.run.seed,
         images=material.images() if recipe == "maco" else None,
         rivals=material.rivals,

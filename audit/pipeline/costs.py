@@ -11,6 +11,7 @@ import torch
 
 from audit.errors import RunFolderError
 from audit.measuring import controls, follow_up, second_outlines
+from audit.pipeline.cmv_material import SMALLER
 from audit.pipeline.outlines import seconds_an_outline
 from audit.pipeline.session import Session
 from audit.verdicts.suspicion import PAIRS
@@ -115,7 +116,7 @@ def _pictures(session: Session) -> int:
 def _area(session: Session) -> float:
     """Pixels of a class model visualization, in those of an input."""
     side = session.model.geometry.size
-    return ((session.manifest.cmv.size or side) / side) ** 2
+    return ((session.manifest.cmv.size or min(side, SMALLER)) / side) ** 2
 
 
 def bank_bytes(session: Session) -> int:
