@@ -249,3 +249,16 @@ def test_boxes_come_along_as_corners(tmp_path: Path) -> None:
 def test_runs_longer_than_any_picture_need_no_memory() -> None:
     with pytest.raises(SampleError, match="add up"):
         decode_runs([10**15, 10**15], (40, 60))
+
+
+def test_a_file_for_detection_has_boxes_for_foregrounds(tmp_path: Path) -> None:
+    plain = annotation(1, 0, 3, [])
+    del plain["segmentation"]
+    write(tmp_path, [plain, annotation(2, 1, 3, [])])
+    found = read(tmp_path)
+    assert found.outlines is None
+    boxes = bool((found.table["boxes"] != "[]").any())
+    assert chosen_source(None, masks=False, boxes=boxes, outlines=found.outlines) == "bounding_box"
+    # One outline among them, and outlines are what is meant.
+    write(tmp_path, [plain, annotation(2, 1, 3, [SQUARE])])
+    assert read(tmp_path).outlines == "coco_segments"

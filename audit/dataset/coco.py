@@ -83,6 +83,7 @@ class _Object:
     is_crowd: bool
     box: Box | None
     span: tuple[int, int]
+    is_outlined: bool
 
 
 @dataclass
@@ -157,7 +158,14 @@ def _object(value: dict[str, Any], span: tuple[int, int]) -> _Object:
         x, y, width, height = (v or 0.0 for v in numbers)
         corners = (x, y, x + width, y + height)
     hash(value["category_id"])
-    return _Object(value["category_id"], area_of(value), bool(value.get("iscrowd")), corners, span)
+    return _Object(
+        value["category_id"],
+        area_of(value),
+        bool(value.get("iscrowd")),
+        corners,
+        span,
+        bool(value.get("segmentation")),
+    )
 
 
 def _image_folder(root: Path, path: Path, images: str | None, found: _Found) -> Path:
@@ -205,7 +213,9 @@ def _one(
     seen.add(sample_id)
     own = [one for category, one in known if category == label]
     boxes = tuple(one.box for one in own if one.box is not None and not one.is_crowd)
-    outlines = Annotation(
-        "coco_segments", found.path, tuple(one.span for one in own), (), image["size"]
-    )
+    outlines = None
+    # A file for detection has boxes alone.
+    if any(one.is_outlined for one in own):
+        spans = tuple(one.span for one in own)
+        outlines = Annotation("coco_segments", found.path, spans, (), image["size"])
     return Sample(sample_id, path, label, None, boxes, {}, outlines)
