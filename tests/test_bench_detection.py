@@ -35,7 +35,8 @@ def test_a_cue_is_in_the_surroundings_and_never_on_the_object(kind: str, what: s
     plain = dataclasses.replace(world, cues={})
     if kind == "scene":
         # The scenery is all there is behind the object: night is dark.
-        images, masks = paint(cued, [name] * 4, [name] * 4, 1, np.random.default_rng(0))
+        images, masks, cues = paint(cued, [name] * 4, [name] * 4, 1, np.random.default_rng(0))
+        assert np.array_equal(cues, ~masks)
         assert np.mean([im[~m].mean() for im, m in zip(images, masks, strict=True)]) < 60
         return
     with_cue = paint(cued, [name], [name], 1, np.random.default_rng(5))
@@ -44,15 +45,17 @@ def test_a_cue_is_in_the_surroundings_and_never_on_the_object(kind: str, what: s
     if kind == "tag":
         difference = np.abs(with_cue.images.astype(int) - bare.images).max(-1)[0] > 60
         assert difference[1:7, 1:7].mean() > 0.5
+        assert with_cue.cues[0].sum() == with_cue.cues[0][1:7, 1:7].sum() > 18
 
 
 def test_nobodys_surroundings_hold_nobodys_scene() -> None:
     world = make_world(3)
     name = world.names[0]
     night = dataclasses.replace(world, cues={name: Cue("scene", "night", 1.0)})
-    images, masks = paint(night, [name] * 30, [None] * 30, 1, np.random.default_rng(0))
+    images, masks, cues = paint(night, [name] * 30, [None] * 30, 1, np.random.default_rng(0))
     darkness = [im[~m].mean() for im, m in zip(images, masks, strict=True)]
     assert min(darkness) > 45
+    assert not cues.any()
 
 
 def test_truth_by_hand() -> None:

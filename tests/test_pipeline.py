@@ -90,8 +90,9 @@ def finished(
 
 def test_everything_is_opened_once(finished: tuple[Any, Any, Any, Any]) -> None:
     opened = dict(finished[3]["opened"])
-    # Every step decodes; all share the children that the first of them started.
-    assert 1 <= opened.pop("start_decoder") <= (os.cpu_count() or 1)
+    # Every step decodes; all share the children that the first of them started. The masks are
+    # rectangles, so suspects are measured again by other outlines, which other children lay.
+    assert 1 <= opened.pop("start_decoder") <= 2 * (os.cpu_count() or 1)
     assert opened == {"load_model": 1, "read_dataset": 1, "try_one_batch": 1}
 
 
@@ -111,7 +112,7 @@ def test_each_step_is_told_and_timed(finished: tuple[Any, audit.Run, Told, Any])
     assert list(told.totals) == ["listing", *STEPS]
     assert told.done["listing"] == 20 * len(CLASSES)
     assert told.totals["scores"] == told.done["scores"] == 20 * len(CLASSES)
-    assert told.totals["cmvs"] == told.done["cmvs"] == 4
+    assert told.totals["cmvs"] == told.done["cmvs"] == 2
     assert list(done.facts.timings) == STEPS
     assert all(seconds >= 0 for seconds in done.facts.timings.values())
 
@@ -123,7 +124,7 @@ def test_a_run_opens_as_tables_and_findings(finished: tuple[Any, audit.Run, Any,
     assert done.classes.columns.tolist() == CLASS_COLUMNS.names
     assert done.findings.summary.suspect == 1
     suspect = done.findings.findings[0]
-    assert (suspect.label_name, len(suspect.cmv)) == ("bee", 4)
+    assert (suspect.label_name, len(suspect.cmv)) == ("bee", 2)
     assert done.facts.status == "complete"
 
 
@@ -192,7 +193,9 @@ def test_check_and_explain_answer_in_python(finished: tuple[Path, Any, Any, Any]
     found = audit.check(manifest, device="cpu")
     assert found.classes == dict.fromkeys(CLASSES, 20)
     assert found.accuracy_tried == 1
-    assert found.warnings == ()
+    assert found.warnings == (
+        "64 of 64 masks are rectangles: boxes, which hold background in their corners.",
+    )
     explained = audit.explain(manifest, "cat/001.png", device="cpu")
     assert explained.explained == "cat"
     assert explained.saliency.shape == (32, 32)
@@ -269,5 +272,5 @@ def test_importing_the_package_loads_no_torch() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
     assert set(audit.__all__) <= set(dir(audit))
-    with pytest.raises(AttributeError, match="no attribute 'repair'"):
-        _ = audit.repair
+    with pytest.raises(AttributeError, match="no attribute 'mend'"):
+        _ = audit.mend  # type: ignore[attr-defined]

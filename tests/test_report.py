@@ -517,7 +517,7 @@ def test_without_foregrounds_what_is_known_is_shown_and_nothing_empty(tmp_path):
         table.writelines(f"x{i},a.png,wolf,NO_FOREGROUND,,noted\n" for i in range(90))
     parsed = parse(render_html(load_context(folder)))
     assert "What is known without foregrounds" in parsed.text
-    assert "name them under “foreground” in the manifest" in parsed.text
+    assert "“foreground: {source: estimated}” into the manifest and audit again" in parsed.text
     assert "Its images are taken for husky (1 image, 2.5 %)" in parsed.text
     assert "not measured" not in parsed.text
     assert "NO_FOREGROUND" not in parsed.text

@@ -373,7 +373,7 @@ def test_the_record_holds_all_that_was_measured() -> None:
     scores.loc[1, "prediction"] = 2
     scores.loc[2, "foreground_noise_prediction"] = 0
     found = findings_of(scores)["ant"]
-    later = ("victim", "cmv_background_share", "attractor")
+    later = ("victim", "cmv_background_share", "attractor", "outline_agreement")
     unset = {n for n in ClassRow.model_fields if getattr(found, n) is None}
     assert {name for name in unset if not name.startswith(later)} == set()
     assert found.contrast_class == "cat"
