@@ -163,6 +163,17 @@ def test_a_planted_shortcut_stays_suspect_and_is_measured_again_once(tmp_path: P
     pd.testing.assert_frame_equal(others, scores[scores["label"] != 1].reset_index(drop=True))
 
 
-def test_a_robbed_class_stays_suspect_with_masks_that_nobody_doubts(tmp_path: Path) -> None:
+def test_an_effect_that_shrinks_with_the_outline_counts_by_masks_that_nobody_doubts_alone(
+    tmp_path: Path,
+) -> None:
     manifest = write_dataset(tmp_path, [], [0, 3], per_class=32)
-    assert CLASSES[0] in suspects(measured(manifest, "interventions.donors=4"))
+    session = measured(manifest, "interventions.donors=4")
+    assert CLASSES[0] in suspects(session)
+    # The same numbers by the strict rule, which must call the class suspect again.
+    strictly = ("interventions.donors=4", "foreground.second_outline=always")
+    strict = opened(manifest, session.run.path, *QUICK, *strictly)
+    (robbed,) = (f for f in decided(strict) if f.label_name == CLASSES[0])
+    assert robbed.verdict is Verdict.WATCH
+    assert robbed.reasons[0].code is Code.DEPENDS_ON_OUTLINE
+    told = dict(robbed.reasons[0])["values"]
+    assert 0 < told["widened"] < told["floor"] < told["given"]
