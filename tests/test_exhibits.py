@@ -16,6 +16,7 @@ from audit.measuring.part_effects import costliest_donor
 from audit.pipeline import measure
 from audit.pipeline.prepare import prepare
 from audit.report.exhibits import Choice, draw
+from audit.report.sentences.evidence import exhibit_line
 
 
 def test_a_swap_shows_the_donor_that_was_measured(tmp_path: Path) -> None:
@@ -61,3 +62,24 @@ def test_the_costliest_donor_is_that_of_the_lowest_mean_over_enough_swaps() -> N
     # Class 3 cost more, but once only.
     assert costliest_donor(own) == 1
     assert costliest_donor(own.iloc[3:]) is None
+
+
+def test_a_class_that_the_model_writes_otherwise_has_one_name_in_all_that_is_shown(
+    tmp_path: Path,
+) -> None:
+    manifest = write_dataset(tmp_path, per_class=2)
+    numbered = [f"n{index:08d}-{name.upper()}" for index, name in enumerate(CLASSES)]
+    (tmp_path / "classes.txt").write_text("\n".join(numbered))
+    session = opened(manifest, tmp_path / "run", "model.classes=classes.txt")
+    assert session.class_names == CLASSES
+    assert session.output("bee") == session.output("n00000001-BEE") == 1
+    prepare(session)
+    for shard in range(session.shards):
+        measure.score(session, shard)
+    measure.gather_scores(session)
+    scores = pd.read_parquet(session.run.scores)
+    with session.workbench() as bench:
+        (entry,) = draw(
+            session.run, scores, [Choice(0, Role.TYPICAL)], session.class_names, bench, None
+        )
+    assert exhibit_line(entry).startswith("Right: ant with confidence")

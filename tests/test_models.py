@@ -162,8 +162,9 @@ def test_labels_are_matched_by_name() -> None:
     names = ["Eskimo dog", "Siberian husky", "wolf"]
     found, kept = match_labels(["n02109961-Eskimo_dog", "siberian_husky"], names, 3)
     assert found == {"n02109961-Eskimo_dog": 0, "siberian_husky": 1}
-    assert kept == tuple(names)
-    assert match_labels(["0", "2"], names, 3)[0] == {"0": 0, "2": 2}
+    # A class has one name in all that is written, the dataset's.
+    assert kept == ("n02109961-Eskimo_dog", "siberian_husky", "wolf")
+    assert match_labels(["0", "2"], names, 3) == ({"0": 0, "2": 2}, ("0", "Siberian husky", "2"))
     assert match_labels(["b", "a"], None, 2) == ({"a": 0, "b": 1}, ("a", "b"))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from audit.errors import ModelError
 
@@ -37,7 +37,9 @@ def match_labels(
     indices : dict of str to int
         For every label.
     names : tuple of K str
-        For every output; where several outputs bear one name, each with its number behind it.
+        For every output: the dataset's name where there is one, so that a class has one name in all
+        that is written; else the model's. Where several outputs bear one name, each has its number
+        behind it.
 
     Raises
     ------
@@ -47,7 +49,7 @@ def match_labels(
     Examples
     --------
     >>> match_labels(["eskimo_dog"], ["husky", "Eskimo dog"], 2)
-    ({'eskimo_dog': 1}, ('husky', 'Eskimo dog'))
+    ({'eskimo_dog': 1}, ('husky', 'eskimo_dog'))
     """
     labels = sorted(labels)
     if class_names is None:
@@ -80,7 +82,12 @@ def match_labels(
             f"The model knows {', '.join(repr(n) for n in class_names[:5])}, ... "
             "Rename them, or set model.classes to a file with the right names in output order."
         )
-    return found, names
+    return found, _as_the_dataset_says(names, found)
+
+
+def _as_the_dataset_says(names: Sequence[str], found: Mapping[str, int]) -> tuple[str, ...]:
+    said = {index: label for label, index in found.items()}
+    return tuple(said.get(index, name) for index, name in enumerate(names))
 
 
 def _told_apart(class_names: Sequence[str]) -> tuple[str, ...]:
@@ -144,7 +151,7 @@ def _by_index(
             f"dataset: label {beyond[0]} is beyond the model's {len(names)} outputs (0 to "
             f"{len(names) - 1})"
         )
-    return indices, tuple(names)
+    return indices, _as_the_dataset_says(names, indices)
 
 
 def _by_order(labels: Sequence[str], outputs: int) -> tuple[dict[str, int], tuple[str, ...]]:

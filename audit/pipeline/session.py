@@ -142,16 +142,17 @@ class Session:
         return self.source != "none"
 
     def output(self, name: str) -> int:
-        """The model's output of a class.
+        """The model's output of a class, by the dataset's name of it or by the model's.
 
         Raises
         ------
         ManifestError
             The model has no such class.
         """
-        if name not in self.class_names:
-            raise ManifestError(f"{name!r} is no class of the model")
-        return self.class_names.index(name)
+        for names in (self.class_names, self.model.class_names or ()):
+            if name in names:
+                return names.index(name)
+        raise ManifestError(f"{name!r} is no class of the model")
 
     def measurement(self) -> MeasurementPlan:
         """What is done to every image."""
