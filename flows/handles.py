@@ -55,4 +55,4 @@ class Handle:
 @functools.lru_cache(maxsize=1)
 def _open_on_worker(request: AuditRequest) -> Session:
     """The session that a worker opened last: it gets many shards of one audit."""
-    return open_session(request)
+    return open_session(request, frozen=True)

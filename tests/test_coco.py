@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from audit.dataset.batches import iterate_batches
+from audit.dataset.content_store import ContentStore
+from audit.dataset.contents import hash_contents
 from audit.dataset.foregrounds import chosen_source, open_foreground
 from audit.dataset.loader import Loader, LoadingPlan
 from audit.dataset.loading import LoadedSample, load_sample
@@ -277,3 +279,18 @@ def test_a_file_for_detection_has_boxes_for_foregrounds(tmp_path: Path) -> None:
     # One outline among them, and outlines are what is meant.
     write(tmp_path, [plain, annotation(2, 1, 3, [SQUARE])])
     assert read(tmp_path).outlines == "coco_segments"
+
+
+def test_of_a_shared_file_each_image_has_what_is_said_of_it(tmp_path: Path) -> None:
+    def hashes(*segments: list[list[int]]) -> list[str]:
+        write(tmp_path, [annotation(n, n, 3, held) for n, held in enumerate(segments)])
+        table = read(tmp_path).table
+        foreground = open_foreground("coco_segments", {}, tmp_path)
+        hash_contents(table, foreground, ContentStore(tmp_path / "contents.sqlite"))
+        held: list[str] = table["mask_sha256"].tolist()
+        return held
+
+    other = [[10, 5, 30, 5, 30, 25, 10, 24]]
+    before, after = hashes([SQUARE], [SQUARE], [SQUARE]), hashes([SQUARE], other, [SQUARE])
+    assert len(set(before)) == 3
+    assert [a == b for a, b in zip(before, after, strict=True)] == [True, False, True]

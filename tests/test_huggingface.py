@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import tarfile
@@ -15,6 +16,8 @@ import pytest
 from PIL import Image
 
 from audit.dataset.batches import iterate_batches
+from audit.dataset.content_store import ContentStore
+from audit.dataset.contents import hash_contents
 from audit.dataset.loader import Loader, LoadingPlan
 from audit.dataset.readers import Dataset, read_dataset
 from audit.errors import DatasetError
@@ -178,3 +181,14 @@ def test_shards_of_webdataset(tmp_path: Path) -> None:
         read_dataset("webdataset", tmp_path, {})
     with pytest.raises(DatasetError, match=r"dataset\.shards: no x"):
         read_dataset("webdataset", tmp_path, {"shards": "x*"})
+
+
+def test_parts_and_cells_are_hashed_by_themselves(tmp_path: Path) -> None:
+    pq.write_table(table(), tmp_path / "all.parquet", row_group_size=80)
+    found = read_dataset("huggingface", tmp_path, {}).table
+    store = ContentStore(tmp_path / "contents.sqlite")
+    assert hash_contents(found, None, store).files == 200
+    wanted = [hashlib.sha256(png(i)).hexdigest() for i in range(200)]
+    assert sorted(found["sha256"]) == sorted(wanted)
+    assert hash_contents(found, None, store).files == 0
+    assert sorted(found["sha256"]) == sorted(wanted)

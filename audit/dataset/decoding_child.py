@@ -50,6 +50,7 @@ def _sample(request: dict[str, Any]) -> Sample:
         annotation=Annotation.from_json(request["annotation"]) if request["annotation"] else None,
         member=tuple(request["member"]),
         foreground_stamp=request["foreground_stamp"],
+        sha256=request["sha256"],
     )
 
 

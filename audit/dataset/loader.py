@@ -174,5 +174,6 @@ def _request(sample: Sample, since: tuple[int, int] | None) -> dict[str, Any]:
         "annotation": sample.annotation.to_json() if sample.annotation else None,
         "member": sample.member,
         "foreground_stamp": sample.foreground_stamp,
+        "sha256": sample.sha256,
         "unchanged_since": since,
     }

@@ -76,6 +76,9 @@ def load_sample(
     """
     content = read_member(sample, unchanged_since)
     digest = hashlib.sha256(content).hexdigest()
+    if sample.sha256 and digest != sample.sha256:
+        # Stamps can be set back, and a store of hashes be older than the file.
+        raise SampleError("CHANGED_DURING_RUN", "the file holds other bytes than the run listed")
     # A container's ending tells nothing of the images in it.
     picture = decode(content, Path(sample.sample_id) if sample.member else sample.path)
     mask: NDArray[np.uint8] | None = None

@@ -212,21 +212,22 @@ SAMPLE_COLUMNS: Final = pa.schema(
         ("mtime_ns", pa.int64()),
         ("mask_size", pa.int64()),
         ("mask_mtime_ns", pa.int64()),
+        ("sha256", pa.string()),  # of the image's bytes; "": unknown
+        ("mask_sha256", pa.string()),  # of what its foreground is read from; "": nothing
     ]
 )
 """Of ``samples.parquet``: a row a sample; its place is the row that other tables name."""
 
 
 def sample_rows(table: pd.DataFrame) -> pa.Table:
-    """The list of samples as ``samples.parquet`` holds it; -1 for masks that no file holds."""
-    stamped = {name: -1 for name in ("mask_size", "mask_mtime_ns") if name not in table}
-    return pa.Table.from_pandas(table.assign(**stamped), SAMPLE_COLUMNS, preserve_index=False)
+    """The list of samples as ``samples.parquet`` holds it."""
+    return pa.Table.from_pandas(table, SAMPLE_COLUMNS, preserve_index=False)
 
 
 _AT_ONCE = 8192
 _COLUMNS = (
     *("sample_id", "path", "label_name", "mask", "boxes", "metadata", "size", "mtime_ns"),
-    *("annotation", "member", "mask_size", "mask_mtime_ns"),
+    *("annotation", "member", "mask_size", "mask_mtime_ns", "sha256", "mask_sha256"),
 )
 
 
@@ -256,6 +257,8 @@ def _row(sample: Sample) -> tuple[Any, ...]:
         json.dumps(sample.annotation.to_json()) if sample.annotation else "",
         json.dumps(sample.member) if sample.member else "",
         *(sample.foreground_stamp or (-1, -1)),
+        # Until :func:`audit.dataset.contents.hash_contents` has read them.
+        *(sample.sha256, ""),
     )
 
 
@@ -271,4 +274,5 @@ def sample_of(row: Any) -> Sample:
         annotation=Annotation.from_json(json.loads(row.annotation)) if row.annotation else None,
         member=tuple(json.loads(row.member)) if row.member else (),
         foreground_stamp=None if row.mask_size < 0 else (row.mask_size, row.mask_mtime_ns),
+        sha256=row.sha256,
     )

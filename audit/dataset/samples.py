@@ -80,6 +80,8 @@ class Sample:
         Which part of `path` the image is, where that holds many; see :mod:`audit.dataset.members`.
     foreground_stamp : (size, mtime_ns) or None
         What the files of its foreground were when the run began.
+    sha256 : str
+        Of the image's bytes when the run began; "" where that is not known.
     """
 
     sample_id: str
@@ -91,6 +93,7 @@ class Sample:
     annotation: Annotation | None = None
     member: tuple[str | int, ...] = ()
     foreground_stamp: tuple[int, int] | None = None
+    sha256: str = ""
 
 
 @dataclass(frozen=True)

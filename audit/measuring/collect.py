@@ -36,7 +36,7 @@ class Collected:
     counts : Counts
         Of samples.
     data : str
-        A sha256 over the hashes of all images.
+        A sha256 over the hashes of all images, in whatever order they are listed.
     """
 
     counts: Counts
@@ -76,11 +76,11 @@ def collect(run: RunFolder, parts: Sequence[Part], skipped: Sequence[Skipped]) -
 
     write_atomically(run.scores, write)
     counts = {"found": 0, "scored": 0, "noted": 0, "rejected": 0, "skipped": len(skipped)}
-    digest = hashlib.sha256()
+    contents: list[str] = []
 
     def rows() -> Iterator[dict[str, str]]:
         for row in _rows(run.scores):
-            digest.update(str(row["sha256"]).encode())
+            contents.append(str(row["sha256"]))
             counts["found"] += 1
             counts["scored"] += row["status"] == Status.SCORED
             problems = list(problems_of(row))
@@ -91,7 +91,8 @@ def collect(run: RunFolder, parts: Sequence[Part], skipped: Sequence[Skipped]) -
             yield _skipped_row(item)
 
     write_problems(run.problems, rows())
-    return Collected(Counts(**counts), digest.hexdigest())
+    together = hashlib.sha256("".join(sorted(contents)).encode())
+    return Collected(Counts(**counts), together.hexdigest())
 
 
 def _regrouped(parts: Sequence[Part]) -> Iterator[pa.Table]:

@@ -16,8 +16,9 @@ LOST_IN_A_ROW = 100
 """So many missing files one after another mean that the storage is gone, not the files."""
 
 
-MAY_PASS = frozenset({"TIMEOUT", "DECODER_CRASH"})
-"""Reasons that may lie in how busy the machine was: such images are tried again on resume."""
+MAY_PASS = frozenset({"TIMEOUT", "DECODER_CRASH", "CHANGED_DURING_RUN", "MASK_CHANGED_DURING_RUN"})
+"""Reasons that may lie in how busy the machine was, or in a file that is by now again what the run
+began with: such images are tried again on resume."""
 
 
 def shard_count(samples: int, shard_size: int) -> int:

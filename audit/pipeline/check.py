@@ -73,6 +73,9 @@ class CheckResult:
         Of the model.
     foreground, model, device, saliency_method : str
         Where foregrounds come from, what answers, where it works, and what makes the maps.
+    hashed, hashing_seconds : int, float
+        Files read for their hashes just now, and how long that took; a run that follows finds them
+        in the user's cache.
     tried, unreadable_tried : int
         Images that went through everything, and those among them that cannot be read.
     accuracy_tried : float
@@ -103,6 +106,8 @@ class CheckResult:
     model: str
     device: str
     saliency_method: str
+    hashed: int
+    hashing_seconds: float
     tried: int
     unreadable_tried: int
     accuracy_tried: float
@@ -190,6 +195,8 @@ def _describe(session: Session, tried: Tried, trial: Trial) -> CheckResult:
         model=session.model.name,
         device=str(session.model.device),
         saliency_method=session.saliency.name,
+        hashed=session.hashed.files,
+        hashing_seconds=round(session.hashed.seconds, 2),
         tried=tried.images + len(tried.batch.unreadable),
         unreadable_tried=len(tried.batch.unreadable),
         accuracy_tried=tried.accuracy,

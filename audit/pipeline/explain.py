@@ -99,7 +99,9 @@ def explain(
     another: tuple[str, ...] = ()
     if method is not None and not by_parts:
         another = (f"saliency.method={method}", "saliency.options={}")
-    session = open_declared(manifest, (*laid_over(overrides), *another), device=device)
+    session = open_declared(
+        manifest, (*laid_over(overrides), *another), device=device, contents=False
+    )
     model, plan = session.engine, session.measurement()
     batch = _load(session, str(image), target)
     images = to_float(batch.images.to(model.device))

@@ -161,7 +161,10 @@ def _facts(session: Session, before: RunFacts | None, accuracy: float) -> RunFac
         precision="bfloat16" if model.in_bfloat16 else "float32",
         versions=_versions(),
         hashes=Hashes(model=model.sha256, manifest=fingerprint(manifest.source)),
-        timings=before.timings if before else {},
+        timings={
+            "contents": round(session.hashed.seconds, 3),
+            **(before.timings if before else {}),
+        },
         counts=before.counts if before else Counts(),
         class_names=tuple(session.class_names),
         labels=dict(session.labels),

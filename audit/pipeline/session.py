@@ -16,6 +16,8 @@ import torch
 
 import audit
 from audit.dataset.chosen import only_listed
+from audit.dataset.content_store import ContentStore
+from audit.dataset.contents import NOTHING_READ, Hashed, hash_contents, take_contents
 from audit.dataset.estimators import Estimator, find_estimator
 from audit.dataset.foregrounds import chosen_source, open_foreground
 from audit.dataset.loader import Loader, LoadingPlan
@@ -95,6 +97,8 @@ class Session:
     loader: Loader
     """Entered for the length of a run, so that all steps share its decoding children."""
     estimator: Estimator | None = None
+    hashed: Hashed = NOTHING_READ
+    """What it took to learn what the files hold."""
 
     @property
     def run(self) -> RunFolder:
@@ -196,7 +200,12 @@ class Session:
 
 
 def open_session(
-    request: AuditRequest, manifest: Manifest | None = None, progress: Progress = SILENT
+    request: AuditRequest,
+    manifest: Manifest | None = None,
+    progress: Progress = SILENT,
+    *,
+    contents: bool = True,
+    frozen: bool = False,
 ) -> Session:
     """Open and check everything that an audit needs, in the order of how cheap the check is.
 
@@ -207,7 +216,12 @@ def open_session(
     manifest : Manifest, optional
         One that is in no file; None reads the one that `request` names.
     progress : Progress
-        Is told how many images have been listed.
+        Is told how many images have been listed, and then read for their hashes.
+    contents : bool
+        False where neither fingerprint nor donors of a run are wanted: no file is hashed.
+    frozen : bool
+        On a worker: the run folder's list of samples says what files hold whose stamps it has, so
+        that a machine with a cache of its own does not read the whole dataset.
 
     Raises
     ------
@@ -244,6 +258,11 @@ def open_session(
         table = spread_over(table, request.limit, manifest.run.seed, "limit", column="label")
     engine = Engine(model, compiles=manifest.run.compile)
     stamp_foregrounds(table, foreground)
+    hashed = NOTHING_READ
+    if contents and not (frozen and take_contents(table, request.run.samples)):
+        with progress.step("contents", len(table)):
+            told = partial(progress.advance, "contents")
+            hashed = hash_contents(table, foreground, ContentStore(), told)
     session = Session(
         request=request,
         manifest=manifest,
@@ -260,6 +279,7 @@ def open_session(
             manifest, model, plan_of(manifest, model, source, estimator, request.out)
         ),
         estimator=estimator,
+        hashed=hashed,
     )
     _check_cmv_classes(session)
     return session
@@ -278,6 +298,7 @@ def open_declared(
     device: str = "auto",
     progress: Progress = SILENT,
     accept_accuracy: bool = False,
+    contents: bool = True,
 ) -> Session:
     """Open a session for a manifest in a file, or at hand.
 
@@ -289,7 +310,7 @@ def open_declared(
         ``"key.path=value"`` each, or values by key path.
     limit, device, accept_accuracy
         See :class:`AuditRequest`.
-    progress : Progress
+    progress, contents
         See :func:`open_session`.
 
     Raises
@@ -300,9 +321,9 @@ def open_declared(
     lines = laid_over(overrides)
     if not isinstance(manifest, Mapping):
         request = AuditRequest(str(manifest), "", lines, limit, device, accept_accuracy)
-        return open_session(request, None, progress)
+        return open_session(request, None, progress, contents=contents)
     request = AuditRequest("", "", lines, limit, device, accept_accuracy)
-    return open_session(request, load_manifest(manifest, lines), progress)
+    return open_session(request, load_manifest(manifest, lines), progress, contents=contents)
 
 
 def laid_over(overrides: LaidOver) -> tuple[str, ...]:
@@ -340,9 +361,11 @@ def _without_patch(version: str) -> str:
 def _key(
     manifest: Manifest, table: pd.DataFrame, model: AuditedModel, source: str, device: torch.device
 ) -> str:
-    """Fingerprint of everything that a score depends on."""
-    columns = ["sample_id", "label", "size", "mtime_ns", "member", "boxes"]
-    columns += ["mask_size", "mask_mtime_ns"]
+    """Fingerprint of everything that a score depends on.
+
+    Files count by what they hold: one that was copied, restored or touched is the same.
+    """
+    columns = ["sample_id", "label", "boxes", "sha256", "mask_sha256"]
     listed = pd.util.hash_pandas_object(table[columns], index=False)
     named = [manifest.dataset.reader, manifest.foreground.source or "", manifest.model.loader]
     # The loaders `lightning` and `pickled` take a function as the network's name, too.

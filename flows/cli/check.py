@@ -57,6 +57,11 @@ def _print(found: CheckResult) -> None:
         f"Tried: {found.tried} images, {found.unreadable_tried} unreadable, "
         f"{found.accuracy_tried:.0%} answered rightly, {found.swapped_tried} met other backgrounds"
     )
+    if found.hashed:
+        err.print(
+            f"Read for their hashes: {found.hashed} files in {duration(found.hashing_seconds)}; "
+            "a run finds them in the cache"
+        )
     err.print(_costs(found))
     for warning in found.warnings:
         err.print(f"[yellow]note:[/yellow] {escape(guarded(warning))}")

@@ -26,7 +26,7 @@ def cmv(
     from audit.pipeline.cmvs import visualize_alone
     from audit.pipeline.session import open_declared
 
-    session = open_declared(manifest, overrides or (), device=device)
+    session = open_declared(manifest, overrides or (), device=device, contents=False)
     with err.status("making class model visualizations"):
         made = visualize_alone(session, tuple(classes or ()), objective, against, Path(out))
     for entry in made:
