@@ -23,10 +23,11 @@ from audit.pipeline.runs import folder_for
 from audit.pipeline.session import AuditRequest, Session, open_session
 from audit.report.sentences.outcome import outcome_line
 from audit.run_folder import RunFolder
+from flows.events import tell_events
 from flows.handles import Handle
 from flows.log_lines import log_end, log_start
 from flows.runners import task_runner
-from flows.tasks import AsTasks, show_findings
+from flows.tasks import AsTasks, address_of, show_findings
 
 _NAME = "audit-dataset"
 
@@ -129,7 +130,9 @@ def _audit(session: Session, progress: Progress) -> Ending:
     logger = get_run_logger()
     log_start(logger, session)
     findings = take_steps(session, progress, AsTasks())
-    show_findings(findings, reports_of(session.run), session.manifest.report.public_url)
+    reports, public_url = reports_of(session.run), session.manifest.report.public_url
+    show_findings(findings, reports, public_url)
+    tell_events(findings, address_of(reports[0], public_url) if reports else "")
     log_end(logger, findings, session.run)
     return flow_state(findings, session.run)
 

@@ -127,14 +127,18 @@ def show_findings(findings: Findings, reports: list[Path], public_url: str | Non
         )
         create_markdown_artifact(key=f"{name}-summary", markdown=outcome_line(findings))
         for path in reports:
-            link = f"{public_url.rstrip('/')}/{path.parent.name}/{path.name}" if public_url else ""
             create_link_artifact(
                 key=f"{name}-{path.name.replace('.', '-')}",
-                link=link or path.as_uri(),
+                link=address_of(path, public_url) or path.as_uri(),
                 link_text=path.name,
             )
     except Exception:
         _log.warning("Prefect's server took no artifacts; the run folder has all of it")
+
+
+def address_of(path: Path, public_url: str | None) -> str:
+    """Where a file of a run folder can be opened; "" where nobody but this computer can."""
+    return f"{public_url.rstrip('/')}/{path.parent.name}/{path.name}" if public_url else ""
 
 
 def _table(findings: Findings) -> list[dict[str, Any]]:

@@ -16,6 +16,7 @@ from rich.markup import escape
 
 from audit.cancellation import Stopped, ask_to_stop
 from audit.errors import AuditError, InputError
+from flows.cli.automations import automations
 from flows.cli.check import check
 from flows.cli.cmv import cmv
 from flows.cli.compare import compare
@@ -64,7 +65,7 @@ def _own_ending(command: Callable[P, None]) -> Callable[P, None]:
 
 for command in (
     *(run, check, demo, report, repair, compare, review),
-    *(cmv, explain, init, serve, deploy),
+    *(cmv, explain, init, serve, deploy, automations),
 ):
     app.command()(_own_ending(command))
 
