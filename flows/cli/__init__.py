@@ -28,6 +28,7 @@ from flows.cli.report import report
 from flows.cli.review import review
 from flows.cli.run import run
 from flows.cli.serve import deploy, serve
+from flows.cli.sign import sign
 from flows.cli.terminal import FAILED, USAGE, err
 
 _ENVIRONMENT = {
@@ -64,7 +65,7 @@ def _own_ending(command: Callable[P, None]) -> Callable[P, None]:
 
 
 for command in (
-    *(run, check, demo, report, repair, compare, review),
+    *(run, check, demo, report, repair, compare, review, sign),
     *(cmv, explain, init, serve, deploy, automations),
 ):
     app.command()(_own_ending(command))
