@@ -7,7 +7,9 @@
     │   ├── ManifestError   the manifest says something that cannot be
     │   ├── DatasetError    the dataset cannot be read as declared
     │   ├── ModelError      the model cannot be loaded, or does not answer as a classifier should
-    │   │   └── NoGridError no layer of it puts out a grid of places
+    │   │   ├── NoGridError         no layer of it puts out a grid of places
+    │   │   ├── NoAttentionError    no layer of it attends from every place to every other
+    │   │   └── NotRectifiedError   its activations are not ReLU alone
     │   ├── RunFolderError  the run folder is taken, foreign, or cannot be written
     │   └── RepairError     there is nothing that could be refitted, or too little to do it with
     ├── SampleError         one sample cannot be used: a row in problems.csv, never the end of a run
@@ -46,6 +48,14 @@ class ModelError(InputError):
 
 class NoGridError(ModelError):
     """No layer of the network puts out maps, or tokens that lie in a grid."""
+
+
+class NoAttentionError(ModelError):
+    """No layer of the network attends from all tokens of a grid to all of them."""
+
+
+class NotRectifiedError(ModelError):
+    """The network has other activations than ReLU, or none that can be seen."""
 
 
 class RunFolderError(InputError):

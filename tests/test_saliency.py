@@ -26,14 +26,22 @@ from audit.saliency import (
     class_scores,
     explain,
 )
-from audit.saliency.gradients import BASELINES, contributions, gradient, smoothgrad
+from audit.saliency.contributions import BASELINES, contributions
+from audit.saliency.gradients import gradient, smoothgrad
 from audit.saliency.occlusion import occlusion, windows
 
 # Few steps, where a test asks for no quality.
-QUICK = {"smoothgrad": {"samples": 3}, "integrated_gradients": {"steps": 3}}
-IN_ONE_PASS = {"gradient", "gradcam", "layercam"}
+QUICK = {
+    "smoothgrad": {"samples": 3},
+    "integrated_gradients": {"steps": 3},
+    "rise": {"samples": 8, "cells": 3},
+}
+CAMS = ("gradcam", "gradcam_plus_plus", "hirescam", "layercam")
+IN_ONE_PASS = {"gradient", "gradient_x_input", *CAMS}
 
-every_method = pytest.mark.parametrize("name", METHODS)
+# Those that serve ReLU networks or transformers alone: tests/test_further_methods.py.
+SOME = ("guided_backprop", "gradient_rollout")
+every_method = pytest.mark.parametrize("name", [name for name in METHODS if name not in SOME])
 
 
 @pytest.fixture(autouse=True)
@@ -198,7 +206,7 @@ class Failing(nn.Module):
 @every_method
 def test_no_hook_stays_behind_after_an_exception(name: str) -> None:
     model = audited(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), Failing()))
-    for options in ({}, {"layer": "0"}) if name.endswith("cam") else ({},):
+    for options in ({}, {"layer": "0"}) if name in CAMS else ({},):
         with pytest.raises(RuntimeError, match="head is broken"):
             METHODS[name](model, some_images(), torch.tensor([0, 0, 0]), seeds=[0, 0, 0], **options)
         assert count_hooks(model) == 0
@@ -255,7 +263,7 @@ def test_one_pass_asks_the_model_once_an_image() -> None:
         asked.clear()
         explain(*call, method=METHODS[name], seeds=[0] * MICROBATCH)
         # Finding the layer of a class activation map asks once more.
-        assert MICROBATCH <= sum(asked) <= MICROBATCH + (name != "gradient")
+        assert MICROBATCH <= sum(asked) <= MICROBATCH + (name in CAMS)
     handle.remove()
 
 
@@ -274,7 +282,9 @@ class Scaled(nn.Module):
         return self.factor * self.model(images)
 
 
-@every_method
+@pytest.mark.parametrize(
+    "name", [name for name in METHODS if name not in (*SOME, "gradcam_plus_plus")]
+)
 @settings(max_examples=5, deadline=None)
 @given(power=st.integers(-3, 3))
 def test_scaling_the_class_scores_scales_the_map(name: str, power: int) -> None:
@@ -292,7 +302,7 @@ def test_scaling_the_class_scores_scales_the_map(name: str, power: int) -> None:
 
 def layer_of(name: str) -> dict[str, str]:
     """The same layer, seen through the wrapper :class:`Scaled`."""
-    return {"layer": "model.1"} if name.endswith("cam") else {}
+    return {"layer": "model.1"} if name in CAMS else {}
 
 
 def test_smoothgrad_without_noise_is_the_gradient() -> None:

@@ -129,7 +129,7 @@ class SaliencySection(_Closed):
     """Which method, what it explains, and the method's own options."""
 
     method: str = "gradcam"
-    """Key of `METHODS`, or `"package.module:function"`."""
+    """One of [these methods](saliency.md), or `"package.module:function"`."""
     target: Literal["logit", "predicted", "contrast"] = "logit"
     """What a map explains: the label's class score; that of the class with the highest score; the
     label's less the best other one."""

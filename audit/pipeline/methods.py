@@ -43,6 +43,8 @@ NO_CMVS = (
 
 _UNSERVED = {
     Unserved.NO_GRID: "no layer of the network puts out a grid of places",
+    Unserved.NO_ATTENTION: "no layer of the network attends from all places to all of them",
+    Unserved.NOT_RECTIFIED: "the network has other activations than ReLU",
     Unserved.NO_DERIVATIVE: "the class score has no derivative with respect to the image",
 }
 

@@ -19,10 +19,13 @@ from torch import Tensor, nn
 from audit.errors import ManifestError
 from audit.models.layout import MICROBATCH
 from audit.plugins import resolve
-from audit.saliency.cams import gradcam, layercam
-from audit.saliency.gradients import gradient, integrated_gradients, smoothgrad
+from audit.saliency.attention import gradient_rollout
+from audit.saliency.cams import gradcam, gradcam_plus_plus, hirescam, layercam
+from audit.saliency.contributions import gradient_x_input, integrated_gradients
+from audit.saliency.gradients import gradient, smoothgrad
+from audit.saliency.guided import guided_backprop
 from audit.saliency.microbatches import Microbatches, class_scores
-from audit.saliency.occlusion import occlusion
+from audit.saliency.occlusion import occlusion, rise
 from audit.saliency.targets import TARGETS, Against, Contrast
 
 __all__ = [
@@ -39,11 +42,17 @@ __all__ = [
 
 METHODS: Mapping[str, Callable[..., tuple[Tensor, Tensor | None]]] = {
     "gradient": gradient,
+    "gradient_x_input": gradient_x_input,
     "smoothgrad": smoothgrad,
     "integrated_gradients": integrated_gradients,
+    "guided_backprop": guided_backprop,
     "gradcam": gradcam,
+    "gradcam_plus_plus": gradcam_plus_plus,
+    "hirescam": hirescam,
     "layercam": layercam,
+    "gradient_rollout": gradient_rollout,
     "occlusion": occlusion,
+    "rise": rise,
 }
 
 

@@ -100,6 +100,87 @@ def layercam(
     return _cam(model, images, targets, seeds, layer, combine)
 
 
+def hirescam(
+    model: nn.Module,
+    images: Tensor,
+    targets: Tensor,
+    *,
+    seeds: Sequence[int],
+    layer: str | Layer | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Features times their own derivative, place by place, summed over the channels; positive part.
+
+    Draelos and Carin 2020, "Use HiResCAM instead of Grad-CAM for faithful explanations of
+    convolutional neural networks". Where the layer is averaged and read linearly it is Grad-CAM.
+
+    Parameters
+    ----------
+    model, images, targets, seeds, layer
+        As for :func:`gradcam`.
+
+    Returns
+    -------
+    maps : float32 (N, H, W)
+        Layer resolution, enlarged bilinearly; >= 0.
+    scores : float32 (N, K)
+        Class scores of the same pass.
+
+    Raises
+    ------
+    ModelError
+        No such layer, or none with a grid of places.
+    """
+
+    def combine(features: Tensor, slopes: Tensor) -> Tensor:
+        return (slopes * features).sum(1)
+
+    return _cam(model, images, targets, seeds, layer, combine)
+
+
+def gradcam_plus_plus(
+    model: nn.Module,
+    images: Tensor,
+    targets: Tensor,
+    *,
+    seeds: Sequence[int],
+    layer: str | Layer | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Channels weighted by their positive derivatives, each place as far as it counts alone.
+
+    Chattopadhyay, Sarkar, Howlader and Balasubramanian 2018, "Grad-CAM++: generalized
+    gradient-based visual explanations". With ``A`` the features and ``g`` the derivatives of the
+    class score, place ``p`` of a channel weighs ``g ** 2 / (2 * g ** 2 + A.sum() * g ** 3)``, the
+    sum over all places of the channel: the closed form for the exponential of the class score.
+
+    Parameters
+    ----------
+    model, images, targets, seeds, layer
+        As for :func:`gradcam`.
+
+    Returns
+    -------
+    maps : float32 (N, H, W)
+        Layer resolution, enlarged bilinearly; >= 0. No multiple of the class score: twice the
+        score is another map.
+    scores : float32 (N, K)
+        Class scores of the same pass.
+
+    Raises
+    ------
+    ModelError
+        No such layer, or none with a grid of places.
+    """
+
+    def combine(features: Tensor, slopes: Tensor) -> Tensor:
+        # Both sides of the fraction are divided by g ** 2, which is too small for float32.
+        below = 2 + features.sum((2, 3), keepdim=True) * slopes
+        shares = torch.where((slopes == 0) | (below == 0), 0, 1 / below)
+        weights = (shares * slopes.clamp_min(0)).sum((2, 3), keepdim=True)
+        return (weights * features).sum(1)
+
+    return _cam(model, images, targets, seeds, layer, combine)
+
+
 def _cam(
     model: nn.Module,
     images: Tensor,

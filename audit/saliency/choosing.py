@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import partial
 from typing import Any
@@ -11,14 +11,20 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from audit.errors import NoGridError
-from audit.saliency.cams import gradcam, layercam
-from audit.saliency.gradients import gradient, integrated_gradients, smoothgrad
+from audit.errors import NoAttentionError, NoGridError, NotRectifiedError
+from audit.saliency.attention import check_attention, gradient_rollout
+from audit.saliency.cams import gradcam, gradcam_plus_plus, hirescam, layercam
+from audit.saliency.contributions import gradient_x_input, integrated_gradients
+from audit.saliency.gradients import gradient, smoothgrad
+from audit.saliency.guided import check_rectified, guided_backprop
 from audit.saliency.layers import Layer, find_layer
 from audit.saliency.occlusion import occlusion
 
-_OF_LAYERS = (gradcam, layercam)
-_OF_DERIVATIVES = (gradient, smoothgrad, integrated_gradients, *_OF_LAYERS)
+_OF_LAYERS = (gradcam, gradcam_plus_plus, hirescam, layercam)
+_OF_DERIVATIVES = (
+    *(gradient, gradient_x_input, smoothgrad, integrated_gradients),
+    *(guided_backprop, gradient_rollout, *_OF_LAYERS),
+)
 
 
 class Unserved(StrEnum):
@@ -26,6 +32,10 @@ class Unserved(StrEnum):
 
     NO_GRID = "no_grid"
     """No layer with a grid of places was seen; class activation maps have nothing to look at."""
+    NO_ATTENTION = "no_attention"
+    """No layer attends from all tokens of a grid to all of them; a rollout has nothing to carry."""
+    NOT_RECTIFIED = "not_rectified"
+    """The network has other activations than ReLU, for which guided backpropagation has no rule."""
     NO_DERIVATIVE = "no_derivative"
     """The class score has no derivative with respect to the image, as in a network of ONNX."""
 
@@ -66,7 +76,10 @@ def choose_method(
     model: nn.Module,
     image: Tensor,
 ) -> MethodChoice:
-    """Try a method's needs on one image, and take `gradient` or `occlusion` where they are not met.
+    """Try a method's needs on one image, and take one that is served where they are not met.
+
+    That is `occlusion` where the class score has no derivative, `gradcam` where a network does not
+    attend to its places, and `gradient` else.
 
     A layer that somebody named, in the options or with the model, is no need but an order: what is
     wrong with it is an error.
@@ -100,6 +113,16 @@ def choose_method(
     if not differentiable:
         reason = Unserved.NO_DERIVATIVE
         return MethodChoice(occlusion, "occlusion", name, reason, differentiable=False)
+    try:
+        if asked is guided_backprop:
+            check_rectified(model, image)
+        if asked is gradient_rollout:
+            check_attention(model, image)
+    except NotRectifiedError:
+        return MethodChoice(gradient, "gradient", name, Unserved.NOT_RECTIFIED)
+    except NoAttentionError:
+        instead = choose_method(gradcam, "gradcam", {}, model=model, image=image)
+        return replace(instead, instead_of=name, reason=Unserved.NO_ATTENTION)
     if asked not in _OF_LAYERS:
         return MethodChoice(partial(asked, **options), name)
     try:

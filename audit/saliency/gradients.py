@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from audit.errors import ManifestError
@@ -46,8 +45,8 @@ def gradient(
     """
 
     def explain(x: Tensor, t: Tensor, _seeds: Sequence[int]) -> tuple[Tensor, ...]:
-        slopes, scores = _pixel_gradient(model, x, t)
-        return _strongest(slopes), scores.float()
+        slopes, scores = pixel_gradient(model, x, t)
+        return strongest(slopes), scores.float()
 
     batches = Microbatches(images, targets, seeds, model=model, size=MICROBATCH)
     maps, scores = batches.map(explain)
@@ -112,115 +111,13 @@ def smoothgrad(
                 row.normal_(generator=generator)
             return x + width * drawn.to(x)
 
-        return (_strongest(_mean_gradient(model, noisy, samples, t)),)
+        return (strongest(mean_gradient(model, noisy, samples, t)),)
 
     (maps,) = Microbatches(images, targets, seeds, model=model).map(explain)
     return maps, None
 
 
-def integrated_gradients(
-    model: nn.Module,
-    images: Tensor,
-    targets: Tensor,
-    *,
-    seeds: Sequence[int],
-    steps: int = 32,
-    baseline: str = "mean",
-) -> tuple[Tensor, None]:
-    """Absolute share of each pixel in what the image adds to the class score of a baseline.
-
-    Sundararajan, Taly and Yan 2017, "Axiomatic attribution for deep networks".
-
-    Parameters
-    ----------
-    model : nn.Module
-        From images in 0..1 to class scores.
-    images : float (N, 3, H, W)
-        In 0..1.
-    targets : int64 (N,)
-        The classes that are explained.
-    seeds : sequence of N int
-        Unused: nothing is drawn.
-    steps : int
-        Points on the way from baseline to image, 1 to 1024.
-    baseline : str
-        ``mean``: the image's own mean colour; ``black``, ``white``; ``blur``: the image's coarse
-        colours. The default is ``mean`` because a pixel that equals the baseline gets nothing:
-        from black, a black dog would be invisible; few pixels have exactly the mean colour.
-
-    Returns
-    -------
-    maps : float32 (N, H, W)
-        Class score, >= 0: the channels' contributions are summed, then the sign is dropped.
-    scores : None
-        The image itself is not asked about.
-
-    Raises
-    ------
-    ManifestError
-        An option is out of range.
-    """
-
-    def explain(x: Tensor, t: Tensor, _seeds: Sequence[int]) -> tuple[Tensor, ...]:
-        return (contributions(model, x, t, steps=steps, baseline=baseline).sum(1).abs(),)
-
-    (maps,) = Microbatches(images, targets, seeds, model=model).map(explain)
-    return maps, None
-
-
-def contributions(
-    model: nn.Module, images: Tensor, targets: Tensor, *, steps: int = 32, baseline: str = "mean"
-) -> Tensor:
-    """Signed integrated gradients, channel by channel, by the midpoint rule.
-
-    Parameters
-    ----------
-    model, images, targets, steps, baseline
-        As for :func:`integrated_gradients`.
-
-    Returns
-    -------
-    float32 (N, 3, H, W)
-        They sum to the class score of the image minus that of the baseline, up to quadrature.
-
-    Raises
-    ------
-    ManifestError
-        An option is out of range.
-    """
-    if baseline not in BASELINES:
-        raise ManifestError(
-            f"saliency.options.baseline: expected {' | '.join(BASELINES)}, found {baseline!r}"
-        )
-    if not 1 <= steps <= MOST_PASSES:
-        raise ManifestError(f"saliency.options.steps: expected 1..{MOST_PASSES}, found {steps}")
-    start = BASELINES[baseline](images)
-    way = images - start
-
-    def on_the_way(step: int) -> Tensor:
-        return start + (step + 0.5) / steps * way
-
-    return (way * _mean_gradient(model, on_the_way, steps, targets)).float()
-
-
-def _mean_color(images: Tensor) -> Tensor:
-    return images.mean((2, 3), keepdim=True).expand_as(images)
-
-
-def _coarse(images: Tensor) -> Tensor:
-    small = F.adaptive_avg_pool2d(images, (min(8, images.shape[2]), min(8, images.shape[3])))
-    return F.interpolate(small, size=images.shape[2:], mode="bilinear", align_corners=False)
-
-
-BASELINES: Mapping[str, Callable[[Tensor], Tensor]] = {
-    "mean": _mean_color,
-    "black": torch.zeros_like,
-    "white": torch.ones_like,
-    "blur": _coarse,
-}
-
-
-def _pixel_gradient(model: nn.Module, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+def pixel_gradient(model: nn.Module, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     """Derivative of own class scores by pixels ``(N, 3, H, W)``, and the scores ``(N, K)``.
 
     Also under ``no_grad``.
@@ -231,17 +128,33 @@ def _pixel_gradient(model: nn.Module, images: Tensor, targets: Tensor) -> tuple[
         return derivative(scores, targets, pixels), scores.detach()
 
 
-def _mean_gradient(
+def mean_gradient(
     model: nn.Module, variant: Callable[[int], Tensor], count: int, targets: Tensor
 ) -> Tensor:
-    """Average the pixel gradient over variants 0..count-1 of a batch, few at a time."""
+    """Average the pixel gradient over variants 0..count-1 of a batch, few at a time.
+
+    Parameters
+    ----------
+    model : nn.Module
+        From images in 0..1 to class scores.
+    variant : callable
+        From the number of a variant to images ``(N, 3, H, W)``.
+    count : int
+        How many variants there are.
+    targets : int64 (N,)
+        Of each image.
+
+    Returns
+    -------
+    float (N, 3, H, W)
+    """
     rows = len(targets)
     together = max(1, _TOGETHER // max(1, rows))
     total: Tensor | None = None
     for first in range(0, count, together):
         steps = range(first, min(first + together, count))
         batch = torch.cat([variant(step) for step in steps])
-        slopes, _ = _pixel_gradient(model, batch, targets.repeat(len(steps)))
+        slopes, _ = pixel_gradient(model, batch, targets.repeat(len(steps)))
         part = slopes.view(len(steps), rows, *slopes.shape[1:]).sum(0)
         total = part if total is None else total + part
     if total is None:
@@ -249,5 +162,6 @@ def _mean_gradient(
     return total / count
 
 
-def _strongest(slopes: Tensor) -> Tensor:
+def strongest(slopes: Tensor) -> Tensor:
+    """Largest absolute value over the channels, float32 ``(N, H, W)``."""
     return slopes.abs().amax(1).float()
