@@ -8,7 +8,6 @@ repository's root, or the part of it that ``FILE#part`` marks.
 from __future__ import annotations
 
 import fnmatch
-import functools
 import inspect
 import json
 import re
@@ -17,13 +16,12 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import griffe
 import yaml
 from pydantic import BaseModel
 
+from audit.plugin_options import options_of
+
 ROOT = Path(__file__).parent.parent
-INTERNAL = {"class_names", "device", "digest", "folder", "outlines", "seeds", "size"}
-"""Arguments that the audit gives to a function; they are no options of the manifest."""
 WORDS = {"string": "text", "integer": "whole number", "number": "number", "object": "mapping"}
 WRITTEN_AS = {
     "README.md": "index.md",
@@ -141,20 +139,12 @@ def tables() -> dict[str, Mapping[str, Callable[..., Any]]]:
 
 def options(function: Callable[..., Any]) -> dict[str, tuple[str, str]]:
     """The options of a function: default and meaning by name."""
-    signature = inspect.signature(function)
-    while isinstance(function, functools.partial):
-        function = function.func
-    said: dict[str, str] = {}
-    for section in griffe.Docstring(inspect.getdoc(function) or "").parse("numpy", warnings=False):
-        if section.kind is griffe.DocstringSectionKind.parameters:
-            said |= {one.name: " ".join(one.description.split()) for one in section.value}
     return {
         name: (
-            "must be written" if one.default is one.empty else _default(one.default, {}),
-            said.get(name, ""),
+            "must be written" if default is inspect.Parameter.empty else _default(default, {}),
+            said,
         )
-        for name, one in signature.parameters.items()
-        if one.kind is one.KEYWORD_ONLY and name not in INTERNAL
+        for name, (default, said) in options_of(function).items()
     }
 
 

@@ -51,14 +51,20 @@ class Checkpoint:
         Where the file names its classes.
     sha256 : str
         Of the file.
-    unread : bool
-        Whether it holds Python objects, which nobody looked at.
+    unread : tuple of str
+        Kinds of Python objects in it, which nobody made or looked at.
+    arch : str
+        Under which name training scripts note the network: ``arch`` of timm's; else "".
+    lightning : bool
+        Whether Lightning wrote it.
     """
 
     entries: Mapping[str, Entry]
     class_names: tuple[str, ...] | None
     sha256: str
-    unread: bool = False
+    unread: tuple[str, ...] = ()
+    arch: str = ""
+    lightning: bool = False
 
 
 class _Unread:
@@ -105,9 +111,18 @@ def load_checkpoint(path: Path, *, inert: bool = False) -> Checkpoint:
     else:
         _refuse_zip_bomb(path)
         unsafe = _unsafe_globals(path) if inert else []
-        entries, names = _unwrap(_load_pickle(path, unsafe), path)
-        return Checkpoint(entries, names, file_sha256(path), bool(unsafe))
+        loaded = _load_pickle(path, unsafe)
+        entries, names = _unwrap(loaded, path, unsafe)
+        arch = str(loaded["arch"]) if isinstance(loaded.get("arch"), str) else ""
+        lightning = "pytorch-lightning_version" in loaded
+        return Checkpoint(entries, names, file_sha256(path), tuple(unsafe), arch, lightning)
     return Checkpoint(entries, names, file_sha256(path))
+
+
+def unread(checkpoint: Checkpoint) -> str:
+    """Say that there are Python objects beside the tensors that nobody looked at."""
+    left = "model.weights: what is no tensor, such as hyper-parameters, stays unread"
+    return left if checkpoint.unread else ""
 
 
 def _load_safetensors(path: Path) -> tuple[dict[str, Entry], tuple[str, ...] | None]:
@@ -170,7 +185,15 @@ def _unsafe_globals(path: Path) -> list[str]:
         return []
 
 
-def _unwrap(loaded: Any, path: Path) -> tuple[dict[str, Entry], tuple[str, ...] | None]:
+def _unwrap(
+    loaded: Any, path: Path, unread: Sequence[str]
+) -> tuple[dict[str, Entry], tuple[str, ...] | None]:
+    if isinstance(loaded, _Unread):
+        raise ModelError(
+            f"model.weights: {path.name} is a pickled object ({', '.join(unread[:3])}), and "
+            "loading it would run code. Save the tensors alone (torch.save(model.state_dict(), "
+            "...)), or see model: {loader: pickled, name: ..., trust: ...}."
+        )
     if not isinstance(loaded, Mapping):
         raise ModelError(
             f"model.weights: expected a mapping of tensors in {path.name}, "

@@ -3,36 +3,30 @@
 from __future__ import annotations
 
 import inspect
-import warnings
-from collections.abc import Mapping
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
-import torchvision
-from torch import Tensor
-
 from audit.errors import ManifestError, ModelError
 from audit.models import MODELS
-from audit.models.checkpoints import load_checkpoint
+from audit.models.checkpoints import Checkpoint, load_checkpoint
+from audit.models.file_kinds import kind_of, read_config
+from audit.models.hashes import file_sha256
+from audit.models.libraries import installed
+from audit.models.likeness import nearest_network, networks
 
 EXPECTED = (
     'expected a weights file, "resnet18:weights.pt", "loader:name" such as '
     '"timm:convnext_tiny:weights.pt", or "package.module:function"'
 )
-_BY_ENDING = {".onnx": "onnx", ".pt2": "exported"}
-_PREFIXES = ("module.", "_orig_mod.", "model.", "backbone.", "net.")
 _ALIKE = 0.9
-_FAMILIES = {
-    "layer1.": ("resnet", "resnext", "wide_resnet"),
-    "denseblock1.": ("densenet",),
-    "Mixed_5b.": ("inception",),
-    "inception3a.": ("googlenet",),
-    "encoder.layers.": ("vit",),
-    "stage2.": ("shufflenet",),
-}
-"""By a part of a parameter's name, so that not every network must be built to be compared."""
+_NEEDS_TRUST = ("exported", "torchscript", "pickled")
+_FOLDER_FILES = ("model.safetensors", "pytorch_model.bin")
+_UNKNOWN = [
+    "what the model was trained with: model.input holds ImageNet's values unless the weights or "
+    "the function bring their own"
+]
 
 
 @dataclass
@@ -45,20 +39,23 @@ class ModelDraft:
         The section ``model``; paths in it are Paths.
     guessed, unknown : list of str
         What was guessed and by what; what could not be.
+    trust : str
+        Sha256 of a file whose loading can run code, for a person to write down; else "".
     """
 
     section: dict[str, Any]
     guessed: list[str] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
+    trust: str = ""
 
 
 def draft_model(spec: str) -> ModelDraft:
-    """Look at a model.
+    """Look at a model; nothing of it is run.
 
     Parameters
     ----------
     spec : str
-        A file or folder; ``name:weights`` of torchvision; ``loader:...`` for a key of
+        A file or folder; ``name:weights`` of torchvision or timm; ``loader:...`` for a key of
         :data:`audit.models.MODELS`; or ``package.module:function``.
 
     Raises
@@ -68,27 +65,35 @@ def draft_model(spec: str) -> ModelDraft:
     ModelError
         The file cannot be read as weights, or they are those of no network that is known.
     """
-    if Path(spec).exists():
-        return _of_file(Path(spec).resolve())
+    draft = _of_file(Path(spec).resolve()) if Path(spec).exists() else _of_words(spec)
+    weights = draft.section.get("weights")
+    if draft.section["loader"] in _NEEDS_TRUST and isinstance(weights, Path):
+        draft.trust = file_sha256(weights)
+        draft.unknown.append(
+            f"whether {weights.name} is to be trusted: loading it can run code. If you know who "
+            "made it, uncomment model.trust"
+        )
+    return draft
+
+
+def _of_words(spec: str) -> ModelDraft:
     first, _, rest = spec.partition(":")
-    if first in _networks():
+    if first in networks():
         return _of_torchvision(first, rest)
     if first in MODELS and rest:
         return _of_loader(first, rest)
+    if rest and (not re.fullmatch(r"[\w.]+:[\w.]+", spec) or Path(rest).exists()):
+        if _is_timm(first):
+            return _of_loader("timm", spec)
+        raise ManifestError(f"--model: no network {first!r} is known; {EXPECTED}")
     if not first or not rest:
         raise ManifestError(f"--model: {EXPECTED}, found {spec!r}")
-    return ModelDraft({"loader": spec}, ["a function of yours"], _UNKNOWN)
+    return ModelDraft({"loader": spec}, ["a function of yours"], list(_UNKNOWN))
 
 
-_UNKNOWN = [
-    "what the model was trained with: model.input holds ImageNet's values unless the weights or "
-    "the function bring their own"
-]
-
-
-def _networks() -> list[str]:
-    found: list[str] = torchvision.models.list_models(module=torchvision.models)
-    return found
+def _is_timm(name: str) -> bool:
+    timm = installed("timm")
+    return timm is not None and bool(timm.is_model(name.split(".")[0]))
 
 
 def _place(text: str) -> str | Path:
@@ -104,75 +109,64 @@ def _of_torchvision(name: str, weights: str) -> ModelDraft:
 
 
 def _of_loader(loader: str, rest: str) -> ModelDraft:
-    takes_name = "name" in inspect.signature(MODELS[loader]).parameters
-    name, _, weights = rest.partition(":") if takes_name else ("", "", rest)
     section: dict[str, Any] = {"loader": loader}
-    if name:
-        section["name"] = name
-    if weights:
-        section["weights"] = _place(weights)
-    return ModelDraft(section, [f"the loader {loader}"])
+    if "name" in inspect.signature(MODELS[loader]).parameters:
+        section["name"], _, rest = rest.partition(":")
+    said = [f"the loader {loader}"]
+    if not rest and loader in ("timm", "torchvision"):
+        rest = "DEFAULT"
+        said.append(f"{loader}'s own weights (DEFAULT), which may be downloaded")
+    if not rest:
+        raise ManifestError(f'--model: which file? Write "{loader}:{section["name"]}:FILE"')
+    section["weights"] = _place(rest)
+    return ModelDraft(section, said)
 
 
 def _of_file(path: Path) -> ModelDraft:
-    if (path / "config.json").is_file():
-        return ModelDraft(
-            {"loader": "transformers", "weights": path}, ["transformers: a folder with config.json"]
-        )
-    if path.suffix in _BY_ENDING:
-        loader = _BY_ENDING[path.suffix]
-        return ModelDraft({"loader": loader, "weights": path}, [f"{loader}: by {path.suffix}"])
-    checkpoint = load_checkpoint(path)
-    likeness: dict[str, float] = {}
-    for entry in checkpoint.entries.values():
-        held = _shapes(entry.state)
-        for name in _candidates(held):
-            likeness[name] = max(likeness.get(name, 0.0), _likeness(held, name))
-    best = max(likeness, key=lambda name: likeness[name], default="")
-    if not best or likeness[best] < _ALIKE:
-        raise ModelError(
-            f"--model: {path.name} holds weights of no network of torchvision (the nearest is "
-            f"{best or 'none'}); say which it is: {EXPECTED}"
-        )
-    draft = ModelDraft(
-        {"loader": "torchvision", "name": best, "weights": path},
-        [f"torchvision's {best}: names and shapes of the weights are its own"],
-        list(_UNKNOWN),
-    )
+    if path.name in _FOLDER_FILES and kind_of(path.parent):
+        path = path.parent
+    kind = kind_of(path)
+    if kind == "timm":
+        name = str((read_config(path) or {})["architecture"])
+        (weights,) = [path / file for file in _FOLDER_FILES if (path / file).is_file()][:1] or [
+            path
+        ]
+        section = {"loader": kind, "name": name, "weights": weights}
+        return ModelDraft(section, [f"timm's {name}: a folder with timm's config.json"])
+    if kind:
+        said = "a folder with config.json" if path.is_dir() else f"by what {path.name} holds"
+        return ModelDraft({"loader": kind, "weights": path}, [f"the loader {kind}: {said}"])
+    checkpoint = load_checkpoint(path, inert=True)
+    draft = _of_checkpoint(checkpoint, path)
     if checkpoint.class_names:
         draft.guessed.append(f"the file names {len(checkpoint.class_names)} classes")
+    sets = [key for key, entry in checkpoint.entries.items() if len(entry.state) > 1]
+    if len(sets) > 1:
+        # Of raw and averaged weights most scripts keep the averaged ones for use.
+        taken = next((key for key in sets if "ema" in key), sets[0])
+        draft.section["weights_entry"] = taken
+        draft.guessed.append(f"of the weights {', '.join(sets)}: {taken} (model.weights_entry)")
     return draft
 
 
-def _shapes(state: Mapping[str, Tensor]) -> set[tuple[str, tuple[int, ...]]]:
-    """Names and shapes, without what wrappers put before every name."""
-    names = list(state)
-    cut = 0
-    while prefix := next(
-        (p for p in _PREFIXES if names and all(name[cut:].startswith(p) for name in names)), ""
-    ):
-        cut += len(prefix)
-    return {(name[cut:], tuple(tensor.shape)) for name, tensor in state.items()}
-
-
-def _candidates(held: set[tuple[str, tuple[int, ...]]]) -> list[str]:
-    families = next(
-        (known for part, known in _FAMILIES.items() if any(part in key for key, _ in held)), ("",)
+def _of_checkpoint(checkpoint: Checkpoint, path: Path) -> ModelDraft:
+    found = [nearest_network(entry.state) for entry in checkpoint.entries.values()]
+    best, likeness = max(found, key=lambda pair: pair[1])
+    arch = checkpoint.arch
+    # Both libraries have a resnet50, and their files look alike.
+    if arch and _is_timm(arch) and (likeness < _ALIKE or arch not in networks()):
+        section = {"loader": "timm", "name": arch, "weights": path}
+        return ModelDraft(section, [f"timm's {arch}: the file says so"])
+    if likeness >= _ALIKE:
+        loader = "lightning" if checkpoint.lightning else "torchvision"
+        said = f"torchvision's {best}: names and shapes of the weights are its own"
+        draft = ModelDraft({"loader": loader, "name": best, "weights": path}, [said])
+        draft.unknown += _UNKNOWN
+        if checkpoint.lightning:
+            draft.guessed.insert(0, "the loader lightning: the file is a checkpoint of Lightning")
+        return draft
+    which = "lightning:NAME:FILE" if checkpoint.lightning else EXPECTED
+    raise ModelError(
+        f"--model: {path.name} holds weights of no network of torchvision (the nearest is "
+        f"{best or 'none'}); say which it is: {which}"
     )
-    return [name for name in _networks() if name.startswith(families)]
-
-
-def _likeness(held: set[tuple[str, tuple[int, ...]]], name: str) -> float:
-    """Share of a network's parameters that weights have; the head may have any number of rows."""
-    with torch.device("meta"), warnings.catch_warnings():
-        # Some networks announce that their initialisation will change.
-        warnings.simplefilter("ignore")
-        try:
-            own = _shapes(torchvision.models.get_model(name, weights=None).state_dict())
-        except NotImplementedError:
-            # RegNet computes its widths with tensors; it must be named.
-            return 0.0
-    heads = {key for key, shape in own if shape and shape[0] == 1000}
-    wanted = {(key, shape) for key, shape in own if key not in heads and "num_batches" not in key}
-    found = {(key, shape) for key, shape in held if key not in heads and "num_batches" not in key}
-    return len(wanted & found) / max(1, len(wanted | found))

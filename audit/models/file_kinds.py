@@ -2,8 +2,63 @@
 
 from __future__ import annotations
 
+import json
 import zipfile
 from pathlib import Path
+from typing import Any
+
+_MAX_CONFIG_BYTES = 16 * 2**20
+_SENTENCES = {
+    "timm": "a folder of timm; model: {loader: timm, name: ..., weights: .../model.safetensors}",
+    "transformers": "a folder of Hugging Face; model: {loader: transformers, ...}",
+    "clip": "a folder of Hugging Face with CLIP; model: {loader: clip, ...}",
+    "onnx": "an ONNX graph; model: {loader: onnx, weights: ...}",
+    "torchscript": "a TorchScript graph; model: {loader: torchscript, weights: ..., trust: ...}",
+    "exported": "a program of torch.export; model: {loader: exported, weights: ..., trust: ...}",
+}
+
+
+def kind_of(path: Path) -> str:
+    """Tell by looking, without unpickling anything, which loader a file or folder is for.
+
+    Parameters
+    ----------
+    path : Path
+        That exists.
+
+    Returns
+    -------
+    str
+        Key of :data:`audit.models.MODELS`; "" where it may well be a state dict, or is unknown.
+    """
+    if path.is_dir():
+        config = read_config(path)
+        if config is None:
+            return ""
+        # The hub's form of timm's models, and transformers' of CLIP.
+        if isinstance(config.get("architecture"), str):
+            return "timm"
+        return "clip" if config.get("model_type") == "clip" else "transformers"
+    if path.suffix == ".onnx":
+        return "onnx"
+    inside = _members(path)
+    if "constants.pkl" in inside and any(name.startswith("code/") for name in inside):
+        return "torchscript"
+    if "archive_format" in inside or any(n.startswith("models/model.json") for n in inside):
+        return "exported"
+    return ""
+
+
+def read_config(folder: Path) -> dict[str, Any] | None:
+    """The settings of a folder as the Hugging Face hub has them; None where it has none."""
+    path = folder / "config.json"
+    if not path.is_file():
+        return None
+    try:
+        read = json.loads(path.read_bytes()[:_MAX_CONFIG_BYTES])
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return read if isinstance(read, dict) else {}
 
 
 def other_loader(path: Path) -> str:
@@ -19,29 +74,21 @@ def other_loader(path: Path) -> str:
     str
         A sentence, or "" where it may well be a state dict.
     """
+    kind = kind_of(path)
+    if kind in _SENTENCES:
+        return f"{path.name} is {_SENTENCES[kind]}"
     if path.is_dir():
-        if (path / "config.json").is_file():
-            return f"{path.name} is a folder of Hugging Face; model: {{loader: transformers, ...}}"
         return f"{path.name} is a folder, expected a file of weights"
-    if path.suffix == ".onnx":
-        return f"{path.name} is an ONNX graph; model: {{loader: onnx, weights: ...}}"
     if path.suffix in (".h5", ".keras", ".pb", ".tflite", ".engine", ".mlmodel"):
         return f"{path.name} is not of torch; convert it to ONNX: model: {{loader: onnx}}"
+    return ""
+
+
+def _members(path: Path) -> list[str]:
     if not zipfile.is_zipfile(path):
-        return ""
+        return []
     try:
         with zipfile.ZipFile(path) as archive:
-            inside = [name.partition("/")[2] for name in archive.namelist()]
+            return [name.partition("/")[2] for name in archive.namelist()]
     except (zipfile.BadZipFile, OSError):
-        return ""
-    if "constants.pkl" in inside and any(name.startswith("code/") for name in inside):
-        return (
-            f"{path.name} is a TorchScript graph; model: {{loader: torchscript, weights: ..., "
-            "trust: ...}"
-        )
-    if "archive_format" in inside or any(n.startswith("models/model.json") for n in inside):
-        return (
-            f"{path.name} is a program of torch.export; model: {{loader: exported, weights: ..., "
-            "trust: ...}"
-        )
-    return ""
+        return []

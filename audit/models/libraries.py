@@ -22,3 +22,11 @@ def library(name: str, extra: str, loader: str) -> ModuleType:
         raise ModelError(
             f"model.loader: {loader} needs {name} ({error}); pip install 'saliency-audit[{extra}]'"
         ) from error
+
+
+def installed(name: str) -> ModuleType | None:
+    """Import a library where it is installed; else None."""
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        return None

@@ -10,7 +10,7 @@ from audit.errors import ModelError
 from audit.geometry import Geometry
 from audit.models.architectures import fit_named
 from audit.models.audited import AuditedModel
-from audit.models.checkpoints import load_checkpoint
+from audit.models.checkpoints import load_checkpoint, unread
 
 
 def lightning_model(
@@ -54,8 +54,7 @@ def lightning_model(
         name=f"{name} of {weights.name}",
         sha256=checkpoint.sha256,
     )
-    left = "model.weights: what is no tensor, such as hyper-parameters, stays unread"
-    model.remarks = tuple(r for r in (fitted.note, left if checkpoint.unread else "") if r)
+    model.remarks = tuple(r for r in (fitted.note, unread(checkpoint)) if r)
     if ":" in name:
         model.plugin_folder = folder
     return model.to(device)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from audit.errors import ModelError
 from audit.models.checkpoints import Checkpoint
+from audit.models.skeletons import skeleton_of
 from audit.models.weights_entries import choose_weights, note
 
 _COUNTER = "num_batches_tracked"
@@ -77,8 +78,7 @@ def fit_weights(
     ModelError
         Nothing in the file fits, or several weights do and none was chosen.
     """
-    with torch.device("meta" if on_meta else "cpu"):
-        skeleton = build(1000)
+    skeleton = skeleton_of(lambda: build(1000)) if on_meta else build(1000)
     expected = skeleton.state_dict()
     needed = {key for key in expected if not key.endswith(_COUNTER) and not optional(key)}
     candidate = choose_weights(checkpoint, needed, name=name, chosen=chosen)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from audit.errors import ModelError
 from audit.geometry import Geometry
 from audit.models.audited import IMAGENET_MEAN, IMAGENET_STD, AuditedModel
-from audit.models.checkpoints import load_checkpoint
+from audit.models.checkpoints import load_checkpoint, unread
 from audit.models.libraries import library
 from audit.models.outputs import first_line
 from audit.models.state_dicts import fit_weights
@@ -65,7 +65,8 @@ def timm_model(
             "timm downloads; without weights a random network would be audited."
         )
     if isinstance(weights, Path):
-        checkpoint = load_checkpoint(weights)
+        # timm's training script puts its arguments beside the weights.
+        checkpoint = load_checkpoint(weights, inert=True)
         fitted = fit_weights(
             lambda classes: timm.create_model(name, num_classes=classes, in_chans=in_chans),
             checkpoint,
@@ -74,7 +75,7 @@ def timm_model(
             rename=_renamed,
         )
         model = _described(fitted.module, name, checkpoint.class_names, checkpoint.sha256, in_chans)
-        model.remarks += (fitted.note,) if fitted.note else ()
+        model.remarks += tuple(r for r in (fitted.note, unread(checkpoint)) if r)
         return model.to(device)
     if weights != "DEFAULT":
         raise ModelError(

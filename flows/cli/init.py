@@ -13,6 +13,7 @@ from rich.markup import escape
 from audit.errors import ManifestError
 from audit.manifest import load_manifest
 from audit.run_folder import write_bytes
+from flows.cli.further_options import further_options
 from flows.cli.terminal import err
 
 if TYPE_CHECKING:
@@ -37,12 +38,26 @@ verdict: {{minimum_images: 20, effect: 0.10, fdr: 0.05}}
 report: {{formats: [html, pdf]}}
 gate: never                 # never | suspect | new | worsened
 """
+_ANY_FOREGROUND = """\
+  # Further options of any foreground:
+  # drawn_on: upright              # or stored: which picture it lies on where EXIF turns it
+  # boundary_tolerance: 0          # of the side: a band along the outline that counts for neither
+"""
 _NO_FOREGROUND = """\
 # foreground: {source: mask_file, root: masks}   # without it no class is judged
 """
 _CLASSES = """\
   # One class name a line, in the order of the model's outputs:
   # classes: classes.txt
+"""
+_TRUST = """\
+  # Loading this file can run code. Do you know who made it? Then uncomment its sha256:
+  # trust: {sha256}
+"""
+_ANY_MODEL = """\
+  # Further options of any model:
+  # outputs: logits                # or probabilities, log_probabilities
+  # sha256:                        # of the weights; another file is refused
 """
 _INPUT = """\
   # What the model was trained with; weights that bring their own need nothing here:
@@ -104,6 +119,7 @@ def write_manifest(
         What lies there cannot be read.
     """
     from audit.dataset.drafts import draft_dataset
+    from audit.dataset.readers import READERS
     from audit.models.drafts import draft_model
 
     if out.exists():
@@ -120,8 +136,9 @@ def write_manifest(
         name=_quoted(dataset.name),
         dataset=_section(
             "dataset", {"reader": dataset.reader, "root": dataset.root, **dataset.options}, folder
-        ),
-        foreground=_section("foreground", dataset.foreground, folder) or _NO_FOREGROUND,
+        )
+        + further_options(READERS[dataset.reader], dataset.reader, {"root", *dataset.options}),
+        foreground=_foreground(dataset, folder),
         model=_model(dataset, network, folder),
     )
     write_bytes(out, text.encode())
@@ -131,6 +148,8 @@ def write_manifest(
 
 def _model(dataset: DatasetDraft, network: ModelDraft, folder: Path) -> str:
     """The section of the model, with class names where a file of them was found."""
+    from audit.models import MODELS
+
     section = dict(network.section)
     weights = section.get("weights")
     beside = weights.parent / "classes.txt" if isinstance(weights, Path) else None
@@ -139,7 +158,26 @@ def _model(dataset: DatasetDraft, network: ModelDraft, folder: Path) -> str:
         section["classes"] = classes
         network.guessed.append(f"class names, in the order of the outputs: {classes.name}")
     written = _section("model", section, folder)
-    return written + ("" if "classes" in section else _CLASSES) + _INPUT
+    written += "" if "classes" in section else _CLASSES
+    if network.trust:
+        written += _TRUST.format(sha256=network.trust)
+    if loader := MODELS.get(section["loader"]):
+        written += further_options(loader, section["loader"], {"trust", *section})
+    return written + _ANY_MODEL + _INPUT
+
+
+def _foreground(dataset: DatasetDraft, folder: Path) -> str:
+    """The section of the foreground, or what could be written there."""
+    from audit.dataset.foregrounds import FOREGROUNDS
+
+    if not dataset.foreground:
+        return _NO_FOREGROUND
+    source = dataset.foreground["source"]
+    return (
+        _section("foreground", dataset.foreground, folder)
+        + further_options(FOREGROUNDS[source], source, set(dataset.foreground))
+        + _ANY_FOREGROUND
+    )
 
 
 def _section(name: str, keys: dict[str, Any], folder: Path) -> str:

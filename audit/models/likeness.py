@@ -1,0 +1,86 @@
+"""Of which of torchvision's networks weights are, by the names and shapes of their tensors."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import torchvision
+from torch import Tensor
+
+from audit.models.skeletons import skeleton_of
+
+Shapes = set[tuple[str, tuple[int, ...]]]
+
+_PREFIXES = ("module.", "_orig_mod.", "model.", "backbone.", "net.", "network.")
+_MOSTLY = 0.8
+_FAMILIES = {
+    "trunk_output.": ("regnet",),
+    "layer1.": ("resnet", "resnext", "wide_resnet"),
+    "denseblock1.": ("densenet",),
+    "Mixed_5b.": ("inception",),
+    "inception3a.": ("googlenet",),
+    "encoder.layers.": ("vit",),
+    "stage2.": ("shufflenet",),
+}
+"""By a part of a parameter's name, so that not every network must be built to be compared."""
+
+
+def networks() -> list[str]:
+    """Names of torchvision's classifiers."""
+    found: list[str] = torchvision.models.list_models(module=torchvision.models)
+    return found
+
+
+def nearest_network(state: Mapping[str, Tensor]) -> tuple[str, float]:
+    """Find the network of torchvision whose parameters weights have.
+
+    Parameters
+    ----------
+    state : mapping of str to Tensor
+        Weights, behind the prefix of a wrapper or not.
+
+    Returns
+    -------
+    str
+        Its name; "" where no parameter of any is met.
+    float
+        Share of the parameters of both that agree in name and shape; 0..1. The last layer may have
+        any number of rows.
+    """
+    held = _shapes(state)
+    families = next(
+        (known for part, known in _FAMILIES.items() if any(part in key for key, _ in held)), ("",)
+    )
+    likeness = {name: _likeness(held, name) for name in networks() if name.startswith(families)}
+    best = max(likeness, key=lambda name: likeness[name], default="")
+    return (best, likeness[best]) if best and likeness[best] else ("", 0.0)
+
+
+def _shapes(state: Mapping[str, Any]) -> Shapes:
+    """Names and shapes, without what wrappers put before them, and what lies beside those."""
+    found = {name: tuple(tensor.shape) for name, tensor in state.items()}
+    while prefix := next(
+        (p for p in _PREFIXES if found and _share(found, p) >= _MOSTLY),
+        "",
+    ):
+        cut = len(prefix)
+        found = {name[cut:]: shape for name, shape in found.items() if name.startswith(prefix)}
+    return set(found.items())
+
+
+def _share(names: Mapping[str, Any], prefix: str) -> float:
+    return sum(name.startswith(prefix) for name in names) / len(names)
+
+
+def _likeness(held: Shapes, name: str) -> float:
+    with warnings.catch_warnings():
+        # Some networks announce that their initialisation will change.
+        warnings.simplefilter("ignore")
+        module = skeleton_of(lambda: torchvision.models.get_model(name, weights=None))
+    own = _shapes(module.state_dict())
+    heads = {key for key, shape in own if shape and shape[0] == 1000}
+    wanted = {(key, shape) for key, shape in own if key not in heads and "num_batches" not in key}
+    found = {(key, shape) for key, shape in held if key not in heads and "num_batches" not in key}
+    return len(wanted & found) / max(1, len(wanted | found))
