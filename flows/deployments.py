@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import yaml
@@ -46,10 +45,10 @@ class Order:
     gate: str | None = None
     runs: str | None = None
 
-    def parameters(self) -> dict[str, Any]:
+    def parameters(self) -> dict[str, object]:
         """The parameters of each run, with paths that hold everywhere on this machine."""
         manifest = Path(self.manifest).resolve()
-        found: dict[str, Any] = {
+        found: dict[str, object] = {
             "manifest": str(manifest),
             "device": self.device,
             "overrides": list(self.overrides),
@@ -94,7 +93,7 @@ def deployment_file(order: Order, pool: str) -> bytes:
         As for :func:`serve_audit`.
     """
     name = _checked(order)
-    deployment: dict[str, Any] = {
+    deployment: dict[str, object] = {
         "name": file_slug(name),
         "description": f"Saliency audit of {name}",
         "entrypoint": ENTRYPOINT,

@@ -141,7 +141,7 @@ def address_of(path: Path, public_url: str | None) -> str:
     return f"{public_url.rstrip('/')}/{path.parent.name}/{path.name}" if public_url else ""
 
 
-def _table(findings: Findings) -> list[dict[str, Any]]:
+def _table(findings: Findings) -> list[dict[str, object]]:
     comparison = findings.comparison
     changes = {one.label_name: one.change.value for one in comparison.classes} if comparison else {}
     return [

@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import tempfile
 
+import pytest
 from hypothesis import settings
 
 # Before Prefect is imported by any test, and for the processes that tests start: a home of its
@@ -20,3 +21,16 @@ os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "180")
 # How long an example takes says nothing of whether it holds.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
+
+
+@pytest.fixture(scope="session")
+def prefect_server() -> str:
+    """Address of the server that runs in this process use, for those in processes of their own.
+
+    Starting one costs as much as a small audit.
+    """
+    from prefect.server.api.server import SubprocessASGIServer
+
+    server = SubprocessASGIServer()
+    server.start(timeout=180)
+    return server.api_url

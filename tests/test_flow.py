@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -42,10 +43,18 @@ def command(*arguments: str | Path) -> list[str]:
     return [sys.executable, "-m", "flows", *map(str, arguments)]
 
 
-def call(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+def call(
+    *arguments: str | Path, environment: Mapping[str, str] = ENVIRONMENT
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        command(*arguments), env=ENVIRONMENT, capture_output=True, text=True, check=False
+        command(*arguments), env=environment, capture_output=True, text=True, check=False
     )
+
+
+@pytest.fixture(scope="module")
+def served(prefect_server: str) -> dict[str, str]:
+    """Where a server runs already; only `finished` starts its own, as users do."""
+    return {**ENVIRONMENT, "PREFECT_API_URL": prefect_server}
 
 
 @pytest.fixture(scope="module")
@@ -130,23 +139,24 @@ def test_the_report_names_the_suspect_and_no_path_of_this_machine(
 
 
 def test_a_failed_gate_exits_with_3_and_computes_nothing_again(
-    finished: tuple[Path, Path, dict[str, Any]],
+    finished: tuple[Path, Path, dict[str, Any]], served: dict[str, str]
 ) -> None:
     manifest, out, _ = finished
     stamps = {p: p.stat().st_mtime_ns for p in (out / "scores").iterdir()}
-    again = call("run", manifest, "--out", out, "--gate", "suspect", *QUICK)
+    gate = ("--gate", "suspect")
+    again = call("run", manifest, "--out", out, *gate, *QUICK, environment=served)
     assert again.returncode == 3, again.stderr
     assert {p: p.stat().st_mtime_ns for p in (out / "scores").iterdir()} == stamps
 
 
 def test_killed_and_resumed_is_the_same_to_the_last_byte(
-    finished: tuple[Path, Path, dict[str, Any]], tmp_path: Path
+    finished: tuple[Path, Path, dict[str, Any]], tmp_path: Path, served: dict[str, str]
 ) -> None:
     manifest, whole, _ = finished
     out = tmp_path / "run"
     arguments = command("run", manifest, "--out", out, *QUICK)
     running = subprocess.Popen(
-        arguments, env=ENVIRONMENT, stderr=subprocess.DEVNULL, start_new_session=True
+        arguments, env=served, stderr=subprocess.DEVNULL, start_new_session=True
     )
     first = out / "scores" / "part-00000.parquet"
     deadline = time.monotonic() + 240
@@ -158,7 +168,7 @@ def test_killed_and_resumed_is_the_same_to_the_last_byte(
     assert not (out / "scores.parquet").exists()
     assert json.loads((out / "run.json").read_text())["status"] == "running"
     stamp = first.stat().st_mtime_ns
-    resumed = call("run", manifest, "--out", out, *QUICK)
+    resumed = call("run", manifest, "--out", out, *QUICK, environment=served)
     assert resumed.returncode == 0, resumed.stderr
     assert first.stat().st_mtime_ns == stamp
     assert (out / "scores.parquet").read_bytes() == (whole / "scores.parquet").read_bytes()
@@ -176,6 +186,7 @@ def test_killed_and_resumed_is_the_same_to_the_last_byte(
 def test_asked_twice_to_end_it_ends_and_goes_on_later(
     finished: tuple[Path, Path, dict[str, Any]],
     tmp_path: Path,
+    served: dict[str, str],
     began: str,
     number: signal.Signals,
     resumed: bool,
@@ -188,7 +199,7 @@ def test_asked_twice_to_end_it_ends_and_goes_on_later(
     arguments = command("run", manifest, "--out", out, *options)
     with subprocess.Popen(
         arguments,
-        env=ENVIRONMENT,
+        env=served,
         stderr=subprocess.PIPE,
         text=True,
         # The tests may have been started in a background, where Ctrl-C is ignored.
@@ -207,7 +218,7 @@ def test_asked_twice_to_end_it_ends_and_goes_on_later(
     assert "Traceback" not in said
     assert json.loads((out / "run.json").read_text())["status"] == "failed"
     if resumed:
-        done = call("run", manifest, "--out", out, *QUICK)
+        done = call("run", manifest, "--out", out, *QUICK, environment=served)
         assert done.returncode == 0, done.stderr
         assert (out / "scores.parquet").read_bytes() == (whole / "scores.parquet").read_bytes()
 
@@ -224,7 +235,9 @@ def test_new_thresholds_render_again_without_a_model(
     assert "suspect" not in set(pd.read_parquet(copy / "classes.parquet")["verdict"])
 
 
-def test_the_state_of_the_flow_is_named_after_what_was_found(tmp_path: Path) -> None:
+def test_the_state_of_the_flow_is_named_after_what_was_found(
+    tmp_path: Path, served: dict[str, str]
+) -> None:
     code = (
         "import sys\n"
         "from flows.audit_dataset import audit_dataset\n"
@@ -232,7 +245,7 @@ def test_the_state_of_the_flow_is_named_after_what_was_found(tmp_path: Path) -> 
         "    overrides=['cmv.classes=none', 'report.formats=[]'])\n"
         "print('STATE', state.name)\n"
     )
-    told = {**ENVIRONMENT, "PREFECT_LOGGING_LEVEL": "INFO"}
+    told = {**served, "PREFECT_LOGGING_LEVEL": "INFO"}
     names = []
     for index, planted in enumerate(([2], [])):
         folder = tmp_path / str(index)
@@ -346,11 +359,12 @@ def test_a_full_disk_is_a_sentence(
     assert ended.value.code == 4
 
 
-def test_an_incomplete_run_exits_with_4(tmp_path: Path) -> None:
+def test_an_incomplete_run_exits_with_4(tmp_path: Path, served: dict[str, str]) -> None:
     manifest = write_dataset(tmp_path, [], per_class=20)
     for index in range(3):
         (tmp_path / "images" / "ant" / f"{index:03d}.png").write_bytes(b"broken")
-    done = call("run", manifest, "--out", tmp_path / "run", *QUICK, "--json")
+    out = tmp_path / "run"
+    done = call("run", manifest, "--out", out, *QUICK, "--json", environment=served)
     assert done.returncode == 4, done.stderr
     assert json.loads(done.stdout)["clear"] == 0
     assert json.loads((tmp_path / "run" / "run.json").read_text())["status"] == "incomplete"

@@ -280,6 +280,10 @@ def test_importing_the_package_loads_no_torch() -> None:
     code = "import sys, audit, audit.dataset.decoding_child; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+    # torchvision's networks bring the compiler along, which a model of one's own does not need.
+    code = "import sys, audit.pipeline.run; print('torch._dynamo' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
     assert set(audit.__all__) <= set(dir(audit))
     with pytest.raises(AttributeError, match="no attribute 'mend'"):
         _ = audit.mend  # type: ignore[attr-defined]

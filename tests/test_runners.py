@@ -15,11 +15,12 @@ from audit.errors import ManifestError
 from flows.runners import task_runner
 
 ROOT = Path(__file__).parents[1]
+PATHS = f"{ROOT}{os.pathsep}{ROOT / 'tests'}"
 
 
 @pytest.mark.parametrize("runner", ["processes", "dask"])
 def test_scores_are_the_same_to_the_last_byte_wherever_the_shards_went(
-    runner: str, tmp_path: Path
+    runner: str, tmp_path: Path, prefect_server: str
 ) -> None:
     manifest = write_dataset(tmp_path, [1], per_class=3)
     here = scored(manifest, tmp_path / "here", "run.shard_size=5")
@@ -27,7 +28,7 @@ def test_scores_are_the_same_to_the_last_byte_wherever_the_shards_went(
         [sys.executable, "-m", "flows", "run", str(manifest), "--out", str(tmp_path / "there"),
          "--device", "cpu", "--set", "report.formats=[]", "--set", "run.shard_size=5",
          "--set", f"run.runner={runner}"],
-        env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"},
+        env={**os.environ, "PREFECT_API_URL": prefect_server, "PYTHONPATH": PATHS},
         capture_output=True,
         text=True,
         check=False,

@@ -13,6 +13,7 @@ import os
 import resource
 import signal
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -54,7 +55,7 @@ def _sample(request: dict[str, Any]) -> Sample:
     )
 
 
-def _answer(out: BinaryIO, header: dict[str, Any], *buffers: bytes) -> None:
+def _answer(out: BinaryIO, header: Mapping[str, object], *buffers: bytes) -> None:
     out.write(json.dumps({**header, "bytes": [len(b) for b in buffers]}).encode() + b"\n")
     for buffer in buffers:
         out.write(buffer)

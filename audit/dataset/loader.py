@@ -163,7 +163,7 @@ class Loader:
         )
 
 
-def _request(sample: Sample, since: tuple[int, int] | None) -> dict[str, Any]:
+def _request(sample: Sample, since: tuple[int, int] | None) -> dict[str, object]:
     return {
         "sample_id": sample.sample_id,
         "path": os.fsencode(sample.path).hex(),

@@ -38,7 +38,7 @@ class OutlineStore:
     folders: tuple[Path, ...]
     identity: str
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """As JSON values."""
         return {"folders": [str(folder) for folder in self.folders], "identity": self.identity}
 

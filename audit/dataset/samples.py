@@ -33,7 +33,7 @@ class Annotation:
     values: tuple[int, ...] = ()
     size: tuple[int, int] | None = None
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """As JSON values."""
         return {
             "source": self.source,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import uuid
-from typing import Any
 
 from audit.findings import Effect, Findings, RunFacts
 from audit.report.sentences import english
@@ -62,7 +61,7 @@ def cyclonedx(findings: Findings, facts: RunFacts) -> bytes:
     return (json.dumps(bom, indent=1, ensure_ascii=True) + "\n").encode()
 
 
-def _model(findings: Findings, facts: RunFacts) -> dict[str, Any]:
+def _model(findings: Findings, facts: RunFacts) -> dict[str, object]:
     return {
         "type": "machine-learning-model",
         "bom-ref": "model",
@@ -82,7 +81,7 @@ def _model(findings: Findings, facts: RunFacts) -> dict[str, Any]:
     }
 
 
-def _metrics(findings: Findings) -> list[dict[str, Any]]:
+def _metrics(findings: Findings) -> list[dict[str, object]]:
     """A metric a class and measurement, where there is one."""
     found = []
     for finding in findings.findings:
@@ -90,7 +89,7 @@ def _metrics(findings: Findings) -> list[dict[str, Any]]:
             held = finding.estimate(effect)
             if held.value is None:
                 continue
-            metric: dict[str, Any] = {
+            metric: dict[str, object] = {
                 "type": name,
                 "value": f"{held.value:.6g}",
                 "slice": discreet_name(finding.label_name),
@@ -104,7 +103,7 @@ def _metrics(findings: Findings) -> list[dict[str, Any]]:
     return found
 
 
-def _hashes(sha256: str) -> dict[str, Any]:
+def _hashes(sha256: str) -> dict[str, object]:
     if not re.fullmatch(r"[0-9a-fA-F]{64}", sha256):
         return {}
     return {"hashes": [{"alg": "SHA-256", "content": sha256}]}

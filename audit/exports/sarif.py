@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 from audit.findings import (
     Change,
@@ -90,7 +89,7 @@ def sarif(findings: Findings, facts: RunFacts) -> bytes:
     return (json.dumps(log, indent=1, ensure_ascii=True) + "\n").encode()
 
 
-def _rule(kind: Kind) -> dict[str, Any]:
+def _rule(kind: Kind) -> dict[str, object]:
     name, short, full = _RULES[kind]
     return {
         "id": f"saliency-audit/{name}",
@@ -100,7 +99,7 @@ def _rule(kind: Kind) -> dict[str, Any]:
     }
 
 
-def _result(finding: ClassFinding, findings: Findings) -> dict[str, Any]:
+def _result(finding: ClassFinding, findings: Findings) -> dict[str, object]:
     name = discreet_name(finding.label_name)
     said = " ".join(clean_text(english(reason)) for reason in finding.reasons)
     held = {

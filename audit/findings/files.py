@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -104,7 +104,7 @@ def write_repair(path: Path, repair: Repair) -> None:
     write_json(path, repair.model_dump(mode="json"))
 
 
-def json_schemas() -> dict[str, Any]:
+def json_schemas() -> dict[str, object]:
     """JSON Schema of the record's files, by file name."""
     return {
         "findings.json": Findings.model_json_schema(mode="serialization"),

@@ -336,7 +336,7 @@ class Manifest(_Closed):
         """Resolve a path of the manifest against its folder; see :func:`declared_path`."""
         return declared_path(self.folder, value, key)
 
-    def scores_key(self) -> dict[str, Any]:
+    def scores_key(self) -> dict[str, object]:
         """Everything in the manifest that a score depends on; thresholds are not among it."""
         chosen = self.model_dump(
             mode="json",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -164,7 +165,8 @@ def _unwrapped(loaded: Any) -> Any:
         return loaded.module()
     if isinstance(loaded, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
         return _unwrapped(loaded.module)
-    if isinstance(loaded, torch._dynamo.OptimizedModule):
+    # Nothing was compiled where the compiler, which is slow to import, was never imported.
+    if "torch._dynamo" in sys.modules and isinstance(loaded, torch._dynamo.OptimizedModule):
         return _unwrapped(loaded._orig_mod)
     return loaded
 

@@ -7,14 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import torchvision
 from torch import nn
 
 from audit.errors import ModelError
 from audit.models.checkpoints import Checkpoint
 from audit.models.libraries import library
 from audit.models.state_dicts import Fitted, fit_weights
-from audit.models.torchvision_models import fit_torchvision
+from audit.models.torchvision_models import classifiers, fit_torchvision
 from audit.plugins import resolve
 
 
@@ -39,7 +38,7 @@ def fit_named(name: str, checkpoint: Checkpoint, chosen: str | None, folder: Pat
     ModelError
         No such network, or weights that do not fit.
     """
-    if name in torchvision.models.list_models(module=torchvision.models):
+    if name in classifiers():
         return fit_torchvision(name, checkpoint, chosen, None)
     if ":" in name:
         function = resolve(name, {}, key="model.name", folder=folder)

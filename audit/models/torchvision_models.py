@@ -10,9 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torchvision
 from torch import Tensor, nn
-from torchvision.models import densenet
 
 from audit.errors import ModelError
 from audit.geometry import Geometry
@@ -22,6 +20,16 @@ from audit.models.state_dicts import Fitted, fit_weights
 
 TRANSFORMING = ("googlenet", "inception_v3")
 """Networks that torchvision builds with ``transform_input=True`` whenever it has weights."""
+# torchvision's networks are imported where one is asked for: that brings torch's compiler with it,
+# which takes as long as torch itself, and models from elsewhere need neither.
+
+
+def classifiers() -> list[str]:
+    """Names of torchvision's classification networks."""
+    from torchvision import models
+
+    found: list[str] = models.list_models(module=models)
+    return found
 
 
 def torchvision_model(
@@ -55,7 +63,7 @@ def torchvision_model(
     ModelError
         Unknown name, no weights, or weights that do not fit.
     """
-    available = torchvision.models.list_models(module=torchvision.models)
+    available = classifiers()
     if name not in available:
         raise ModelError(
             f"model.name: torchvision has no classification model {name!r}; "
@@ -92,16 +100,18 @@ def _remarks(name: str, note: str, transform_input: bool | None) -> Iterator[str
 
 
 def _with_library_weights(name: str, weights: str) -> AuditedModel:
+    from torchvision import models
+
     try:
-        chosen: Any = torchvision.models.get_model_weights(name)[weights]
+        chosen: Any = models.get_model_weights(name)[weights]
     except KeyError:
-        known = [w.name for w in torchvision.models.get_model_weights(name)]
+        known = [w.name for w in models.get_model_weights(name)]
         raise ModelError(
             f"model.weights: no such file, and {name} has no weights {weights!r}; "
             f"it has {', '.join(known)}"
         ) from None
     try:
-        module = torchvision.models.get_model(name, weights=chosen)
+        module = models.get_model(name, weights=chosen)
     except Exception as error:
         raise ModelError(
             f"model.weights: {chosen} could not be had ({type(error).__name__}: {error}). "
@@ -130,12 +140,12 @@ def build(name: str, classes: int, *, transform_input: bool = True) -> nn.Module
     `googlenet` and `inception_v3` are made as torchvision makes them for weights: with an input
     that is normalised once more, and auxiliary heads, which :func:`fit_torchvision` takes away.
     """
+    from torchvision import models
+
     extra: dict[str, Any] = {}
     if name in TRANSFORMING:
         extra = {"init_weights": False, "aux_logits": True, "transform_input": transform_input}
-    module: nn.Module = torchvision.models.get_model(
-        name, weights=None, num_classes=classes, **extra
-    )
+    module: nn.Module = models.get_model(name, weights=None, num_classes=classes, **extra)
     return module
 
 
@@ -188,7 +198,9 @@ class _Held:
 
 def _renamed(state: dict[str, Tensor], skeleton: nn.Module) -> dict[str, Tensor]:
     """Let torchvision rename what it called otherwise before; its DenseNet does so by itself."""
-    if isinstance(skeleton, torchvision.models.DenseNet):
+    from torchvision.models import densenet
+
+    if isinstance(skeleton, densenet.DenseNet):
         # It renames in place, then loads; into a skeleton without memory that has no effect.
         with suppress(RuntimeError), warnings.catch_warnings():
             warnings.simplefilter("ignore")

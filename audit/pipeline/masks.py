@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,7 +22,7 @@ from audit.dataset.mask_findings import (
 )
 from audit.findings import Code, Reason
 from audit.manifest import load_manifest
-from audit.measuring.columns import is_table, write_table
+from audit.measuring.columns import Row, is_table, write_table
 from audit.pipeline.outlines import ensure_outlines
 from audit.pipeline.second_outlines import SECOND, hands
 from audit.pipeline.session import Session
@@ -50,7 +49,7 @@ def look_at_masks(session: Session) -> int:
     seed = session.manifest.run.seed
     some = spread_over(session.table, LOOKED_AT, seed, "masks", column="label")
     chosen = session.table[session.table["sample_id"].isin(set(some["sample_id"]))]
-    rows: list[dict[str, Any]] = []
+    rows: list[Row] = []
     masks: dict[str, NDArray[np.bool_]] = {}
     with session.workbench() as bench:
         for batch in bench.batches(chosen.index):

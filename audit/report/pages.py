@@ -253,8 +253,8 @@ def _trend_charts(record: Findings) -> Mapping[str, Markup]:
     }
 
 
-def _mass_charts(record: Findings) -> Callable[[ClassFinding], dict[str, Any]]:
-    def draw(finding: ClassFinding) -> dict[str, Any]:
+def _mass_charts(record: Findings) -> Callable[[ClassFinding], dict[str, object]]:
+    def draw(finding: ClassFinding) -> dict[str, object]:
         others = [m for f in record.findings if f.label != finding.label for m in f.masses]
         others = others[:: 1 + len(others) // _OTHERS_DRAWN]
         name = untrusted.shorten(finding.label_name)

@@ -180,7 +180,7 @@ def _foreground(dataset: DatasetDraft, folder: Path) -> str:
     )
 
 
-def _section(name: str, keys: dict[str, Any], folder: Path) -> str:
+def _section(name: str, keys: dict[str, object], folder: Path) -> str:
     """A section with a key a line; paths as they are seen from the manifest."""
     lines = [f"  {key}: {_quoted(_relative(value, folder))}\n" for key, value in keys.items()]
     return f"{name}:\n{''.join(lines)}" if lines else ""
