@@ -237,6 +237,11 @@ class RunFolder:
         return self.cmv / "likenesses.parquet"
 
     @property
+    def fiftyone(self) -> Path:
+        """Samples with verdicts, masks and maps, as FiftyOne reads them."""
+        return self.path / "fiftyone"
+
+    @property
     def exhibits(self) -> Path:
         """Pictures of the samples that the report shows."""
         return self.path / "exhibits"

@@ -27,7 +27,9 @@ def checked(manifest: Path, *overrides: str) -> audit.CheckResult:
 
 
 def test_one_batch_goes_through_model_map_and_swap(manifest: Path) -> None:
-    found = checked(manifest, "verdict.minimum_images=2")
+    formats = "report.formats=[html, junit, fiftyone]"
+    found = checked(manifest, "verdict.minimum_images=2", formats)
+    assert found.expected_steps["fiftyone"] >= 0
     assert (found.tried, found.unreadable_tried, found.accuracy_tried) == (18, 0, 1.0)
     assert found.swapped_tried == 6
     assert found.limits == ()

@@ -240,9 +240,13 @@ class ReportSection(_Closed):
     """Who answers for the model; printed on page one."""
     audience: str | None = None
     """`executive` gets a shorter report; any other text is printed as it stands."""
-    formats: tuple[Literal["html", "pdf", "junit", "sarif", "cyclonedx"], ...] = ("html", "pdf")
+    formats: tuple[Literal["html", "pdf", "junit", "sarif", "cyclonedx", "fiftyone"], ...] = (
+        "html",
+        "pdf",
+    )
     """What is written; an empty list writes nothing. Beside the report: JUnit XML for a CI, SARIF
-    for code scanning, a CycloneDX bill of materials with the model card."""
+    for code scanning, a CycloneDX bill of materials with the model card, and a folder that FiftyOne
+    opens, with verdicts, masks and maps."""
     language: Literal["en", "de"] = "en"
     """Of texts and numbers."""
     paper: Literal["A4", "Letter"] = "A4"

@@ -10,7 +10,9 @@ from pathlib import Path
 import torch
 
 from audit.errors import RunFolderError
+from audit.exports.fiftyone import FORMAT as FIFTYONE
 from audit.measuring import controls, follow_up, second_outlines
+from audit.pipeline import fiftyone
 from audit.pipeline.cmv_material import SMALLER
 from audit.pipeline.outlines import seconds_an_outline
 from audit.pipeline.session import Session
@@ -91,7 +93,10 @@ def seconds_a_step(session: Session, unit: UnitCosts) -> dict[str, float]:
         + suspects * 40 * unit.map,
         "cues": suspects * 40 * (3 * unit.map + 20 * unit.forward) if swaps else 0.0,
         "cmvs": _pictures(session) * manifest.cmv.steps * _DERIVED * unit.forward * _area(session),
-        "report": sum(formats[name] for name in manifest.report.formats),
+        "fiftyone": unit.map * int(counts.clip(upper=fiftyone.EACH).sum())
+        if FIFTYONE in manifest.report.formats
+        else 0.0,
+        "report": sum(formats.get(name, 0.1) for name in manifest.report.formats),
     }
 
 

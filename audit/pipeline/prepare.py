@@ -107,6 +107,7 @@ def _clear(run: RunFolder) -> None:
         run.cues,
         theme,
         run.path / "repair",
+        run.fiftyone,
     ):
         shutil.rmtree(folder, ignore_errors=True)
     for path in (

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from audit.errors import RunFolderError
 from audit.exports import EXPORTS
+from audit.exports.fiftyone import FORMAT as FIFTYONE
+from audit.exports.fiftyone import write_documents
 from audit.findings import Findings, read_facts, read_findings
 from audit.manifest import ReportSection, load_manifest
 from audit.pipeline.compose import compose
@@ -33,14 +35,15 @@ def write_reports(
     """
     # The report itself says when it was written.
     update_facts(run, finished=now())
-    pages = [name for name in settings.formats if name not in EXPORTS]
+    folders = [write_documents(run)] if FIFTYONE in settings.formats else []
+    pages = [name for name in settings.formats if name in FORMATS]
     held = render_report(run.path, pages, settings, trust_templates=trust_templates)
     exported = [EXPORTS[name] for name in settings.formats if name in EXPORTS]
     if exported:
         findings, facts = read_findings(run.findings), read_facts(run.run_json)
         for export in exported:
             write_bytes(run.path / export.file, export.content(findings, facts))
-    return [*held.values(), *(run.path / export.file for export in exported)]
+    return [*held.values(), *(run.path / export.file for export in exported), *folders]
 
 
 def report_again(
@@ -97,4 +100,5 @@ def reports_of(run: RunFolder) -> list[Path]:
     """The reports and exports that lie in a run folder."""
     paths = [run.path / f"report.{name}" for name in FORMATS]
     paths += [run.path / export.file for export in EXPORTS.values()]
+    paths.append(run.fiftyone)
     return [path for path in paths if path.exists()]

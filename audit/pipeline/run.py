@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import ParamSpec, Protocol, TypeVar
 
 from audit import cancellation
+from audit.exports.fiftyone import FORMAT as FIFTYONE
 from audit.findings import Findings
 from audit.pipeline.cmvs import count_cmvs, visualize_classes
 from audit.pipeline.compose import compose
 from audit.pipeline.cues import find_cues
 from audit.pipeline.decide import decide
 from audit.pipeline.exhibits import draw_exhibits
+from audit.pipeline.fiftyone import draw_samples
 from audit.pipeline.masks import look_at_masks
 from audit.pipeline.measure import follow_up, gather_donors, gather_scores, run_controls, score
 from audit.pipeline.outlines import make_outlines
@@ -174,6 +176,8 @@ def take_steps(
     step("cues", find_cues, session, decided)
     with timed(run, "cmvs"), progress.step("cmvs", count_cmvs(session, decided)):
         runner.run_step("cmvs", visualize_classes, session, decided, progress)
+    if FIFTYONE in manifest.report.formats:
+        step("fiftyone", draw_samples, session)
     findings = step("compose", compose, run, decided)
     step("report", write_reports, run, manifest.report)
     finish(run, findings.summary)
