@@ -388,9 +388,16 @@ def test_the_planted_scene_is_the_cue(audited_run: tuple[Session, Decided]) -> N
     assert cues.clusters[0].contrast.hits == 0
     trial = cues.clusters[0].trial
     assert trial is not None
-    assert trial.became.trials == trial.control.trials > 20
+    assert trial.target_class == cues.donors.affected.label_name if cues.donors.affected else "elk"
+    assert trial.became.trials == trial.control.trials > 10
     assert trial.control.hits == 0
     assert (trial.raised.low or 0) > 0
+    all_over = cues.clusters[0].trial_all_over
+    assert all_over is not None
+    assert (all_over.raised.low or 0) > (trial.raised.value or 0)
+    effects = [cluster.effect for cluster in cues.clusters]
+    assert effects == sorted(effects, reverse=True)
+    assert effects[0] == all_over.raised.value
     for crop in cues.clusters[0].crops:
         pixels = np.asarray(Image.open(session.run.path / crop.path))
         assert np.abs(pixels.mean((0, 1)) - SCENES[1]).max() < 6

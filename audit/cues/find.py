@@ -130,7 +130,7 @@ def sampled(scores: pd.DataFrame, label: int, seed: int, most: int = IMAGES) -> 
 
 
 def others(scores: pd.DataFrame, label: int, seed: int, most: int = IMAGES) -> list[int]:
-    """Choose images of other classes, as :func:`sampled` chooses those of one."""
+    """Choose images of all other classes, as :func:`sampled` chooses those of one."""
     usable = scores["status"].isin((Status.SCORED, Status.BLANK_MAP))
     foreign = scores[(scores["label"] != label) & usable]
     return [int(row) for row in at_most(foreign, most, seed, f"cue targets {label}").index]

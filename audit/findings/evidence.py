@@ -5,6 +5,8 @@ Every path is relative to the run folder and uses forward slashes.
 
 from __future__ import annotations
 
+import math
+
 from pydantic import Field
 
 from audit.findings.values import Estimate, Number, Rate, Reason, Record, Role, Share
@@ -73,10 +75,11 @@ class CueCrop(Record):
 
 
 class CueTrial(Record):
-    """What windows of a cue did in photographs of other classes, beside windows of those.
+    """What windows of a cue did in photographs of another class, beside windows of others.
 
     `became`: photographs that are answered with the class then; `control`: likewise with windows
-    from other classes at the same places. `raised`: by how much more the cue's windows raise the
+    from other classes at the same places. `target_class`: of which class the photographs are; None:
+    of several. `raised`: by how much more the cue's windows raise the
     class score against the best other, in units of the class's usual lead on its own photographs,
     with its 95 % interval.
     """
@@ -84,18 +87,28 @@ class CueTrial(Record):
     became: Rate
     control: Rate
     raised: Estimate
+    target_class: str | None = None
 
 
 class CueCluster(Record):
     """Background windows that the model sees alike, and in how many images they were seen.
 
-    `trial` is None where they could not be pasted anywhere, or an earlier version wrote it.
+    `trial`: windows where they were found; `trial_all_over`: the whole background covered with
+    them. None where they could not be pasted anywhere, or an earlier version wrote it.
     """
 
     seen: Rate
     contrast: Rate
     crops: tuple[CueCrop, ...]
     trial: CueTrial | None = None
+    trial_all_over: CueTrial | None = None
+
+    @property
+    def effect(self) -> float:
+        """The larger `raised` of the two trials; minus infinity without any."""
+        trials = [trial for trial in (self.trial, self.trial_all_over) if trial is not None]
+        values = [t.raised.value for t in trials if t.raised.value is not None]
+        return max(values, default=-math.inf)
 
 
 class CueDonor(Record):

@@ -17,8 +17,10 @@ from audit.pipeline.session import Session
 
 CLASSES = 40
 """Most suspect classes that are looked into: those that get a page of their own."""
-_FORM = 3
+_FORM = 4
 """Of an entry; entries of another form are made again."""
+LEAST_TARGETS = 10
+"""Images of one class below which windows are pasted into images of all others."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,13 @@ class CuePlan:
     donors : TurningDonors
         From :func:`audit.cues.swap_matrix.turning_donors`.
     targets : list of int
-        Images of other classes, into which windows are pasted.
+        Images of another class, into which windows are pasted: the one whose objects the
+        backgrounds of this class turned most often, or else its contrast class. Objects that no
+        background turns would say of no cue that it is one.
+    target_name : str or None
+        That class; None: of all others, where it has too few images.
+    lenders : list of int
+        Images of all other classes, from which the control's windows come.
     lead : float
         Median margin of the class on its own images, in units of class scores; NaN without any.
     """
@@ -52,13 +60,16 @@ class CuePlan:
     hardest: int | None
     donors: TurningDonors
     targets: list[int]
+    target_name: str | None
+    lenders: list[int]
     lead: float
 
     @property
     def key(self) -> str:
         """Equal where the same would be looked at again."""
-        looked = (self.contrast, self.rows, self.rows_elsewhere, self.hardest, self.targets)
-        return fingerprint(_FORM, self.label, json.dumps([*looked, asdict(self.donors)]))
+        looked = (self.contrast, self.rows, self.rows_elsewhere, self.hardest)
+        tried = (self.targets, self.lenders)
+        return fingerprint(_FORM, self.label, json.dumps([*looked, *tried, asdict(self.donors)]))
 
 
 def plans(
@@ -81,6 +92,11 @@ def plans(
         label, name = finding.label, finding.contrast_class
         names = session.class_names
         contrast = names.index(name) if name is not None and name in names else None
+        donors = turning_donors(swaps, label)
+        turned = contrast if donors.affected is None else donors.affected.place
+        lenders = others(scores, label, seed)
+        targets = [] if turned is None or turned == label else sampled(scores, turned, seed)
+        enough = len(targets) >= LEAST_TARGETS
         planned.append(
             CuePlan(
                 label=label,
@@ -90,8 +106,10 @@ def plans(
                 rows=sampled(scores, label, seed),
                 rows_elsewhere=[] if contrast is None else sampled(scores, contrast, seed),
                 hardest=hardest(scores[scores["label"] == label]),
-                donors=turning_donors(swaps, label),
-                targets=others(scores, label, seed),
+                donors=donors,
+                targets=targets if enough else lenders,
+                target_name=names[turned] if enough and turned is not None else None,
+                lenders=lenders,
                 lead=float(scores.loc[scores["label"] == label, "margin"].abs().median()),
             )
         )

@@ -13,7 +13,7 @@ from PIL import Image
 from audit.cues.class_contrast import contrast_maps
 from audit.cues.find import Crop, Cue, Search
 from audit.cues.find import find_cues as search_cues
-from audit.cues.induction import Targets, gather_targets, induce
+from audit.cues.induction import Photographs, gather_photographs, induce
 from audit.findings import (
     AffectedClass,
     ContrastMaps,
@@ -106,27 +106,45 @@ def _look(session: Session, plan: CuePlan, bench: Workbench) -> Cues:
 def _clusters(
     session: Session, plan: CuePlan, search: Search, bench: Workbench
 ) -> tuple[CueCluster, ...]:
-    targets = gather_targets(plan.targets, bench) if search.cues else None
+    """The cues, first what raises the class most where it is pasted, then the most frequent."""
+    targets = gather_photographs(plan.targets, bench) if search.cues else None
+    same = plan.lenders == plan.targets
+    lenders = targets if same or targets is None else gather_photographs(plan.lenders, bench)
 
     def crop(group: int, held: Crop) -> CueCrop:
         path = _write(session.run, plan, f"cue-{group}-{held.row:07d}", _enlarged(held.pixels))
         sample_id = session.table["sample_id"].loc[held.row]
         return CueCrop(path=path, sample_id=sample_id, share=held.share)
 
-    return tuple(
+    def trial(cue: Cue, *, all_over: bool) -> CueTrial | None:
+        if targets is None or lenders is None:
+            return None
+        return _trial(cue, targets, lenders, plan, bench, all_over=all_over)
+
+    clusters = [
         CueCluster(
             seen=_rate(cue.seen, search.images),
             contrast=_rate(cue.seen_elsewhere, search.images_elsewhere),
             crops=tuple(crop(group, held) for held in cue.crops),
-            trial=None if targets is None else _trial(cue, targets, plan, bench),
+            trial=trial(cue, all_over=False),
+            trial_all_over=trial(cue, all_over=True),
         )
         for group, cue in enumerate(search.cues)
-    )
+    ]
+    return tuple(sorted(clusters, key=lambda cluster: cluster.effect, reverse=True))
 
 
-def _trial(cue: Cue, targets: Targets, plan: CuePlan, bench: Workbench) -> CueTrial | None:
+def _trial(
+    cue: Cue,
+    targets: Photographs,
+    lenders: Photographs,
+    plan: CuePlan,
+    bench: Workbench,
+    *,
+    all_over: bool,
+) -> CueTrial | None:
     """Put a cue to the test; None where no photograph shows its windows."""
-    found = induce(cue.crops, targets, plan.label, bench)
+    found = induce(cue.crops, targets, lenders, plan.label, bench, all_over=all_over)
     count = len(found.raised)
     if not count or not plan.lead > 0:
         return None
@@ -135,6 +153,7 @@ def _trial(cue: Cue, targets: Targets, plan: CuePlan, bench: Workbench) -> CueTr
         became=_rate(int(found.became.sum()), count),
         control=_rate(int(found.became_control.sum()), count),
         raised=Estimate(value=raised.value, low=raised.low, high=raised.high),
+        target_class=plan.target_name,
     )
 
 
