@@ -305,6 +305,25 @@ def test_an_incomplete_run_calls_nothing_clear() -> None:
     assert why(found["cat"])[Code.COVERAGE_TOO_LOW]["coverage"] == pytest.approx(25 / 30)
 
 
+def test_a_class_without_a_single_foreground_costs_the_others_no_verdict() -> None:
+    bare = {name: None for name in SCORE_COLUMNS.names if name.startswith(("swap", "background"))}
+    scores = table({0: LEANS, 2: bare | {"status": "no_foreground"}})
+    found = verdicts(scores)
+    assert {name: d.verdict for name, d in found.items()} == {
+        "ant": Verdict.SUSPECT,
+        "bee": Verdict.CLEAR,
+        "cat": Verdict.INCONCLUSIVE,
+    }
+    # It is said, and a gate that asks for a complete run is not passed.
+    assert not any(d.complete for d in found.values())
+    assert why(found["cat"])[Code.COVERAGE_TOO_LOW]["coverage"] == 0
+    scores.loc[scores.index[scores["label"] == 2][:5], ["status", "prediction"]] = (
+        "unreadable",
+        None,
+    )
+    assert verdicts(scores)["bee"].verdict is Verdict.INCONCLUSIVE
+
+
 def test_without_foregrounds_nothing_is_clear_and_the_run_is_complete() -> None:
     bare = {name: None for name in SCORE_COLUMNS.names if name.startswith(("swap", "background"))}
     scores = table({label: bare | {"status": "no_foreground"} for label in NAMES})

@@ -219,7 +219,7 @@ class RunSection(_Closed):
     """Images between two savings; a finished shard is never computed again."""
     min_coverage: float = Field(default=0.95, ge=0, le=1)
     """Share of each class's images that must be measured; else the run is incomplete and calls
-    nothing clear."""
+    nothing clear, unless all that is lacking are classes without any foreground."""
     workers: int | None = Field(default=None, ge=1, le=256)
     """Child processes that decode; without it one a core, at most 8 (for a GPU: 16)."""
 

@@ -46,7 +46,12 @@ def limits(session: Session, classes: Sequence[ClassCheck], trial: Trial) -> Ite
     if len(without) == len(classes):
         yield f"no image tried has a usable foreground: {_WITHOUT}"
     elif without:
-        yield f"{_some(without)}: without usable foregrounds, so inconclusive"
+        bare = any(c.outlined == 0 or c.with_foreground == 0 for c in classes)
+        ends = ", and the run ends as incomplete (exit code 4)" if bare else ""
+        yield (
+            f"{_some(without)}: without usable foregrounds, so inconclusive; the other classes are "
+            f"judged{ends}"
+        )
     elif not trial.swapped:
         yield "no image met the background of another class: that takes two classes with outlines"
     few = [c.label_name for c in classes if c.images < session.manifest.verdict.minimum_images]

@@ -50,7 +50,8 @@ class Criteria:
         Of the manifest.
     min_coverage : float
         Share of a class's images that must be measured, 0..1. If any class stays below it, the
-        run is incomplete and no class of it is called clear.
+        run is incomplete and no class of it is called clear; unless all that it lacks are classes
+        without a single usable foreground, which is ordinary and says nothing of the others.
     has_foregrounds : bool
         Whether the audit was given foregrounds at all.
     """
@@ -95,10 +96,14 @@ def decide(effects: Sequence[ClassEffects], criteria: Criteria) -> tuple[Decisio
         By which.
     """
     coverage = [_coverage(one, criteria) for one in effects]
-    complete = not any(share < criteria.min_coverage for share in coverage)
+    lacking = [
+        one for one, share in zip(effects, coverage, strict=True) if share < criteria.min_coverage
+    ]
+    complete = not lacking
+    may_clear = all(_has_no_foreground(one, criteria) for one in lacking)
     decisions = []
     for one, share in zip(effects, coverage, strict=True):
-        verdict = _verdict(one, share, complete, criteria)
+        verdict = _verdict(one, share, may_clear, criteria)
         suspect = verdict is Verdict.SUSPECT
         decisions.append(
             Decision(
@@ -120,7 +125,15 @@ def _coverage(effects: ClassEffects, criteria: Criteria) -> float:
     return (held.covered if criteria.has_foregrounds else held.answered) / held.images
 
 
-def _verdict(effects: ClassEffects, coverage: float, complete: bool, criteria: Criteria) -> Verdict:
+def _has_no_foreground(effects: ClassEffects, criteria: Criteria) -> bool:
+    """Whether the images of a class were read and answered, and not one has an outline."""
+    held = effects.answers
+    return not held.covered and held.answered >= criteria.min_coverage * held.images
+
+
+def _verdict(
+    effects: ClassEffects, coverage: float, may_clear: bool, criteria: Criteria
+) -> Verdict:
     thresholds = criteria.thresholds
     if effects.answers.judged < thresholds.minimum_images or math.isnan(effects.q_value):
         return Verdict.INCONCLUSIVE
@@ -133,7 +146,7 @@ def _verdict(effects: ClassEffects, coverage: float, complete: bool, criteria: C
     )
     if not excluded or not has_enough_to_lose(effects) or speaks_for_itself(effects, thresholds):
         return Verdict.WATCH
-    return Verdict.CLEAR if complete else Verdict.INCONCLUSIVE
+    return Verdict.CLEAR if may_clear else Verdict.INCONCLUSIVE
 
 
 def loses_anywhere(effects: ClassEffects, thresholds: VerdictSection) -> bool:

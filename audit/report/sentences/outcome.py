@@ -15,8 +15,8 @@ SAID = 5
 _MEANS: Mapping[Outcome, str] = {
     Outcome.GATE_FAILED: "The gate {gate!r} failed.",
     Outcome.NOTHING_JUDGED: "No class could be judged, so nothing is known of the model.",
-    Outcome.INCOMPLETE: "Incomplete: too few images could be measured, and nothing is called "
-    "clear; see problems.csv.",
+    Outcome.INCOMPLETE: "Incomplete: too few images could be measured, and {clear}; see "
+    "problems.csv.",
     Outcome.SUSPECT_CLASSES: "{suspects} found suspect.",
     Outcome.UNCHANGED: "No class was found suspect, and none has changed.",
     Outcome.COMPLETED: "No class was found suspect.",
@@ -32,7 +32,10 @@ def ending(findings: Findings) -> str:
     """Say how a run ended, with all four counts, why a gate failed, and what changed."""
     summary = findings.summary
     suspects = plural(summary.suspect, "class", "classes")
-    said = [_MEANS[outcome(findings)].format(gate=summary.gate, suspects=suspects)]
+    # Classes without a single foreground leave the verdicts of the others as they are.
+    clear = "some classes are not judged" if summary.clear else "nothing is called clear"
+    means = _MEANS[outcome(findings)]
+    said = [means.format(gate=summary.gate, suspects=suspects, clear=clear)]
     said += map(english, summary.gate_failures[:SAID])
     if len(summary.gate_failures) > SAID:
         said.append(f"And {len(summary.gate_failures) - SAID} more reasons.")

@@ -81,13 +81,7 @@ def trust(report: Findings, run: RunFacts) -> list[str]:
             )
         )
     if not is_complete(report, run):
-        said.append(
-            gettext(
-                "The audit is incomplete: too many images of at least one class could not be "
-                "measured (%(share)s of all images were). Nothing is called clear.",
-                share=share(summary.coverage),
-            )
-        )
+        said.append(_incomplete(report))
     said += _suspects(report) + _clear(report)
     if report.foreground_quality.given:
         said += _open_cases(summary.watch, summary.inconclusive)
@@ -100,6 +94,22 @@ def trust(report: Findings, run: RunFacts) -> list[str]:
             )
         )
     return said
+
+
+def _incomplete(report: Findings) -> str:
+    measured = share(report.summary.coverage)
+    if report.summary.clear:
+        return gettext(
+            "The audit is incomplete: of at least one class no image has a foreground, so that "
+            "class was not judged (%(share)s of all images were measured), and its backgrounds "
+            "were not among those that others met.",
+            share=measured,
+        )
+    return gettext(
+        "The audit is incomplete: too many images of at least one class could not be "
+        "measured (%(share)s of all images were). Nothing is called clear.",
+        share=measured,
+    )
 
 
 def _has_failed(report: Findings, name: ControlName) -> bool:
