@@ -11,7 +11,8 @@ import torch
 import torch.nn.functional as F
 from captum.attr import GuidedBackprop, InputXGradient, IntegratedGradients, Occlusion, Saliency
 from families import TINY_VIT, built, named, of_timm, vit, with_a_head
-from test_saliency import linear, some_images
+from scipy.stats import spearmanr
+from test_saliency import Scaled, linear, some_images
 from torch import Tensor, nn
 
 from audit.errors import ManifestError, NoAttentionError, NotRectifiedError
@@ -419,3 +420,43 @@ def test_a_map_is_the_same_to_the_last_bit_in_any_batch(name: str, make) -> None
             model, images[first:last], targets[first:last], seeds=[5, 6, 7, 8, 9][first:last]
         )
         assert torch.equal(part, whole[first:last])
+
+
+# Agreement with pytorch-grad-cam, where it is installed: it brings OpenCV, so the lock does not
+
+PEERS = {
+    "gradcam": "GradCAM",
+    "gradcam_plus_plus": "GradCAMPlusPlus",
+    "hirescam": "HiResCAM",
+    "layercam": "LayerCAM",
+}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", PEERS)
+@pytest.mark.parametrize("make", [cnn, pooled, small_vit])
+def test_class_activation_maps_agree_with_pytorch_grad_cam(name: str, make) -> None:
+    peers = pytest.importorskip("pytorch_grad_cam")
+
+    # A millionth stands below its fraction of Grad-CAM++: no small derivatives, or it would count.
+    factor = 1000.0
+    model = make()
+    images, targets = pictures(model)
+    options = {}
+    if make is small_vit:
+        layer = "encoder.layers.encoder_layer_1.ln_1"
+        options["reshape_transform"] = lambda tokens: (
+            tokens[:, 1:].reshape(len(tokens), 4, 4, -1).permute(0, 3, 1, 2)
+        )
+    else:
+        layer = "act2" if make is cnn else "maps"
+    module = model.module.get_submodule(layer)
+    asked = model.model.requires_grad_(True)
+    with getattr(peers, PEERS[name])(asked, [module], **options) as explained:
+        theirs = explained(images, [lambda s, k=k: factor * s[k] for k in targets.tolist()])
+    ours, _ = METHODS[name](
+        Scaled(model, factor), images, targets, seeds=[0, 0], layer=f"model.model.module.{layer}"
+    )
+    for one, other in zip(ours.numpy(), theirs, strict=True):
+        rank = spearmanr(one.ravel(), other.ravel()).statistic
+        assert rank > 0.999, rank
