@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
+from scipy import stats
 from torch import Tensor
 
 from audit.findings import Status
@@ -136,6 +138,26 @@ def _ranked(values: Tensor, rank: Tensor) -> Tensor:
         place = len(row) - wanted
         found[index] = np.partition(row, place)[place]
     return torch.from_numpy(found)
+
+
+def rank_correlation(one: ArrayLike, other: ArrayLike) -> float:
+    """Spearman's rank correlation of two maps, -1..1.
+
+    NaN where either is the same everywhere, is not finite, or has fewer than three places.
+
+    Examples
+    --------
+    >>> rank_correlation([[1, 2], [3, 4]], [[1, 4], [9, 16]])
+    1.0
+    >>> rank_correlation([1, 2, 3], [5, 5, 5])
+    nan
+    """
+    first, second = (np.asarray(held, np.float64).ravel() for held in (one, other))
+    if len(first) < 3 or not (np.isfinite(first).all() and np.isfinite(second).all()):
+        return float("nan")
+    if np.ptp(first) == 0 or np.ptp(second) == 0:
+        return float("nan")
+    return round(float(stats.spearmanr(first, second).statistic), 12)
 
 
 def pointing_hit(maps: Tensor, foreground: Tensor, ignored: Tensor | None = None) -> Tensor:

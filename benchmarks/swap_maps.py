@@ -3,8 +3,9 @@
 Worlds of `benchmarks.detection` whose networks are trained anew. Of each class that truly leans on
 its own cue, pictures with the cue; of each unaffected class as many. Asked is
 
-- where: which part of the surroundings each map points at (a swap map by its most negative effect,
-  a saliency map by its mean), and whether a tag or companion lies there;
+- where: which part each map points at (a swap map by its most negative effect, a saliency map by
+  its mean), and whether the cue lies there: among the parts of the surroundings (of a scene all of
+  them), and among all parts, the object's too;
 - whether: how well the effect of the surroundings, beyond that of their own class's, tells own-cue
   pictures from others; for saliency the mass in the surroundings.
 """
@@ -12,7 +13,9 @@ its own cue, pictures with the cue; of each unaffected class as many. Asked is
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -27,6 +30,7 @@ from audit.measuring.swap_maps import CELLS, parts_of, swap_map
 from audit.models import AuditedModel
 from audit.models.engine import Engine
 from audit.saliency import METHODS, class_scores, explain
+from audit.saliency.choosing import choose_method
 from audit.scoring import foreground_mass
 from benchmarks.detection.networks import MEAN, STD, train
 from benchmarks.detection.pictures import Painted, paint
@@ -67,11 +71,12 @@ def _of_class(
     if not len(chosen):
         return []
     targets = torch.full((len(chosen),), label)
+    methods = _served(engine, images[:1])
     maps = {
         method: explain(
             engine, images[chosen], targets, method=function, seeds=[int(i) for i in chosen]
         ).maps
-        for method, function in METHODS.items()
+        for method, function in methods.items()
     }
     others = [other for other in range(len(donors)) if other != label]
     rows: list[dict[str, object]] = []
@@ -91,11 +96,14 @@ def _of_class(
             seed=int(index),
         )
         held, is_object = parts_of(masks[index], CELLS)
-        parts = held.numpy()[~is_object]
+        every = held.numpy()
+        parts = every[~is_object]
         lies = [painted.cues[index][part].mean() >= _COVERED for part in parts]
+        anywhere = [painted.cues[index][part].mean() >= _COVERED for part in every]
         beyond = found.beyond_control
         row: dict[str, object] = {
             "swap_map": bool(lies[_pointed(-found.effect, parts)]),
+            "swap_map anywhere": bool(anywhere[_pointed(-found.effect, every)]),
             "swap_map score": -beyond.effect / beyond.error,
             "chance": float(np.mean(lies)),
             "surroundings": beyond.effect,
@@ -104,10 +112,20 @@ def _of_class(
         for method, drawn in maps.items():
             saliency = drawn[at].numpy()
             row[method] = bool(lies[_pointed(saliency, parts)])
+            row[f"{method} anywhere"] = bool(anywhere[_pointed(saliency, every)])
             mass = foreground_mass(drawn[at : at + 1], masks[index : index + 1])
             row[f"{method} score"] = 1 - float(mass)
         rows.append(row)
     return rows
+
+
+def _served(engine: Engine, image: Tensor) -> dict[str, Callable[..., Any]]:
+    """The methods that serve a network themselves."""
+    chosen = {
+        name: choose_method(function, name, {}, model=engine, image=image)
+        for name, function in METHODS.items()
+    }
+    return {name: held.method for name, held in chosen.items() if held.reason is None}
 
 
 def one_world(seed: int, architecture: str) -> pd.DataFrame:
@@ -138,24 +156,37 @@ def _auroc(positive: pd.Series, negative: pd.Series) -> float:
 
 def show(table: pd.DataFrame) -> str:
     """The figures as Markdown."""
+    kinds = ("scene", "tag", "companion")
     innocent = table[table["kind"] == ""]
-    lines = ["| map | " + " | ".join(f"{k}: where" for k in ("tag", "companion"))]
-    lines[0] += " | own cue or not, AUROC: images | classes |"
-    lines.append("|---|---|---|---|---|")
+    heads = [
+        *(f"{kind}, surroundings" for kind in kinds[1:]),
+        *(f"{kind}, anywhere" for kind in kinds),
+    ]
+    lines = [f"| map | {' | '.join(heads)} | own cue or not, AUROC: images | classes |"]
+    lines.append("|---" * (len(heads) + 3) + "|")
     for method in ("swap_map", *METHODS):
-        where = [
-            f"{table.loc[table['kind'] == k, method].mean():.2f}" for k in ("tag", "companion")
-        ]
         score = f"{method} score"
-        by_class = table.groupby(["seed", "label", "kind"])[score].mean().reset_index()
-        images = _auroc(table.loc[table["kind"] != "", score], innocent[score])
+        if score not in table:
+            continue
+        held = table[table[score].notna()]
+        where = [held.loc[held["kind"] == kind, method].mean() for kind in kinds[1:]]
+        where += [held.loc[held["kind"] == kind, f"{method} anywhere"].mean() for kind in kinds]
+        by_class = held.groupby(["seed", "label", "kind"])[score].mean().reset_index()
+        images = _auroc(held.loc[held["kind"] != "", score], innocent[score].dropna())
         classes = _auroc(
             by_class.loc[by_class["kind"] != "", score], by_class.loc[by_class["kind"] == "", score]
         )
-        lines.append(f"| {method} | {' | '.join(where)} | {images:.2f} | {classes:.2f} |")
+        shown = " | ".join(f"{value:.2f}" for value in (*where, images, classes))
+        lines.append(f"| {method} | {shown} |")
     counts = table.groupby("kind").size().to_dict()
-    chance = table[table["kind"].isin(["tag", "companion"])].groupby("kind")["chance"].mean()
-    lines.append(f"\nexhibits by cue: {counts}; a part at random: {chance.round(2).to_dict()}")
+    classes_of = table.groupby("kind")["label"].apply(
+        lambda held: len(set(zip(table.loc[held.index, "seed"], held, strict=True)))
+    )
+    chance = table[table["kind"].isin(kinds[1:])].groupby("kind")["chance"].mean()
+    lines.append(
+        f"\nexhibits by cue: {counts}; classes: {classes_of.to_dict()}; "
+        f"a part of the surroundings at random: {chance.round(2).to_dict()}"
+    )
     return "\n".join(lines)
 
 
@@ -163,12 +194,15 @@ def main() -> None:
     """Run the worlds one after the other."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS)
+    parser.add_argument("--out", type=Path, help="write the rows here, as CSV")
     asked = parser.parse_args()
     torch.set_num_threads(1)
     tables = []
     for place, seed in enumerate(asked.seeds):
         tables.append(one_world(seed, ARCHITECTURES[place % len(ARCHITECTURES)]))
         print(show(pd.concat(tables)), flush=True)
+        if asked.out:
+            pd.concat(tables).to_csv(asked.out, index=False)
 
 
 if __name__ == "__main__":

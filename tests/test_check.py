@@ -84,7 +84,11 @@ def test_costs_grow_with_what_is_asked_for(manifest: Path) -> None:
     assert steps["report"] == 0
     assert steps["cmvs"] == pytest.approx(6 * 2 * 128 * 3 * 0.1)
     fewer = seconds_a_step(opened(manifest, "", "cmv.classes=none", "foreground.source=none"), unit)
-    assert fewer["cmvs"] == fewer["donors"] == fewer["follow-up"] == fewer["controls"] == 0
+    assert fewer["cmvs"] == fewer["donors"] == fewer["follow-up"] == 0
+    # Maps are tried without swaps, too, unless that is left out.
+    assert 0 < fewer["controls"] < steps["controls"]
+    none = ("foreground.source=none", "saliency.checked=false")
+    assert seconds_a_step(opened(manifest, "", *none), unit)["controls"] == 0
 
 
 def test_a_disk_without_room_is_refused_before_work_begins(

@@ -25,7 +25,9 @@ from audit.findings import (
 )
 from audit.geometry import Geometry
 from audit.manifest import VerdictSection
-from audit.measuring.controls import GAINS, presence, probed, tag_of, untrained, with_tag
+from audit.measuring.controls import GAINS, presence, probed, tag_of, with_tag
+from audit.measuring.map_checks import OTHERS
+from audit.measuring.randomised import untrained
 from audit.models import AuditedModel
 from audit.run_folder import RunFolder
 from audit.verdicts.controls import positive_control, untrained_control
@@ -49,6 +51,17 @@ def test_a_clean_run_passes_its_controls(clean: RunFolder) -> None:
     told = dict(positive.found)["values"]
     assert (told["gain_2"], told["found_2"], told["tested_2"]) == (1, 5, 5)
     assert set(pd.read_parquet(clean.classes)["verdict"]) == {"clear"}
+
+
+def test_the_maps_of_a_run_are_tried(clean: RunFolder) -> None:
+    measured = read_controls(clean.controls).maps
+    assert measured is not None
+    assert measured.images == len(measured.deletion.by_map) == len(measured.insertion.by_chance)
+    assert [step.share for step in measured.cascade][-1] == 1.0
+    assert {one.method for one in measured.agreements} <= {*OTHERS} - {measured.method}
+    trust = read_findings(clean.findings).map_trust
+    assert trust is not None
+    assert (trust.method, trust.cascade) == (measured.method, measured.cascade)
 
 
 def test_a_larger_gain_costs_more(clean: RunFolder) -> None:
@@ -121,7 +134,12 @@ def test_the_untrained_control_by_hand() -> None:
 
 def test_without_foregrounds_nothing_is_claimed(tmp_path: Path) -> None:
     manifest = write_dataset(tmp_path)
-    found = controls(audited(manifest, tmp_path / "run", "foreground={source: none}"))
+    run = audited(manifest, tmp_path / "run", "foreground={source: none}")
+    found = controls(run)
+    # Nothing is swapped; the maps are tried all the same.
+    trust = read_findings(run.findings).map_trust
+    assert trust is not None
+    assert trust.deletion.value is not None
     assert {control.passed for control in found.values()} == {None}
 
 

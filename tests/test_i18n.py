@@ -28,6 +28,9 @@ from audit.findings import (
     Findings,
     Indicator,
     IndicatorName,
+    MapAgreement,
+    MapTrust,
+    RandomisedMaps,
     Reason,
     Says,
     Unit,
@@ -253,7 +256,18 @@ def with_everything(held: Findings) -> Findings:
     full = {"reasons": rest, "advice": rest, "indicators": indicators, "cues": noted}
     changed = first.model_copy(update={**full, "foreground_area": 0.6})
     controls = tuple(Control(name=n, found=reason(c), passed=False) for n, c in control.items())
-    return held.model_copy(update={"findings": (changed, *held.findings[1:]), "controls": controls})
+    forgot = RandomisedMaps(layer="fc", share=1.0, similarity=0.9)
+    trust = MapTrust(
+        method="gradcam",
+        images=12,
+        cascade=(forgot,),
+        sensitive=False,
+        deletion=estimate,
+        insertion=Estimate(value=0.1, low=-0.1, high=0.3),
+        agreements=(MapAgreement(method="gradient", similarity=0.2),),
+    )
+    every = {"findings": (changed, *held.findings[1:]), "controls": controls, "map_trust": trust}
+    return held.model_copy(update=every)
 
 
 @pytest.fixture(scope="module")

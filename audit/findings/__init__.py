@@ -17,7 +17,16 @@ from audit.findings.comparison import (
     Trend,
     TrendPoint,
 )
-from audit.findings.controls import ControlMeasurements, PlantedTag, UntrainedLifts
+from audit.findings.controls import (
+    ControlMeasurements,
+    MapAgreement,
+    MapChecks,
+    MapOrder,
+    MapTrust,
+    PlantedTag,
+    RandomisedMaps,
+    UntrainedLifts,
+)
 from audit.findings.evidence import (
     AffectedClass,
     CmvEntry,
@@ -134,6 +143,10 @@ __all__ = [
     "Indicator",
     "IndicatorName",
     "Kind",
+    "MapAgreement",
+    "MapChecks",
+    "MapOrder",
+    "MapTrust",
     "MatrixCell",
     "MatrixClass",
     "MeanMap",
@@ -141,6 +154,7 @@ __all__ = [
     "PartCounts",
     "PartEffects",
     "PlantedTag",
+    "RandomisedMaps",
     "Rate",
     "Reason",
     "RefitFacts",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from audit.findings.values import Record
+from audit.findings.values import Estimate, Number, Record
 
 
 class PlantedTag(Record):
@@ -27,8 +27,68 @@ class UntrainedLifts(Record):
     untrained: tuple[float, ...] = ()
 
 
+class RandomisedMaps(Record):
+    """Maps after the network lost what it had learned, from its end down to a layer.
+
+    `share` is that of its layers with weights; `similarity` the mean rank correlation with the maps
+    of the network as it is, -1..1.
+    """
+
+    layer: str
+    share: float = Field(ge=0, le=1)
+    similarity: Number
+
+
+class MapAgreement(Record):
+    """The mean rank correlation of the maps with those of another method, -1..1."""
+
+    method: str
+    similarity: Number
+
+
+class MapOrder(Record):
+    """What an order of removing or showing parts does, image by image.
+
+    The mean probability of the class, 0..1, while parts go in the order of the map, and in an order
+    by chance.
+    """
+
+    by_map: tuple[float, ...] = ()
+    by_chance: tuple[float, ...] = ()
+
+
+class MapChecks(Record):
+    """What the run measured of its maps on some images."""
+
+    method: str
+    images: int = Field(ge=0)
+    cascade: tuple[RandomisedMaps, ...] = ()
+    deletion: MapOrder = Field(default_factory=MapOrder)
+    insertion: MapOrder = Field(default_factory=MapOrder)
+    agreements: tuple[MapAgreement, ...] = ()
+
+
+class MapTrust(Record):
+    """How far the saliency maps can be believed, as measured on some images.
+
+    `cascade` and `agreements` are rank correlations of maps. `sensitive`: whether the maps changed
+    when nothing of what the network had learned was left. `deletion` and `insertion`: how much more
+    probability the class loses, or gains, while parts go in the order of the map than in an order
+    by chance, with its 95 % interval.
+    """
+
+    method: str
+    images: int = Field(ge=0)
+    cascade: tuple[RandomisedMaps, ...] = ()
+    sensitive: bool | None = None
+    deletion: Estimate = Estimate()
+    insertion: Estimate = Estimate()
+    agreements: tuple[MapAgreement, ...] = ()
+
+
 class ControlMeasurements(Record):
     """All of it; empty where nothing was measured."""
 
     tags: tuple[PlantedTag, ...] = ()
     lifts: UntrainedLifts = Field(default_factory=UntrainedLifts)
+    maps: MapChecks | None = None

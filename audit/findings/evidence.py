@@ -39,7 +39,8 @@ class PartEffects(Record):
     """How the class margin of a sample changes where parts of it make room for other backgrounds.
 
     `surroundings` and `body` sum over the parts of background and object, with backgrounds of
-    `donor_class`; `control` over the background with those of the sample's own class.
+    `donor_class`; `control` over the background with those of the sample's own class. `agreement`:
+    the rank correlation, -1..1, of the saliency in each part with what the class loses by it.
     """
 
     donor_class: str
@@ -47,6 +48,7 @@ class PartEffects(Record):
     body: Estimate
     control: Estimate
     beyond_control: Estimate
+    agreement: Number = None
 
 
 class Exhibit(Record):

@@ -7,6 +7,7 @@ from typing import Final, Literal
 from pydantic import Field
 
 from audit.findings.comparison import Comparison, Trend
+from audit.findings.controls import MapTrust
 from audit.findings.evidence import CmvEntry, Cues, Exhibit, MeanMap
 from audit.findings.review import ReviewedClass
 from audit.findings.values import (
@@ -288,6 +289,7 @@ class Findings(Record):
     summary: Summary
     thresholds: Thresholds
     controls: tuple[Control, ...]
+    map_trust: MapTrust | None = None
     limits: tuple[Reason, ...]
     foreground_quality: ForegroundFacts
     swap_matrix: SwapMatrix = SwapMatrix()

@@ -135,6 +135,9 @@ class SaliencySection(_Closed):
     label's less the best other one."""
     options: dict[str, Any] = {}
     """The method's own options."""
+    checked: bool = True
+    """Whether a few maps are tried: on networks that forget, layer by layer, what they learned;
+    against chance; and against other methods."""
 
 
 class InterventionsSection(_Closed):
@@ -348,6 +351,7 @@ class Manifest(_Closed):
         )
         for name in _OF_VERDICTS:
             chosen["foreground"].pop(name, None)
+        chosen["saliency"].pop("checked")
         if self.dataset.only is None:
             # Runs of before there was such a key go on.
             del chosen["dataset"]["only"]

@@ -5,23 +5,21 @@ Both are measured here and judged in :mod:`audit.verdicts.controls`.
 
 from __future__ import annotations
 
-import copy
 from functools import partial
 
 import pandas as pd
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from audit.dataset.batches import Batch, iterate_batches
 from audit.dataset.loader import Loader
-from audit.errors import ModelError
 from audit.findings import PlantedTag, UntrainedLifts
 from audit.measuring.answers import margins
 from audit.measuring.donors import DonorBank
 from audit.measuring.plan import Workbench
+from audit.measuring.randomised import untrained
 from audit.measuring.rows import maps_of
 from audit.measuring.swaps import Objects, swapped
-from audit.models import AuditedModel
 from audit.models.engine import Engine
 from audit.pixels import to_float
 from audit.saliency import class_scores
@@ -171,42 +169,6 @@ def _answer(scores: Tensor, seen: Tensor, label: int, worth: float) -> tuple[flo
         float(lowered.softmax(1)[:, label].mean()),
         float(margins(lowered, targets).mean()),
     )
-
-
-def untrained(model: AuditedModel, seed: int) -> AuditedModel:
-    """A copy of the model with random weights: what its form alone makes of an image.
-
-    (Adebayo et al. 2018, "Sanity checks for saliency maps".)
-
-    Raises
-    ------
-    ModelError
-        It shows no weights.
-    """
-    if not any(True for _ in model.module.parameters()):
-        raise ModelError(
-            "the network shows no weights (a graph of ONNX, say), so there is no untrained one"
-        )
-    blank = copy.deepcopy(model)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed % 2**63)
-        reset = set()
-        for module in blank.module.modules():
-            restart = getattr(module, "reset_parameters", None)
-            if callable(restart):
-                restart()
-                reset |= {id(own) for own in module.parameters(recurse=False)}
-        for own in blank.module.parameters():
-            if id(own) not in reset:
-                _scramble(own)
-    return blank
-
-
-def _scramble(own: nn.Parameter) -> None:
-    """Keep mean and spread, lose what was learned."""
-    with torch.no_grad():
-        order = torch.randperm(own.numel()).to(own.device)
-        own.copy_(own.flatten()[order].view_as(own))
 
 
 def untrained_lifts(scores: pd.DataFrame, bench: Workbench) -> UntrainedLifts:

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from audit.findings import Estimate, PartEffects
 from audit.interventions import feather, paste
+from audit.scoring import rank_correlation
 
 CELLS = 4
 """Parts along a side. Of finer ones half of a scene is always left, which is scene enough."""
@@ -77,9 +78,18 @@ class SwapMap:
             math.hypot(self.surroundings.error, self.control.error),
         )
 
-    def summary(self, donor_class: str) -> PartEffects:
-        """For the record; `donor_class` lent the backgrounds."""
+    def agreement(self, saliency: NDArray[np.float32]) -> float:
+        """Rank correlation of saliency ``(H, W)`` with what the class loses by each part, -1..1."""
+        known = np.isfinite(self.effect)
+        # Parts have an effect each; where two have the same one they are one.
+        parts, held = np.unique(self.effect[known], return_inverse=True)
+        means = np.bincount(held, saliency[known]) / np.bincount(held)
+        return rank_correlation(means, -parts)
+
+    def summary(self, donor_class: str, saliency: NDArray[np.float32] | None = None) -> PartEffects:
+        """For the record; `donor_class` lent the backgrounds, `saliency` is compared."""
         return PartEffects(
+            agreement=float("nan") if saliency is None else self.agreement(saliency),
             donor_class=donor_class,
             surroundings=self.surroundings.estimate(),
             body=self.body.estimate(),

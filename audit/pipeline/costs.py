@@ -11,7 +11,7 @@ import torch
 
 from audit.errors import RunFolderError
 from audit.exports.fiftyone import FORMAT as FIFTYONE
-from audit.measuring import controls, follow_up, second_outlines
+from audit.measuring import controls, follow_up, map_checks, second_outlines
 from audit.pipeline import fiftyone
 from audit.pipeline.cmv_material import SMALLER
 from audit.pipeline.outlines import seconds_an_outline
@@ -80,6 +80,10 @@ def seconds_a_step(session: Session, unit: UnitCosts) -> dict[str, float]:
     suspects = 1 + classes // 10
     again = suspects * min(images // classes, second_outlines.IMAGES) * unit.image
     untrained = 2 * min(images, controls.UNTRAINED_IMAGES) * unit.map
+    # Other methods that the maps are compared with: a dozen maps of one pass, and of eight.
+    tried = map_checks.MAPS * unit.map + map_checks.IMAGES * 12 * _DERIVED * unit.forward
+    tried += map_checks.PASSES * unit.forward
+    tried *= min(1, images / map_checks.IMAGES) * manifest.saliency.checked
     formats = {"html": 3 + 0.05 * classes, "pdf": 5 + 0.25 * classes}
     return {
         "outlines": seconds_an_outline(session) * images,
@@ -87,7 +91,7 @@ def seconds_a_step(session: Session, unit: UnitCosts) -> dict[str, float]:
         "scores": unit.map * (images - swapped) + unit.image * swapped,
         "follow-up": pairs * unit.forward if swaps else 0.0,
         "second outlines": unit.background * _bank(session) + again if swaps else 0.0,
-        "controls": tags + untrained if swaps else 0.0,
+        "controls": (tags + untrained if swaps else 0.0) + tried,
         "decide": 0.1 * classes + 2e-5 * images,
         "exhibits": classes * _EXHIBITS * (unit.map + unit.forward + 0.3)
         + suspects * 40 * unit.map,

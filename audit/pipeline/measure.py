@@ -11,6 +11,7 @@ from audit.errors import ModelError, RunFolderError
 from audit.findings import (
     ControlMeasurements,
     Counts,
+    MapChecks,
     UntrainedLifts,
     Verdict,
     read_controls,
@@ -23,6 +24,7 @@ from audit.measuring.controls import plant_tags, untrained_lifts
 from audit.measuring.donors import DonorBank, build_bank, is_whole
 from audit.measuring.follow_up import follow_up as measure_pairs
 from audit.measuring.follow_up import write_follow_up
+from audit.measuring.map_checks import check_maps
 from audit.measuring.plan import Workbench
 from audit.measuring.shards import score_again, score_shard, try_again
 from audit.pipeline.progress import SILENT, Progress
@@ -129,16 +131,30 @@ def follow_up(session: Session) -> int:
 
 def run_controls(session: Session) -> bool:
     """Measure what the controls need; returns whether it was measured now."""
-    run = session.run
-    bank = None if _are_measured(run) else open_bank(session)
-    if bank is None:
+    run, checked = session.run, session.manifest.saliency.checked
+    if _are_measured(run) or not (session.has_foregrounds or checked):
         return False
+    bank = open_bank(session)
     scores = pd.read_parquet(run.scores)
+    made = ControlMeasurements()
     with session.workbench() as bench:
-        tags = plant_tags(scores, bench, bank)
-        lifts = _untrained_lifts(scores, bench)
-    write_controls(run.controls, ControlMeasurements(tags=tags, lifts=lifts))
+        if bank is not None:
+            tags, lifts = plant_tags(scores, bench, bank), _untrained_lifts(scores, bench)
+            made = ControlMeasurements(tags=tags, lifts=lifts)
+        if checked:
+            maps = _map_checks(scores, bench, session.saliency.name)
+            made = made.model_copy(update={"maps": maps})
+    write_controls(run.controls, made)
     return True
+
+
+def _map_checks(scores: pd.DataFrame, bench: Workbench, method: str) -> MapChecks | None:
+    try:
+        return check_maps(scores, bench, method)
+    except Exception:
+        # As below: what a network does when it has forgotten half of itself is no reason.
+        _log.warning("the maps could not be tried", exc_info=True)
+        return None
 
 
 def _are_measured(run: RunFolder) -> bool:

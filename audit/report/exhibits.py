@@ -132,7 +132,7 @@ def draw(
                     parts = measure_parts(batch, index, bench, bank, donor)
                 if parts is not None and donor is not None:
                     pictures["swap_map"] = _by_parts(batch, index, parts)
-                    effects = parts.summary(class_names[donor])
+                    effects = parts.summary(class_names[donor], maps[index])
                 else:
                     effects = None
                 shown = Shown(pictures, swap[0] if swap else None, effects)

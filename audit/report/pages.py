@@ -37,6 +37,7 @@ from audit.report.sentences import (
     controls,
     evidence,
     history,
+    maps,
     names,
     notes,
     problems,
@@ -157,9 +158,10 @@ def fill_page(
         ) from error
 
 
+_MODULES = (certainty, controls, evidence, history, maps, names, notes, problems, repairs, story)
 _SENTENCES: Mapping[str, Callable[..., Any]] = {
     name: function
-    for module in (certainty, controls, evidence, history, names, notes, problems, repairs, story)
+    for module in _MODULES
     for name, function in getmembers(module, isfunction)
     if function.__module__ == module.__name__ and not name.startswith("_")
 }

@@ -25,6 +25,7 @@ from audit.findings import (
 from audit.manifest import Manifest, VerdictSection
 from audit.verdicts.controls import negative_control, positive_control, untrained_control
 from audit.verdicts.decide import DECISIONS, VICTIM_FLOOR
+from audit.verdicts.maps import judge_maps
 
 LIMITS = (
     Code.LIMIT_INSIDE_FOREGROUND,
@@ -81,6 +82,7 @@ def summarize(
             positive_control(checks.tags, thresholds),
             untrained_control(checks.lifts),
         ),
+        map_trust=judge_maps(checks.maps),
         limits=tuple(Reason(code=code) for code in LIMITS),
         foreground_quality=_foregrounds(scores, facts),
         swap_matrix=swap_matrix,
