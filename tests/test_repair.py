@@ -11,6 +11,7 @@ import torch
 import yaml
 from auditing import audited
 from planted import CLASSES, ColourCounter, write_dataset
+from record import finding, findings
 from safetensors.torch import load_file, save_file
 
 import audit
@@ -19,6 +20,7 @@ from audit.findings import RepairOutcome, SplitPart, Verdict, read_repair
 from audit.geometry import Geometry
 from audit.models import AuditedModel
 from audit.models.engine import Engine
+from audit.repairs.counter_examples import wanted_photographs
 from audit.repairs.head import Head, Linear, find_head
 from audit.repairs.material import Material
 from audit.repairs.refit import fit, quality
@@ -268,3 +270,23 @@ def test_a_large_penalty_keeps_the_layer_and_a_small_one_separates() -> None:
     # The minimum is where the gradient is zero, wherever it was begun.
     again = fit(old, material, weights, 1e-2, far)
     assert torch.allclose(fit(old, material, weights, 1e-2).weight, again.weight, atol=1e-2)
+
+
+def test_what_to_photograph_is_what_a_suspect_class_loses_and_nothing_without_one() -> None:
+    swaps = {
+        "swap_other_donor_labels": [[1, 1, 1, 1], [0, 0, 0, 0]],
+        "swap_other_donor_rows": [[1, 1, 1, 1], [0, 0, 0, 0]],
+        "swap_other_predictions": [[1, 1, 0, 0], [1, 1, 1, 0]],
+        "swap_other_probabilities": [[0.1, 0.2, 0.9, 0.9], [0.9, 0.9, 0.9, 0.1]],
+    }
+    scores = pd.DataFrame(
+        {"label": [0, 1], "prediction": [0, 1], "swap_same_probability": [0.9, 0.9], **swaps}
+    )
+    names = {0: "ant", 1: "bee"}
+    clear = findings(finding("ant"), finding("bee"))
+    assert len(wanted_photographs(scores, clear, names)) == 0
+    ant = finding("ant", Verdict.SUSPECT, kind="victim", label=0)
+    wanted = wanted_photographs(scores, findings(ant, finding("bee", label=1)), names)
+    assert wanted.to_dict("records") == [
+        {"object_class": "ant", "where": "bee", "swaps": 4, "lost": 2, "why": "victim"}
+    ]

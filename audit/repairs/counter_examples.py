@@ -130,7 +130,8 @@ def wanted_photographs(
     culprits = {label for label, f in suspects.items() if f.kind is Kind.OWN_SHORTCUT}
     share = pairs["lost"] / pairs["swaps"].clip(lower=1)
     concerned = pairs["label"].isin(list(suspects)) | pairs["donor_label"].isin(list(culprits))
-    wanted = pairs[concerned & (share >= LEAST_LOST)].assign(share=share)
+    # Before the choice: to an empty table `assign` adds the rows of what it is given.
+    wanted = pairs.assign(share=share)[concerned & (share >= LEAST_LOST)]
     wanted = wanted.sort_values(["share", "swaps"], ascending=False, kind="stable")
     return pd.DataFrame(
         {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from audit.findings import ChangedPicture, Repair, RepairedClass, RepairOutcome, Verdict
 from audit.report.formatting import share
-from audit.report.i18n import gettext, ngettext
+from audit.report.i18n import gettext, ngettext, whole
 
 _NAMED = 5
 """Classes that a sentence names before it only counts them."""
@@ -43,8 +43,10 @@ def _verdicts(repair: Repair) -> str:
         "Repair: with another last layer %(after)s instead of %(before)s on %(images)s images "
         "that had no part in it.",
         before=before,
-        after=ngettext("%(num)s class is suspect", "%(num)s classes are suspect", after),
-        images=repair.images.proof,
+        after=ngettext("%(num)s class is suspect", "%(num)s classes are suspect", after)
+        if after
+        else gettext("no class is suspect"),
+        images=whole(repair.images.proof),
     )
 
 
@@ -86,12 +88,12 @@ def repair_method(repair: Repair) -> str:
         "right answers there. The numbers here are from %(proof)s further images: no image, no "
         "copy of one and no background is in two of the three parts.",
         layer=repair.refit.layer,
-        pictures=repair.refit.refit_pictures,
-        refit=repair.images.refit,
+        pictures=whole(repair.refit.refit_pictures),
+        refit=whole(repair.images.refit),
         tried=repair.refit.tried,
-        selection=repair.images.selection,
+        selection=whole(repair.images.selection),
         loss=share(repair.refit.max_loss),
-        proof=repair.images.proof,
+        proof=whole(repair.images.proof),
     )
 
 
