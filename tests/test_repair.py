@@ -16,11 +16,20 @@ from safetensors.torch import load_file, save_file
 
 import audit
 from audit.errors import RepairError, RunFolderError
-from audit.findings import RepairOutcome, SplitPart, Verdict, read_repair
+from audit.findings import (
+    CueCluster,
+    CueDonors,
+    Cues,
+    Rate,
+    RepairOutcome,
+    SplitPart,
+    Verdict,
+    read_repair,
+)
 from audit.geometry import Geometry
 from audit.models import AuditedModel
 from audit.models.engine import Engine
-from audit.repairs.counter_examples import wanted_photographs
+from audit.repairs.counter_examples import group_table, wanted_photographs
 from audit.repairs.head import Head, Linear, find_head
 from audit.repairs.material import Material
 from audit.repairs.refit import fit, quality
@@ -290,3 +299,34 @@ def test_what_to_photograph_is_what_a_suspect_class_loses_and_nothing_without_on
     assert wanted.to_dict("records") == [
         {"object_class": "ant", "where": "bee", "swaps": 4, "lost": 2, "why": "victim"}
     ]
+
+
+def test_groups_say_which_images_show_the_strongest_cue() -> None:
+    def cues(label: int, name: str, *clusters: tuple[str, ...]) -> Cues:
+        none = Rate(hits=0, trials=0)
+        found = [CueCluster(seen=none, contrast=none, crops=(), sample_ids=c) for c in clusters]
+        donors = CueDonors(became=none, affected=None, tried=0, shown=())
+        return Cues(
+            label=label, label_name=name, key="", contrast_class=None, images=3, contrast_images=1,
+            features=None, notes=(), clusters=tuple(found), donors=donors, contrast_maps=None,
+        )  # fmt: skip
+
+    names = ("ant", "bee", "cat")
+    scores = pd.DataFrame(
+        {
+            "sample_id": ["a0", "a1", "b0", "b1", "c0"],
+            "label": [0, 0, 1, 1, 2],
+            "label_name": ["ant", "ant", "bee", "bee", "cat"],
+            "background_only_prediction": pd.array([0, 1, None, 1, 2], dtype="Int64"),
+        }
+    )
+    ant = finding("ant", Verdict.SUSPECT, label=0, cues=cues(0, "ant", ("a0", "b0"), ("a1",)))
+    # Whose own cue was looked for in an image counts before another's.
+    bee = finding("bee", Verdict.SUSPECT, label=1, cues=cues(1, "bee", ("b1", "a0"), ("b0",)))
+    held = findings(ant, bee, finding("cat", label=2))
+    groups = group_table(scores, pd.Series(dtype=object), held, names).set_index("sample_id")
+    assert groups["cue_window_class"].tolist() == ["ant", "ant", "bee", "bee", ""]
+    assert groups["cue_window"].tolist()[:4] == [1, 0, 0, 1]
+    assert pd.isna(groups.loc["c0", "cue_window"])
+    assert groups["cue_present"].tolist()[:2] == [1, 0]
+    assert pd.isna(groups.loc["b0", "cue_present"])

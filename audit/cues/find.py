@@ -65,11 +65,14 @@ class Cue:
         to the cluster.
     crops : tuple of Crop
         The members nearest to the cluster's centre.
+    rows : tuple of int
+        Those images, of both classes, in the list of samples.
     """
 
     seen: int
     seen_elsewhere: int
     crops: tuple[Crop, ...]
+    rows: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -220,6 +223,13 @@ def _cues(own: _Gathered, elsewhere: _Gathered) -> tuple[Cue, ...]:
             seen=int((clusters.members == group).sum()),
             seen_elsewhere=int((others == group).sum()),
             crops=tuple(own.crops[i] for i in representatives(features, clusters, group, CROPS)),
+            rows=tuple(
+                sorted(
+                    held.crops[i].row
+                    for held, members in ((own, clusters.members), (elsewhere, others))
+                    for i in np.flatnonzero(members == group)
+                )
+            ),
         )
         for group in range(len(clusters))
     )

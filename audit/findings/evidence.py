@@ -97,6 +97,7 @@ class CueCluster(Record):
 
     `trial`: windows where they were found; `trial_all_over`: the whole background covered with
     them. None where they could not be pasted anywhere, or an earlier version wrote it.
+    `sample_ids`: the images of both classes whose strongest window it is.
     """
 
     seen: Rate
@@ -104,6 +105,7 @@ class CueCluster(Record):
     crops: tuple[CueCrop, ...]
     trial: CueTrial | None = None
     trial_all_over: CueTrial | None = None
+    sample_ids: tuple[str, ...] = ()
 
     @property
     def effect(self) -> float:

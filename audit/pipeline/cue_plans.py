@@ -17,7 +17,7 @@ from audit.pipeline.session import Session
 
 CLASSES = 40
 """Most suspect classes that are looked into: those that get a page of their own."""
-_FORM = 4
+_FORM = 5
 """Of an entry; entries of another form are made again."""
 LEAST_TARGETS = 10
 """Images of one class below which windows are pasted into images of all others."""

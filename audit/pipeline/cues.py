@@ -126,6 +126,7 @@ def _clusters(
             seen=_rate(cue.seen, search.images),
             contrast=_rate(cue.seen_elsewhere, search.images_elsewhere),
             crops=tuple(crop(group, held) for held in cue.crops),
+            sample_ids=tuple(session.table["sample_id"].loc[list(cue.rows)]),
             trial=trial(cue, all_over=False),
             trial_all_over=trial(cue, all_over=True),
         )

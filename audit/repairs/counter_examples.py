@@ -84,11 +84,14 @@ def group_table(
         ``sample_id``, ``label_name``, ``label``, ``part``, ``background_says`` (a class name, or
         empty where nothing was measured), ``cue_present`` (1: the background alone gives the
         image's own class; 0: it does not; empty: not measured), ``group`` (``2 * label +
-        cue_present``), ``verdict`` of the class.
+        cue_present``), ``cue_window`` (1: the window of its background with most saliency shows the
+        strongest cue of ``cue_window_class``; 0: another; empty: not looked at), ``verdict`` of the
+        class.
     """
     verdicts = {finding.label: finding.verdict.value for finding in findings.findings}
     says = scores["background_only_prediction"]
     present = (says == scores["label"]).astype("Int64").where(says.notna())
+    windows = _cue_windows(scores, findings)
     return pd.DataFrame(
         {
             "sample_id": scores["sample_id"],
@@ -98,9 +101,27 @@ def group_table(
             "background_says": ["" if p != p else class_names[int(p)] for p in says.astype(float)],
             "cue_present": present,
             "group": 2 * scores["label"].astype("Int64") + present,
+            "cue_window_class": [whose for whose, _ in windows],
+            "cue_window": pd.array([shown for _, shown in windows], dtype="Int64"),
             "verdict": scores["label"].map(verdicts),
         }
     )
+
+
+def _cue_windows(scores: pd.DataFrame, findings: Findings) -> list[tuple[str, int | None]]:
+    """Whose cue each image was searched for, its own class's first, and whether it was seen."""
+    found: dict[tuple[str, bool], tuple[str, int | None]] = {}
+    labels = dict(zip(scores["sample_id"], scores["label"].tolist(), strict=True))
+    for cues in (finding.cues for finding in findings.findings if finding.cues):
+        for rank, cluster in enumerate(cues.clusters):
+            for sample_id in cluster.sample_ids:
+                is_own = labels.get(sample_id) == cues.label
+                found.setdefault((sample_id, is_own), (cues.label_name, int(rank == 0)))
+    nobody: tuple[str, int | None] = ("", None)
+    return [
+        found.get((sample_id, True), found.get((sample_id, False), nobody))
+        for sample_id in scores["sample_id"]
+    ]
 
 
 def wanted_photographs(
