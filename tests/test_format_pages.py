@@ -23,7 +23,10 @@ from audit.geometry import Geometry
 from audit.manifest import load_manifest
 
 DOCS = Path(__file__).parent.parent / "docs"
-PAGES = [*DOCS.glob("readers/*.md"), *DOCS.glob("foregrounds/*.md")]
+PAGES = [
+    *(page for page in DOCS.glob("readers/*.md") if page.stem != "index"),
+    *DOCS.glob("foregrounds/*.md"),
+]
 BOX = (15, 10, 45, 30)
 AREA = 600 / 2400
 

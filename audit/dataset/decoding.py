@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageFile, UnidentifiedImageError
 
+from audit.dataset.heif import HEIF, is_heif, register_heif
 from audit.errors import SampleError
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF")
@@ -37,6 +38,7 @@ _SUFFIXES = {
     "GIF": {".gif"},
     "TIFF": {".tif", ".tiff"},
     "AVIF": {".avif"},
+    "HEIF": {".heic", ".heif", ".hif"},
 }
 
 _TURNS = {
@@ -104,8 +106,10 @@ def open_image(content: bytes) -> Image.Image:
     SampleError
         Not of an allowed format, a broken header, too large or too small.
     """
+    if is_heif(content):
+        register_heif()
     try:
-        image = Image.open(BytesIO(content), formats=FORMATS)
+        image = Image.open(BytesIO(content), formats=HEIF if is_heif(content) else FORMATS)
     except UnidentifiedImageError:
         raise SampleError("NOT_AN_ALLOWED_IMAGE", _guess(content)) from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:

@@ -14,7 +14,7 @@ from audit.errors import DatasetError
 
 IMAGE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp"}
-    | {".bmp", ".dib", ".gif", ".tif", ".tiff", ".avif"}
+    | {".bmp", ".dib", ".gif", ".tif", ".tiff", ".avif", ".heic", ".heif", ".hif"}
 )
 _JUNK = re.compile(r"^\.|^__MACOSX$|^Thumbs\.db$|^desktop\.ini$", re.IGNORECASE)
 
