@@ -1,4 +1,8 @@
-"""Seeded choices: the same in every run, on every machine and in any order of the samples."""
+"""Seeded choices: the same in every run, on every machine and in any order of the samples.
+
+Where the contents of the samples are known, they are what is drawn by: another name or folder is no
+other draw, and one sample more or less changes few.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ from typing import TypeVar
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 T = TypeVar("T")
 
@@ -52,12 +57,12 @@ def ordered(names: Iterable[T], seed: int, purpose: str) -> list[T]:
 def at_most(
     table: pd.DataFrame, most: int, seed: int, purpose: str, *, of_each: str | None = None
 ) -> pd.DataFrame:
-    """Choose rows by a seeded shuffle of their sample ids.
+    """Choose rows by a seeded shuffle of what they hold; of their ids where that is not known.
 
     Parameters
     ----------
     table : DataFrame
-        With ``sample_id``, each once.
+        With ``sample_id``, each once; and perhaps ``sha256``.
     most : int
         At most so many.
     seed : int
@@ -111,6 +116,37 @@ def permuted(rows: Sequence[int], most: int, entropy: int | Sequence[int]) -> li
     return [int(row) for row in np.random.default_rng(entropy).permutation(rows)[:most]]
 
 
+def identities(table: pd.DataFrame) -> list[str]:
+    """What each row of a table is drawn by: its ``sha256`` where that is known, else its id."""
+    ids = table["sample_id"]
+    if "sha256" not in table:
+        return ids.tolist()
+    known = table["sha256"].notna() & (table["sha256"] != "")
+    return table["sha256"].where(known, ids).tolist()
+
+
+def ranks(keys: NDArray[np.uint64], seed: int) -> NDArray[np.uint64]:
+    """One number for each of many keys and a seed, as if it had been drawn: the least are chosen.
+
+    What a key gets hangs on the key and the seed alone, so that one key more changes a choice only
+    where it is itself among the chosen (rendezvous hashing, Thaler and Ravishankar 1998). The
+    numbers are those of SplitMix64 (Steele et al. 2014).
+
+    Examples
+    --------
+    >>> keys = np.array([1, 2, 3], np.uint64)
+    >>> bool((ranks(keys, 7)[1:] == ranks(keys[1:], 7)).all())
+    True
+    """
+    with np.errstate(over="ignore"):
+        mixed = (keys ^ np.uint64(seed)) + np.uint64(0x9E3779B97F4A7C15)
+        mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        held: NDArray[np.uint64] = mixed ^ (mixed >> np.uint64(31))
+    return held
+
+
 def _shuffled(table: pd.DataFrame, seed: int, purpose: str) -> pd.DataFrame:
-    order = [_digest(seed, sample_id, purpose).hex() for sample_id in table["sample_id"]]
-    return table.assign(_order=order).sort_values("_order")
+    order = [_digest(seed, name, purpose).hex() for name in identities(table)]
+    # Copies are alike, and among them the id decides.
+    return table.assign(_order=order).sort_values(["_order", "sample_id"])

@@ -68,11 +68,17 @@ def test_the_pair_was_looked_at_with_fresh_donors_only(robbery: tuple[Path, RunF
     samples = pd.read_parquet(run.samples)
     assert (samples["label"].to_numpy()[swaps["donor_row"]] == swaps["donor_label"]).all()
     first = dict(zip(scores["sample_id"], scores["swap_other_donor_rows"], strict=True))
+    same = dict(zip(scores["sample_id"], scores["swap_same_donor_rows"], strict=True))
     for sample_id, own in swaps.groupby("sample_id"):
-        assert not set(own["donor_row"]) & set(first[sample_id])
+        assert not set(own["donor_row"]) & {*first[sample_id], *same[sample_id]}
         assert (own.groupby(["donor_label", "look"]).size() <= own["look"].map(DONORS).max()).all()
         assert own["donor_row"].is_unique
     assert set(swaps["look"]) <= {1, 2}
+    hashes = samples["sha256"].str[:16].to_numpy()
+    assert (hashes[swaps["donor_row"]] == swaps["donor_hash"]).all()
+    for kind in ("same", "other"):
+        named = scores[[f"swap_{kind}_donor_rows", f"swap_{kind}_donor_hashes"]].dropna()
+        assert all(hashes[rows].tolist() == held.tolist() for rows, held in named.to_numpy())
 
 
 def test_a_finished_follow_up_is_not_repeated(robbery: tuple[Path, RunFolder]) -> None:

@@ -31,6 +31,7 @@ def words(found: Comparison) -> dict[str, Change]:
     return {one.label_name: one.change for one in found.classes}
 
 
+KINDS = ("same", "other")
 QUIET = dict.fromkeys(CLASSES, 0.01)
 
 
@@ -159,6 +160,43 @@ def test_a_mask_drawn_anew_is_named_and_makes_another_image() -> None:
     assert told == Reason(code=Code.MASKS_DIFFER, values={"images": 80})
     assert {one.common for one in found.classes} == {20}
     assert set(words(found).values()) == {Change.UNCHANGED}
+
+
+def test_other_names_and_another_order_are_the_same_images() -> None:
+    before, after = run(QUIET), run(QUIET)
+    renamed = after.scores.assign(sample_id=[f"new/{n}" for n in range(len(after.scores), 0, -1)])
+    found = compare(before, replace(after, scores=renamed.iloc[::-1].reset_index(drop=True)))
+    assert not found.images_changed
+    assert {one.common for one in found.classes} == {40}
+    assert set(words(found).values()) == {Change.UNCHANGED}
+
+
+def test_a_copy_is_an_image_by_itself() -> None:
+    night = run(QUIET)
+    copies = night.scores.iloc[:3].assign(sample_id=["x", "y", "z"])
+    twice = replace(night, scores=pd.concat([night.scores, copies], ignore_index=True))
+    (ant,) = (one for one in compare(twice, twice).classes if one.label_name == "ant")
+    assert (ant.common, ant.images, ant.difference.value) == (43, 43, 0)
+    assert compare(night, twice).images_changed
+
+
+def test_the_noise_of_draws_counts_for_those_that_are_new() -> None:
+    def with_donors(night: Measured, kept: int) -> Measured:
+        drawn = [f"{i}" for i in range(kept)] + [f"new {i}" for i in range(4 - kept)]
+        held = {f"swap_{kind}_donor_hashes": [drawn] * len(night.scores) for kind in KINDS}
+        return replace(night, scores=night.scores.assign(**held))
+
+    before, errors = with_donors(run(QUIET), 4), {}
+    for kept in (4, 3, 2, 0):
+        found = compare(before, with_donors(run(QUIET), kept))
+        (ant,) = (one for one in found.classes if one.label_name == "ant")
+        assert ant.difference.low is not None
+        errors[kept] = -ant.difference.low
+        assert ant.noise is not None
+        assert ant.noise > 0
+    assert errors[4] == 0 < errors[3]
+    assert errors[3] ** 2 * 4 == pytest.approx(errors[0] ** 2)
+    assert errors[2] ** 2 * 2 == pytest.approx(errors[0] ** 2)
 
 
 floats = st.lists(st.floats(-1, 1, width=16), min_size=2, max_size=12)

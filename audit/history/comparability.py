@@ -22,7 +22,7 @@ def comparability(
     earlier, later : RunFacts
         Of the two.
     common_images : int
-        Measured in both, by the same name, content and foreground.
+        Measured in both, by content, class and foreground.
     other_masks : int
         Measured in both with another foreground.
 

@@ -24,8 +24,8 @@ from audit.findings import (
 )
 from audit.history.comparability import comparability
 from audit.history.differences import UNMEASURED, Difference, difference, donor_noise
+from audit.history.pairing import count_other_masks, losses, share_of_new_donors
 from audit.verdicts.statistics import LEVEL, false_discovery
-from audit.verdicts.swap_rates import swap_effects
 
 MARGIN = 0.5
 """A change of a gap counts from this share of the floor on: half of what makes a class suspect."""
@@ -92,12 +92,12 @@ def compare(earlier: Measured, later: Measured) -> Comparison:
         The classes with the most urgent change first. Of runs that cannot be compared no class has
         numbers, and each is ``not_measured``.
     """
-    before, now = _losses(earlier.scores), _losses(later.scores)
-    shared = len(before.index.intersection(now.index))
-    files = [set(zip(held["sample_id"], held["sha256"], strict=True)) for held in (before, now)]
-    masks = len(files[0] & files[1]) - shared
+    before, now = losses(earlier.scores), losses(later.scores)
     word, reasons = comparability(
-        earlier.facts, later.facts, common_images=shared, other_masks=masks
+        earlier.facts,
+        later.facts,
+        common_images=len(before.index.intersection(now.index)),
+        other_masks=count_other_masks(before, now),
     )
     barred = word is Comparability.NOT_COMPARABLE
     pairs = [
@@ -124,18 +124,6 @@ def compare(earlier: Measured, later: Measured) -> Comparison:
     )
 
 
-def _losses(scores: pd.DataFrame) -> pd.DataFrame:
-    """What each image lost, by its name and content.
-
-    Of the foreground the area is known: one that was drawn anew has another.
-    """
-    held = swap_effects(scores)
-    names = held[["sample_id", "sha256"]].assign(
-        foreground_area=held["foreground_area"].astype("float64").fillna(-1).round(9)
-    )
-    return held.set_index(pd.MultiIndex.from_frame(names))
-
-
 def _matched(
     earlier: Findings, later: Findings
 ) -> list[tuple[str, ClassFinding | None, ClassFinding | None]]:
@@ -145,10 +133,10 @@ def _matched(
     return [(name, before.get(name), now.get(name)) for name in {**now, **before}]
 
 
-def _renamed(losses: pd.Series[float]) -> pd.Series[float]:
+def _renamed(lost: pd.Series[float]) -> pd.Series[float]:
     """The same losses as those of images that no other run has."""
-    return losses.set_axis(
-        pd.MultiIndex.from_tuples([("", str(i), 0.0) for i in range(len(losses))])
+    return lost.set_axis(
+        pd.MultiIndex.from_tuples([("", str(i), 0, 0.0) for i in range(len(lost))])
     )
 
 
@@ -157,12 +145,13 @@ def _measured(pair: _Pair, before: pd.DataFrame, now: pd.DataFrame, *, paired: b
     if pair.earlier is None or pair.later is None:
         return pair
     own = [held[held["label_name"] == pair.name] for held in (before, now)]
-    same_backgrounds = paired and set(before.index) == set(now.index)
     noise = math.hypot(*(donor_noise(held.reset_index(drop=True)) for held in own))
     first, second = (held["g"].dropna() for held in own)
     common = first.index.intersection(second.index)
-    # Where a list of images changes, so do the backgrounds that some of the others meet.
-    added = 0.0 if math.isnan(noise) or same_backgrounds else noise
+    # Draws that both runs have cancel; the variance of the others is theirs by number.
+    same_lists = set(before.index) == set(now.index)
+    drawn_anew = share_of_new_donors(*own, same_lists=same_lists) if paired else 1.0
+    added = 0.0 if math.isnan(noise) else noise * math.sqrt(drawn_anew)
     whole = difference(first, second if paired else _renamed(second), added)
     return replace(
         pair,

@@ -7,7 +7,8 @@ groups are independent, so their variances add, with Welch's degrees of freedom:
 are common that is the paired t-test, where none is Welch's test.
 
 Images share backgrounds. Where the runs are paired an image meets the same ones in both, and they
-cancel; where they are not, what their drawing gives the mean is added (:func:`donor_noise`).
+cancel, and of what their drawing gives the mean (:func:`donor_noise`) the share is added that the
+draws of one run alone have; where they are not, all of it.
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ Row = dict[str, Any]
 """Values by column, on their way into a table that checks them against its schema."""
 
 _FLOATS = pa.list_(pa.float64())
+_TEXTS = pa.list_(pa.string())
 _INTS = pa.list_(pa.int32())
 
 SCORE_COLUMNS = pa.schema(
@@ -49,6 +50,8 @@ SCORE_COLUMNS = pa.schema(
         ("swap_same_predictions", _INTS),
         ("swap_same_probabilities", _FLOATS),
         ("swap_same_margins", _FLOATS),
+        ("swap_same_donor_rows", _INTS),  # whose background: a row of samples.parquet
+        ("swap_same_donor_hashes", _TEXTS),  # the first 16 digits of that image's sha256
         ("swap_other_prediction", pa.int32()),
         ("swap_other_probability", pa.float64()),
         ("swap_other_margin", pa.float64()),
@@ -58,7 +61,8 @@ SCORE_COLUMNS = pa.schema(
         ("swap_other_margins", _FLOATS),
         ("swap_other_own_margins", _FLOATS),
         ("swap_other_donor_labels", _INTS),
-        ("swap_other_donor_rows", _INTS),  # whose background: a row of samples.parquet
+        ("swap_other_donor_rows", _INTS),
+        ("swap_other_donor_hashes", _TEXTS),
         ("swap_other_donor_probabilities", _FLOATS),  # softmax of the donor's class
         ("background_only_prediction", pa.int32()),
         ("background_only_probability", pa.float64()),

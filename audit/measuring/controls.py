@@ -15,7 +15,7 @@ from audit.dataset.batches import Batch, iterate_batches
 from audit.dataset.loader import Loader
 from audit.findings import PlantedTag, UntrainedLifts
 from audit.measuring.answers import margins
-from audit.measuring.donors import DonorBank
+from audit.measuring.donors import DonorBank, donor_seed
 from audit.measuring.plan import Workbench
 from audit.measuring.randomised import untrained
 from audit.measuring.rows import maps_of
@@ -23,7 +23,7 @@ from audit.measuring.swaps import Objects, swapped
 from audit.models.engine import Engine
 from audit.pixels import to_float
 from audit.saliency import class_scores
-from audit.sampling import at_most, ordered, sample_seed
+from audit.sampling import at_most, ordered
 from audit.scoring import foreground_area, foreground_mass, mass_lift
 
 CLASSES = 5
@@ -146,7 +146,7 @@ def _swapped(
         draw = bank.draw(
             label,
             batch.loaded[index].sha256,
-            sample_seed(seed, batch.ids[index], "tag donors"),
+            donor_seed(seed, batch.loaded[index].sha256, "tag donors"),
             DONORS,
         )
         answered = {}

@@ -1,7 +1,14 @@
-"""The bank of backgrounds that swaps draw from: made once a run, kept on disk, bounded."""
+"""The bank of backgrounds that swaps draw from: made once a run, kept on disk, bounded.
+
+Which images lend, and to whom, is drawn by what the files hold: their names, folders and order do
+not matter, and one image more takes the place of few draws. So two nights on almost the same images
+meet almost the same backgrounds.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +27,7 @@ from audit.interventions import FILLS, removal_mask
 from audit.measuring.columns import write_table
 from audit.pixels import to_float, to_uint8
 from audit.run_folder import reserve, write_atomically
-from audit.sampling import at_most, permuted, sample_seed
+from audit.sampling import at_most, identities, ranks, sample_seed
 
 DONOR_COLUMNS: Final = pa.schema(
     [
@@ -32,6 +39,7 @@ DONOR_COLUMNS: Final = pa.schema(
 """Of ``donors.parquet``: a row a background, at its position in ``backgrounds.npy``."""
 MAX_HOLE = 0.9
 """An image whose hole covers more than this share has no background to lend."""
+_HASH_DIGITS = 16
 
 
 @dataclass(frozen=True)
@@ -66,15 +74,16 @@ class DonorBank:
         self.labels: NDArray[np.int64] = self.table["label"].to_numpy()
         self.rows: NDArray[np.int64] = self.table["row"].to_numpy()
         self._hashes = self.table["sha256"].to_numpy()
+        self._keys = np.array([_key(sha256) for sha256 in self._hashes], np.uint64)
         self._of_class = {
             int(label): np.flatnonzero(self.labels == label) for label in np.unique(self.labels)
         }
 
     def draw(self, label: int, sha256: str, seed: int, count: int) -> Donors:
-        """Draw donors for one sample.
+        """Draw donors for one sample, none of them twice.
 
-        Other classes are drawn first, without replacement while there are enough, then one image
-        of each; so a large class lends no more often than a small one.
+        Other classes are drawn first, each once while there are enough, then one image of each; so
+        a large class lends no more often than a small one.
 
         Parameters
         ----------
@@ -83,27 +92,23 @@ class DonorBank:
         sha256 : str
             Of its file; no copy of it is drawn.
         seed : int
-            Of this sample alone.
+            Of what this sample holds alone; see :func:`donor_seed`.
         count : int
-            Donors of each kind; fewer of the same class if there are fewer.
+            Donors of each kind; fewer if there are fewer.
         """
-        random = np.random.default_rng(seed)
-        own = self._of_class.get(label, np.array([], dtype=np.int64))
-        # By content: that leaves out the sample itself and every copy of it.
-        own = own[self._hashes[own] != sha256]
-        same = random.permutation(own)[:count]
-        classes = np.array([c for c in self._of_class if c != label])
-        other: list[int] = []
-        while len(classes) and len(other) < count:
-            for chosen in random.permutation(classes)[: count - len(other)]:
-                # A copy under another label would bring the object's own background back.
-                held = self._of_class[int(chosen)]
-                held = held[self._hashes[held] != sha256]
-                if len(held):
-                    other.append(int(random.choice(held)))
-            if not other:
+        same = self.draw_from(label, sha256, seed, count)
+        classes = np.array([c for c in self._of_class if c != label], dtype=np.int64)
+        order = classes[np.argsort(ranks(classes.astype(np.uint64), seed), kind="stable")]
+        lenders: list[tuple[int, ...]] = []
+        for chosen in order:
+            # A class that lends nothing leaves its turn to the next.
+            if drawn := self.draw_from(int(chosen), sha256, seed, count):
+                lenders.append(drawn)
+            if len(lenders) == count:
                 break
-        return Donors(tuple(int(i) for i in same), tuple(other))
+        turns = itertools.chain.from_iterable(itertools.zip_longest(*lenders))
+        other = itertools.islice((i for i in turns if i is not None), count)
+        return Donors(same, tuple(other))
 
     def draw_from(
         self, donor: int, sha256: str, seed: int, count: int, met: Sequence[int] = ()
@@ -115,9 +120,10 @@ class DonorBank:
         donor : int
             The class that lends.
         sha256 : str
-            Of the image that borrows; no copy of it is drawn.
+            Of the image that borrows; no copy of it is drawn, under whatever label: it would bring
+            the object's own background back.
         seed : int
-            Of this sample and class alone.
+            Of what this sample holds, and what the draw is for.
         count : int
             Backgrounds wanted.
         met : sequence of int
@@ -125,7 +131,12 @@ class DonorBank:
         """
         held = self._of_class.get(donor, np.array([], dtype=np.int64))
         held = held[(self._hashes[held] != sha256) & ~np.isin(self.rows[held], met)]
-        return tuple(permuted(held, count, seed))
+        order = np.argsort(ranks(self._keys[held], seed), kind="stable")
+        return tuple(held[order[:count]].tolist())
+
+    def hashes(self, positions: Sequence[int]) -> list[str]:
+        """The first 16 digits of the sha256 of images in the bank: by them donors are stored."""
+        return [str(sha256)[:_HASH_DIGITS] for sha256 in self._hashes[list(positions)]]
 
     def position_of(self, row: int) -> int | None:
         """Position in the bank of a row of the list of samples; None where it lends nothing."""
@@ -138,8 +149,10 @@ class DonorBank:
 
 
 def candidates(table: pd.DataFrame, bank: int, seed: int) -> pd.DataFrame:
-    """Choose at most `bank` samples of each class, by a seeded shuffle that no order changes."""
-    return at_most(table, bank, seed, "bank", of_each="label")
+    """Choose at most `bank` samples of each class by what they hold; of copies one."""
+    named = table.assign(_held=identities(table)).sort_values("sample_id")
+    once = named.drop_duplicates(["label", "_held"]).drop(columns="_held")
+    return at_most(once, bank, seed, "bank", of_each="label")
 
 
 def build_bank(
@@ -239,6 +252,11 @@ def is_whole(folder: Path) -> bool:
     return len(bank.backgrounds) >= len(bank.rows)
 
 
-def donor_seed(seed: int, sample_id: str) -> int:
-    """Seed of one sample's own donors."""
-    return sample_seed(seed, sample_id, "donors")
+def donor_seed(seed: int, sha256: str, purpose: str = "donors") -> int:
+    """Seed of one sample's own donors: of what it holds, whatever its name is."""
+    return sample_seed(seed, sha256, purpose)
+
+
+def _key(sha256: str) -> int:
+    """64 bits that tell images apart."""
+    return int(hashlib.sha256(sha256.encode()).hexdigest()[:16], 16)

@@ -89,10 +89,8 @@ def experiment(
         for column, images in EXTRA_EXPERIMENTS[name](subjects, alone, objects.alpha, plan):
             ask(images, column)
     draws = [
-        bank.draw(label, sha256, donor_seed(plan.seed, sample_id), plan.donors)
-        for label, sha256, sample_id in zip(
-            subjects.labels, subjects.hashes, subjects.ids, strict=True
-        )
+        bank.draw(label, sha256, donor_seed(plan.seed, sha256), plan.donors)
+        for label, sha256 in zip(subjects.labels, subjects.hashes, strict=True)
     ]
     swaps = {
         kind: _swap(model, subjects, objects, [getattr(d, kind) for d in draws], bank, results)
@@ -175,9 +173,10 @@ def _met(turns: Sequence[_Turn], bank: DonorBank, subjects: int) -> list[list[Ro
     """What each subject answered to each of its donors."""
     met: list[list[Row]] = [[] for _ in range(subjects)]
     for has, positions, read in turns:
-        found = read()
+        found: dict[str, list[Any]] = dict(read())
         found["donor_label"] = bank.labels[positions].tolist()
         found["donor_row"] = bank.rows[positions].tolist()
+        found["donor_hash"] = bank.hashes(positions)
         found["prediction"] = [int(value) for value in found["prediction"]]
         for j, i in enumerate(has):
             met[i].append({name: values[j] for name, values in found.items()})
@@ -203,13 +202,14 @@ def _summary(answered: list[Row], prefix: str, of_others: bool) -> Row:
         "predictions": every("prediction"),
         "probabilities": every("probability"),
         "margins": every("margin"),
+        "donor_rows": every("donor_row"),
+        "donor_hashes": every("donor_hash"),
     }
     if of_others:
         found |= {
             "own_margin": mean("own_margin"),
             "own_margins": every("own_margin"),
             "donor_labels": every("donor_label"),
-            "donor_rows": every("donor_row"),
             "donor_probabilities": every("donor_probability"),
         }
     return {prefix + name: value for name, value in found.items()}

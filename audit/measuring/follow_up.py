@@ -2,7 +2,7 @@
 
 The pairs come from :func:`audit.verdicts.suspicion.choose_pairs`; the swaps made here are new
 ones, and only they are tested. What a class loses there is measured against fresh backgrounds of
-its own class, drawn likewise.
+its own class, drawn likewise: none that the first pass showed, while the class has others.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ import pyarrow as pa
 from audit.dataset.batches import Batch, on_device
 from audit.measuring.answers import answers
 from audit.measuring.columns import Row, write_table
-from audit.measuring.donors import DonorBank
+from audit.measuring.donors import DonorBank, donor_seed
 from audit.measuring.plan import Workbench
 from audit.measuring.swaps import Objects, swapped_scores
 from audit.models.engine import Engine
 from audit.pixels import to_float
 from audit.run_folder import RunFolder
-from audit.sampling import at_most, sample_seed
+from audit.sampling import at_most
 
 FOLLOW_UP_COLUMNS = pa.schema(
     [
@@ -30,6 +30,7 @@ FOLLOW_UP_COLUMNS = pa.schema(
         ("label", pa.int32()),
         ("donor_label", pa.int32()),  # the label itself: on backgrounds of its own class
         ("donor_row", pa.int32()),  # whose background: a row of samples.parquet
+        ("donor_hash", pa.string()),  # the first 16 digits of that image's sha256
         ("prediction", pa.int32()),
         ("probability", pa.float64()),  # softmax of the label
         ("margin", pa.float64()),
@@ -74,15 +75,13 @@ def follow_up(
     rows: list[Row] = []
     chosen = _chosen(bench.table, scores, wanted, bench.plan.seed)
     first = scores[scores["sample_id"].isin(set(chosen["sample_id"]))]
-    met = {
-        sample_id: [int(row) for row in held]
-        for sample_id, held in zip(first["sample_id"], first["swap_other_donor_rows"], strict=True)
-    }
+    met, of_own = (_rows(first, f"swap_{kind}_donor_rows") for kind in ("other", "same"))
     if before is not None:
         for sample_id, row in zip(before["sample_id"], before["donor_row"], strict=True):
             met.setdefault(sample_id, []).append(row)
     for batch in bench.batches(chosen.index) if len(chosen) else ():
-        rows += _measure(bench.model, batch, wanted, bank, met, bench.plan.seed, look)
+        turns = _turns(batch, wanted, bank, (met, of_own), bench.plan.seed, look)
+        rows += _measure(bench.model, batch, bank, turns, look)
     return pd.DataFrame(rows, columns=FOLLOW_UP_COLUMNS.names)
 
 
@@ -102,32 +101,53 @@ def _chosen(
     return at_most(kept, IMAGES, seed, "follow-up", of_each="label")
 
 
-def _measure(
-    model: Engine,
+def _rows(first: pd.DataFrame, column: str) -> dict[str, list[int]]:
+    """The backgrounds of the first pass by sample; none where an older run did not keep them."""
+    held = first[column] if column in first else [()] * len(first)
+    return {
+        sample_id: [int(row) for row in rows] if rows is not None else []
+        for sample_id, rows in zip(first["sample_id"], held, strict=True)
+    }
+
+
+def _turns(
     batch: Batch,
     wanted: dict[int, list[int]],
     bank: DonorBank,
-    met: Mapping[str, Sequence[int]],
+    known: tuple[Mapping[str, Sequence[int]], Mapping[str, Sequence[int]]],
     seed: int,
     look: int,
+) -> list[tuple[int, int]]:
+    """Which sample of a batch meets which background.
+
+    `known` are the rows that a sample has met and must not meet again, and those of its own class
+    that it meets again only where there are no others.
+    """
+    met, of_own = known
+    turns = []
+    for index, sample_id in enumerate(batch.ids):
+        label, sha256 = int(batch.targets[index]), batch.loaded[index].sha256
+        for donor in wanted[label]:
+            purpose = f"follow-up {donor}{' again' * (look - 1)}"
+            drawn = (donor, sha256, donor_seed(seed, sha256, purpose), DONORS[look])
+            found = bank.draw_from(*drawn, (*met[sample_id], *of_own[sample_id]))
+            if len(found) < DONORS[look]:
+                seen = {int(bank.rows[position]) for position in found}
+                found += bank.draw_from(*drawn, (*met[sample_id], *seen))[
+                    : DONORS[look] - len(found)
+                ]
+            turns += [(index, position) for position in found]
+    return turns
+
+
+def _measure(
+    model: Engine, batch: Batch, bank: DonorBank, turns: Sequence[tuple[int, int]], look: int
 ) -> Iterator[Row]:
     if not len(batch):
         return
     images = to_float(on_device(batch.images, model.device))
     objects = Objects.of(images, on_device(batch.foreground, model.device))
     targets = on_device(batch.targets, model.device)
-    turns = [
-        (index, position)
-        for index in range(len(batch))
-        for donor in wanted[int(batch.targets[index])]
-        for position in bank.draw_from(
-            donor,
-            batch.loaded[index].sha256,
-            sample_seed(seed, batch.ids[index], f"follow-up {donor}{' again' * (look - 1)}"),
-            DONORS[look],
-            met[batch.ids[index]],
-        )
-    ]
     # As many at once as the batch is large, so that memory stays what it was.
     for start in range(0, len(turns), len(batch)):
         part = turns[start : start + len(batch)]
@@ -141,6 +161,7 @@ def _measure(
                 "label": int(batch.targets[index]),
                 "donor_label": int(bank.labels[position]),
                 "donor_row": int(bank.rows[position]),
+                "donor_hash": bank.hashes([position])[0],
                 "prediction": found["prediction"][number],
                 "probability": found["probability"][number],
                 "margin": None if margin != margin else margin,

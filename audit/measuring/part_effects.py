@@ -8,12 +8,11 @@ import numpy as np
 import pandas as pd
 
 from audit.dataset.batches import Batch
-from audit.measuring.donors import DonorBank
+from audit.measuring.donors import DonorBank, donor_seed
 from audit.measuring.plan import Workbench
 from audit.measuring.swap_maps import SwapMap, swap_map
 from audit.pixels import to_float
 from audit.saliency import class_scores
-from audit.sampling import sample_seed
 
 PART_DONORS = 8
 """Backgrounds of either kind that take turns in one image."""
@@ -65,7 +64,7 @@ def measure_parts(
     if not foreground.any():
         return None
     label, sha256 = int(batch.targets[index]), batch.loaded[index].sha256
-    seed = sample_seed(bench.plan.seed, batch.ids[index], "parts")
+    seed = donor_seed(bench.plan.seed, sha256, "parts")
     others = bank.draw_from(donor, sha256, seed, PART_DONORS)
     if not others:
         return None

@@ -114,7 +114,8 @@ def laid_over(scores: pd.DataFrame, again: pd.DataFrame) -> pd.DataFrame:
     DataFrame
         Of the classes that were measured again, those samples alone.
     """
-    names = [field.name for field in _MEASURED]
+    # An older run lacks the columns that came later.
+    names = [field.name for field in _MEASURED if field.name in again and field.name in scores]
     measured = scores["label"].isin(set(again["label"]))
     kept = scores[measured & scores["sample_id"].isin(set(again["sample_id"]))]
     replaced = kept.drop(columns=names).merge(again[["sample_id", *names]], on="sample_id")

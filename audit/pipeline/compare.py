@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from audit.errors import RunFolderError
 from audit.findings import Comparison, Findings, RunFacts, Trend, read_facts, read_findings
 from audit.history import compare as beside
 from audit.history.gate import gate_failures
+from audit.history.pairing import DONORS
 from audit.history.predecessors import finished_runs, run_before
 from audit.history.reviews import read_reviews, standing_reviews
 from audit.history.trends import history_rows, record_runs, trends
@@ -55,7 +57,9 @@ def _measured(run: RunFolder, findings: Findings | None = None) -> beside.Measur
     facts = read_facts(run.run_json)
     findings = findings or read_findings(run.findings)
     try:
-        scores = pd.read_parquet(run.scores, columns=_COLUMNS)
+        held = pq.read_schema(run.scores).names
+        columns = [*_COLUMNS, *(name for name in DONORS if name in held)]
+        scores = pd.read_parquet(run.scores, columns=columns)
     except (OSError, pa.ArrowException, KeyError, ValueError) as error:
         raise RunFolderError(
             f"{run.path}: scores.parquet cannot be read ({type(error).__name__}). Has the run come "

@@ -13,11 +13,10 @@ from torch import Tensor
 
 from audit.dataset.batches import Batch, on_device
 from audit.findings import SplitPart
-from audit.measuring.donors import DonorBank, build_bank
+from audit.measuring.donors import DonorBank, build_bank, donor_seed
 from audit.measuring.plan import Workbench
 from audit.measuring.swaps import Objects, swapped
 from audit.pixels import to_float
-from audit.sampling import sample_seed
 
 DONORS = 8
 """Backgrounds of other classes that each object meets, and as many of its own at most."""
@@ -143,7 +142,7 @@ def _turns(batch: Batch, bank: DonorBank, seed: int, count: int) -> list[tuple[i
         drawn = bank.draw(
             int(batch.targets[index]),
             batch.loaded[index].sha256,
-            sample_seed(seed, batch.ids[index], "repair donors"),
+            donor_seed(seed, batch.loaded[index].sha256, "repair donors"),
             count,
         )
         turns += [(index, position, Picture.SWAP_SAME) for position in drawn.same]
