@@ -267,6 +267,11 @@ class RunFolder:
         return self.path.parent / "reviews.jsonl"
 
     @property
+    def baselines(self) -> Path:
+        """Which runs people accepted as what later ones are laid beside."""
+        return self.path.parent / "baselines.jsonl"
+
+    @property
     def repair(self) -> Path:
         """What a repair brought, in the run that proved it."""
         return self.path / "repair.json"

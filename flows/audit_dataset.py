@@ -18,8 +18,7 @@ from audit.findings import Findings, outcome
 from audit.manifest import load_manifest
 from audit.pipeline.progress import SILENT, Progress
 from audit.pipeline.report import reports_of
-from audit.pipeline.run import begun, take_steps
-from audit.pipeline.runs import folder_for
+from audit.pipeline.run import night, take_steps
 from audit.pipeline.session import AuditRequest, Session, open_session
 from audit.report.sentences.outcome import outcome_line
 from audit.run_folder import RunFolder
@@ -66,6 +65,7 @@ def audit_dataset(
     gate: Literal["never", "suspect", "new", "worsened"] | None = None,
     runs: str | None = None,
     accept_accuracy: bool = False,
+    force: bool = False,
 ) -> Ending:
     """Audit a labelled dataset and the classifier that a manifest declares.
 
@@ -79,6 +79,7 @@ def audit_dataset(
         gate: When the run fails; empty: as the manifest says.
         runs: The folder below which each run gets one of its own; empty: runs.
         accept_accuracy: Audit a model, too, that looks as if it guessed, or shuffled its labels.
+        force: Audit again, also where nothing has changed since the last run.
 
     Returns
     -------
@@ -90,9 +91,9 @@ def audit_dataset(
     # Parameters are told in the form that Prefect reads for its own form.
     laid_over = tuple(overrides or ()) + ((f"gate={gate}",) if gate else ())
     session = open_session(AuditRequest(manifest, "", laid_over, limit, device, accept_accuracy))
-    folder = out or folder_for(session, None, resume=resume, runs=Path(runs) if runs else None)
-    with begun(session, folder, resume=resume) as session:
-        return _audit(session, SILENT)
+    home = Path(runs) if runs else None
+    with night(session, out or None, resume=resume, force=force, runs=home) as (session, known):
+        return _audit(session, SILENT, known)
 
 
 def run_as_flow(session: Session, progress: Progress, shards_go_to: TaskRunner[Any]) -> Ending:
@@ -126,10 +127,10 @@ def run_as_flow(session: Session, progress: Progress, shards_go_to: TaskRunner[A
     return state
 
 
-def _audit(session: Session, progress: Progress) -> Ending:
+def _audit(session: Session, progress: Progress, known: Findings | None = None) -> Ending:
     logger = get_run_logger()
     log_start(logger, session)
-    findings = take_steps(session, progress, AsTasks())
+    findings = known or take_steps(session, progress, AsTasks())
     reports, public_url = reports_of(session.run), session.manifest.report.public_url
     show_findings(findings, reports, public_url)
     tell_events(findings, address_of(reports[0], public_url) if reports else "")

@@ -4,7 +4,10 @@ import csv
 import json
 import os
 import struct
+import subprocess
+import sys
 import tarfile
+import time
 import zlib
 from pathlib import Path
 from typing import Any
@@ -469,6 +472,30 @@ def test_blocks_within_blocks_share_children_which_end_with_the_last(
             assert started[-1].process.poll() is None
         assert len(started) == times
         assert started[-1].process.poll() is not None
+
+
+def test_no_child_outlives_a_parent_that_was_killed(tmp_path: Path) -> None:
+    path = picture(tmp_path / "1.png")
+    script = (
+        "import time\nfrom pathlib import Path\n"
+        "from audit.dataset.loader import Loader, LoadingPlan\n"
+        "from audit.dataset.samples import Sample\nfrom audit.geometry import Geometry\n"
+        "with Loader(LoadingPlan(Geometry(16, None, 'none')), 1) as loader:\n"
+        f"    next(loader.load([(Sample('1', Path({str(path)!r}), 'a'), None)]))\n"
+        "    print(loader._idle.get().process.pid, flush=True)\n"
+        "    time.sleep(60)\n"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    child = Path(f"/proc/{int(parent.stdout.readline())}/stat")
+    assert child.exists()
+    parent.kill()
+    parent.communicate()
+    deadline = time.monotonic() + 30
+    # Nobody may be there to take note of its end.
+    while child.exists() and ") Z " not in child.read_text():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def test_batches_hold_all_rows_in_order(tmp_path: Path) -> None:

@@ -86,7 +86,7 @@ from audit.findings.repairs import (
     RepairOutcome,
     WholeQuality,
 )
-from audit.findings.review import Decision, Review, ReviewedClass, Standing, finding_id
+from audit.findings.review import Baseline, Decision, Review, ReviewedClass, Standing, finding_id
 from audit.findings.values import (
     ControlName,
     Estimate,
@@ -110,6 +110,7 @@ __all__ = [
     "AffectedClass",
     "Answers",
     "AuditFacts",
+    "Baseline",
     "Change",
     "ChangedPicture",
     "ClassChange",

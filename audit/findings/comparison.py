@@ -74,7 +74,7 @@ class ClassChange(Record):
     images: int = Field(default=0, ge=0)
     """Measured in the later run."""
     common: int = Field(default=0, ge=0)
-    """Images with the same name and content that both runs measured."""
+    """Images with the same content that both runs measured."""
     detectable: Number = None
     noise: Number = None
 
@@ -90,11 +90,18 @@ class Comparison(Record):
     """The smallest change of a gap that counts."""
     model_changed: bool
     images_changed: bool
+    earlier_is_accepted: bool = False
+    """Whether somebody accepted the earlier run as what later ones are laid beside."""
     classes: tuple[ClassChange, ...] = ()
 
     def with_change(self, *changes: Change) -> tuple[ClassChange, ...]:
         """The classes of which one of some words is true."""
         return tuple(one for one in self.classes if one.change in changes)
+
+    @property
+    def is_repeat(self) -> bool:
+        """Whether it is one run beside itself: nothing had changed, and nothing was measured."""
+        return self.earlier.run_id == self.later.run_id
 
     @property
     def is_unchanged(self) -> bool:

@@ -30,6 +30,8 @@ class Hashes(Record):
     model: str = ""
     data: str = ""
     manifest: str = ""
+    settings: str = ""
+    """Of all else that a verdict or a page depends on; runs of before have none."""
 
 
 class RunFacts(Record):
@@ -60,3 +62,5 @@ class RunFacts(Record):
     settings: Settings = Field(default_factory=dict)
     compiled: bool | None = None
     summary: Summary | None = None
+    confirmed: tuple[str, ...] = ()
+    """When later runs found that nothing had changed, and ended with this one's findings."""

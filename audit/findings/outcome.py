@@ -22,7 +22,8 @@ def outcome(findings: Findings) -> Outcome:
     """The most urgent word that is true of a run.
 
     A run that judged no class has nothing that a gate could pass or fail, and a suspect class of
-    an incomplete run still fails the gate.
+    an incomplete run still fails the gate. A night on what an earlier one audited is
+    ``Unchanged``, with suspect classes too, unless its gate fails.
     """
     summary = findings.summary
     if summary.inconclusive == summary.classes:
@@ -31,7 +32,9 @@ def outcome(findings: Findings) -> Outcome:
         return Outcome.GATE_FAILED
     if not summary.complete:
         return Outcome.INCOMPLETE
+    comparison = findings.comparison
+    if comparison and comparison.is_repeat:
+        return Outcome.UNCHANGED
     if summary.suspect:
         return Outcome.SUSPECT_CLASSES
-    comparison = findings.comparison
     return Outcome.UNCHANGED if comparison and comparison.is_unchanged else Outcome.COMPLETED

@@ -28,6 +28,12 @@ class Standing(StrEnum):
     GOT_WORSE = "got_worse"
 
 
+def _said(value: str, info: ValidationInfo) -> str:
+    if not any(character.isalnum() for character in value):
+        raise ValueError(f"{info.field_name} says nothing")
+    return value
+
+
 class Review(Record):
     """A line of ``reviews.jsonl``, bound to the finding, the model and the gap of that time."""
 
@@ -47,9 +53,24 @@ class Review(Record):
     @field_validator("by", "reason")
     @classmethod
     def _says_something(cls, value: str, info: ValidationInfo) -> str:
-        if not any(character.isalnum() for character in value):
-            raise ValueError(f"{info.field_name} says nothing")
-        return value
+        return _said(value, info)
+
+
+class Baseline(Record):
+    """A line of ``baselines.jsonl``: the run that later ones of the audit are laid beside."""
+
+    audit: str
+    run_id: str
+    folder: str
+    by: str = Field(min_length=1, max_length=200)
+    reason: str = Field(min_length=1, max_length=2000)
+    made: str
+    model: str
+
+    @field_validator("by", "reason")
+    @classmethod
+    def _says_something(cls, value: str, info: ValidationInfo) -> str:
+        return _said(value, info)
 
 
 class ReviewedClass(Record):

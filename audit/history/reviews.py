@@ -2,66 +2,23 @@
 
 from __future__ import annotations
 
-import fcntl
-import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
 from datetime import date
 from pathlib import Path
 
-from pydantic import ValidationError
-
-from audit.errors import RunFolderError
 from audit.findings import ClassFinding, Findings, Review, ReviewedClass, Standing, finding_id
+from audit.history import journal
 from audit.history.compare import MARGIN
-
-MAX_BYTES = 64 * 2**20
-_log = logging.getLogger(__name__)
 
 
 def append_review(path: Path, review: Review) -> None:
-    """Add a line; two writers at once both keep theirs.
-
-    Raises
-    ------
-    RunFolderError
-        The file cannot be written.
-    """
-    line = review.model_dump_json(exclude_none=True) + "\n"
-    try:
-        with path.open("ab+") as opened:
-            fcntl.flock(opened, fcntl.LOCK_EX)
-            # A line that a crash tore off must not swallow this one.
-            if opened.seek(0, 2):
-                opened.seek(-1, 2)
-                line = line if opened.read(1) == b"\n" else f"\n{line}"
-            opened.write(line.encode())
-    except OSError as error:
-        raise RunFolderError(f"{path}: cannot be written ({error})") from error
+    """Add a line; see :func:`audit.history.journal.append`."""
+    journal.append(path, review)
 
 
 def read_reviews(path: Path) -> tuple[Review, ...]:
     """All reviews, the oldest first; what cannot be read counts for nothing, with a warning."""
-    try:
-        if not path.is_file():
-            return ()
-        if path.stat().st_size > MAX_BYTES:
-            _log.warning("%s: more than %d bytes; it counts for nothing", path.name, MAX_BYTES)
-            return ()
-        lines = path.read_bytes().split(b"\n")
-    except OSError as error:
-        _log.warning("%s: cannot be read (%s); it counts for nothing", path.name, error.strerror)
-        return ()
-    return tuple(_parsed(path.name, lines))
-
-
-def _parsed(name: str, lines: Sequence[bytes]) -> Iterator[Review]:
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        try:
-            yield Review.model_validate_json(line)
-        except ValidationError:
-            _log.warning("%s: line %d is no review and counts for nothing", name, number)
+    return journal.read(path, Review)
 
 
 def standing_reviews(

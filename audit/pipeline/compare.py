@@ -16,7 +16,7 @@ from audit.findings import Comparison, Findings, RunFacts, Trend, read_facts, re
 from audit.history import compare as beside
 from audit.history.gate import gate_failures
 from audit.history.pairing import DONORS
-from audit.history.predecessors import finished_runs, run_before
+from audit.history.predecessors import accepted_run, finished_runs, run_before
 from audit.history.reviews import read_reviews, standing_reviews
 from audit.history.trends import history_rows, record_runs, trends
 from audit.run_folder import RunFolder
@@ -69,7 +69,7 @@ def _measured(run: RunFolder, findings: Findings | None = None) -> beside.Measur
 
 
 def with_history(run: RunFolder, findings: Findings) -> Findings:
-    """Lay a run beside the last finished one of its audit, with reviews, trends and the gate.
+    """Lay a run beside the accepted or the last finished one of its audit; then reviews and gate.
 
     Parameters
     ----------
@@ -84,11 +84,19 @@ def with_history(run: RunFolder, findings: Findings) -> Findings:
     held = standing_reviews(read_reviews(run.reviews), findings, facts.hashes.model, today)
     findings = findings.model_copy(update={"reviews": held})
     findings = findings.model_copy(update={"trends": _trends(run, facts, findings)})
-    failures = gate_failures(findings.summary.gate, findings)
+    failures = gate_failures(findings.summary.gate, _as_accepted(run, facts, findings))
     summary = findings.summary.model_copy(
         update={"gate_passed": not failures, "gate_failures": failures}
     )
     return findings.model_copy(update={"summary": summary})
+
+
+def _as_accepted(run: RunFolder, facts: RunFacts, findings: Findings) -> Findings:
+    """What a gate asks: in a run that somebody accepted nothing is new."""
+    if accepted_run(run, facts.name) != facts.run_id:
+        return findings
+    measured = _measured(run, findings)
+    return findings.model_copy(update={"comparison": beside.compare(measured, measured)})
 
 
 def _to_predecessor(run: RunFolder, facts: RunFacts, findings: Findings) -> Comparison | None:
@@ -96,7 +104,9 @@ def _to_predecessor(run: RunFolder, facts: RunFacts, findings: Findings) -> Comp
     if before is None:
         return None
     try:
-        return beside.compare(_measured(before), _measured(run, findings))
+        found = beside.compare(_measured(before), _measured(run, findings))
+        accepted = found.earlier.run_id == accepted_run(run, facts.name)
+        return found.model_copy(update={"earlier_is_accepted": accepted})
     except RunFolderError as error:
         _log.warning("the run before this one cannot be compared: %s", error)
         return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import logging
 import platform
+import secrets
 import shutil
 import time
 
@@ -32,6 +33,7 @@ from audit.pipeline.costs import check_room
 from audit.pipeline.methods import described
 from audit.pipeline.run_json import now
 from audit.pipeline.session import Session
+from audit.pipeline.settings import settings_key
 from audit.report.style import check_style, keep_style
 from audit.run_folder import RunFolder, write_bytes
 
@@ -153,7 +155,8 @@ def _facts(session: Session, before: RunFacts | None, accuracy: float) -> RunFac
     return RunFacts(
         status=RunStatus.RUNNING,
         name=manifest.name,
-        run_id=before.run_id if before else f"{started}-{session.key[:8]}",
+        # Two runs may begin in one second.
+        run_id=before.run_id if before else f"{started}-{session.key[:8]}-{secrets.token_hex(2)}",
         started=started,
         fingerprint=session.key,
         shard_size=manifest.run.shard_size,
@@ -161,7 +164,11 @@ def _facts(session: Session, before: RunFacts | None, accuracy: float) -> RunFac
         seed=manifest.run.seed,
         precision="bfloat16" if model.in_bfloat16 else "float32",
         versions=_versions(),
-        hashes=Hashes(model=model.sha256, manifest=fingerprint(manifest.source)),
+        hashes=Hashes(
+            model=model.sha256,
+            manifest=fingerprint(manifest.source),
+            settings=settings_key(manifest),
+        ),
         timings={
             "contents": round(session.hashed.seconds, 3),
             **(before.timings if before else {}),

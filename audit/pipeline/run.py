@@ -18,13 +18,14 @@ from audit.pipeline.exhibits import draw_exhibits
 from audit.pipeline.fiftyone import draw_samples
 from audit.pipeline.masks import look_at_masks
 from audit.pipeline.measure import follow_up, gather_donors, gather_scores, run_controls, score
+from audit.pipeline.nights import alone, close_abandoned, confirm, unchanged_run
 from audit.pipeline.outlines import make_outlines
 from audit.pipeline.prepare import prepare
 from audit.pipeline.progress import SILENT, Lines, Progress, Together
 from audit.pipeline.report import write_reports
 from audit.pipeline.run_json import finish, mark_failed, timed
 from audit.pipeline.run_log import STEPS, logged
-from audit.pipeline.runs import Run, folder_for, point_latest
+from audit.pipeline.runs import Run, folder_for, home_of, point_latest
 from audit.pipeline.second_outlines import measure_second_outlines
 from audit.pipeline.session import Declared, LaidOver, Session, open_declared
 from audit.run_folder import storage_as_sentence
@@ -68,6 +69,7 @@ def run(
     device: str = "auto",
     overrides: LaidOver = (),
     accept_accuracy: bool = False,
+    force: bool = False,
 ) -> Run:
     """Audit a labelled dataset and the classifier that a manifest declares.
 
@@ -76,7 +78,8 @@ def run(
     manifest : str, Path or mapping
         The manifest file; or what would stand in it, with paths relative to the current folder.
     out : str or Path, optional
-        The run folder; None: a new one below ``runs/``, or the unfinished one of this audit.
+        The run folder; None: a new one below ``runs/``, or the unfinished one of this audit; or
+        the last finished one, where nothing has changed since.
     progress : Progress
         Is told how far the run is.
     resume : bool
@@ -89,6 +92,8 @@ def run(
         ``"key.path=value"`` each, or values by key path; laid over the manifest.
     accept_accuracy : bool
         Audit a model, too, that looks as if it guessed, or as if its labels were shuffled.
+    force : bool
+        Audit again, also where nothing has changed since the last run.
 
     Returns
     -------
@@ -110,9 +115,56 @@ def run(
         progress=progress,
         accept_accuracy=accept_accuracy,
     )
-    with begun(session, out, resume=resume) as session:
-        take_steps(session, progress)
+    with night(session, out, resume=resume, force=force) as (session, known):
+        if known is None:
+            take_steps(session, progress)
     return Run(session.run.path)
+
+
+@contextmanager
+def night(
+    session: Session,
+    out: str | Path | None,
+    *,
+    resume: bool,
+    force: bool = False,
+    runs: Path | None = None,
+) -> Iterator[tuple[Session, Findings | None]]:
+    """Begin a run, go on with one, or find that there is nothing new to measure.
+
+    Without `out` one process at a time does this for a fingerprint; a second one waits, and then
+    finds what the first one found.
+
+    Parameters
+    ----------
+    session : Session
+        Opened, without a folder yet.
+    out, resume, force
+        As for :func:`run`; to begin anew (`resume` is False) is forced, too.
+    runs : Path, optional
+        See :func:`~audit.pipeline.runs.folder_for`.
+
+    Yields
+    ------
+    Session, Findings or None
+        With its folder. The findings are those of the earlier run that stands for this night; None
+        where the steps are to be taken.
+    """
+    cancellation.begin()
+    if out is not None:
+        with begun(session, out, resume=resume) as session:
+            yield session, None
+        return
+    home = home_of(session, runs)
+    with storage_as_sentence(), alone(home, session.key):
+        known = None if force or not resume else unchanged_run(home, session)
+        if known is not None:
+            yield session.writing_into(known.path), confirm(known, session.manifest)
+            return
+        close_abandoned(home, session.key)
+        folder = folder_for(session, None, resume=resume, runs=runs)
+        with begun(session, folder, resume=resume) as session:
+            yield session, None
 
 
 @contextmanager

@@ -108,6 +108,11 @@ def open_run(path: str | Path) -> Run:
     return run
 
 
+def home_of(session: Session, runs: Path | None = None) -> Path:
+    """The folder in which the runs of an audit lie, each in one of its own."""
+    return (runs or RUNS).resolve() / file_slug(session.manifest.name)
+
+
 def folder_for(
     session: Session, out: str | Path | None, *, resume: bool, runs: Path | None = None
 ) -> Path:
@@ -119,7 +124,7 @@ def folder_for(
     """
     if out is not None:
         return Path(out).resolve()
-    home = (runs or RUNS).resolve() / file_slug(session.manifest.name)
+    home = home_of(session, runs)
     if resume and home.is_dir():
         for folder in sorted(home.iterdir(), reverse=True):
             if not folder.is_symlink() and _unfinished(folder, session.key):

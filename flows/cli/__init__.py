@@ -27,6 +27,7 @@ from flows.cli.repair import repair
 from flows.cli.report import report
 from flows.cli.review import review
 from flows.cli.run import run
+from flows.cli.runs import runs
 from flows.cli.serve import deploy, serve
 from flows.cli.sign import sign
 from flows.cli.terminal import FAILED, USAGE, err
@@ -65,7 +66,7 @@ def _own_ending(command: Callable[P, None]) -> Callable[P, None]:
 
 
 for command in (
-    *(run, check, demo, report, repair, compare, review, sign),
+    *(run, check, demo, report, repair, compare, review, runs, sign),
     *(cmv, explain, init, serve, deploy, automations),
 ):
     app.command()(_own_ending(command))

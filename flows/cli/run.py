@@ -47,11 +47,14 @@ def run(
     gate: Annotated[str | None, typer.Option(help="never, suspect, new or worsened.")] = None,
     as_json: AsJson = False,
     accept_accuracy: AcceptAccuracy = False,
+    force: Annotated[
+        bool, typer.Option(help="Audit again, also where nothing changed since the last run.")
+    ] = False,
 ) -> None:
     """Audit a dataset and a classifier, and render the report."""
     from audit.findings import outcome, read_findings
     from audit.pipeline.report import reports_of
-    from audit.pipeline.run import begun
+    from audit.pipeline.run import night
     from audit.pipeline.session import AuditRequest, open_session
     from audit.report.sentences import failed
     from flows.cli.outcome import EXIT_CODES, show_findings
@@ -66,13 +69,14 @@ def run(
         request = AuditRequest(manifest, "", laid_over, limit, device, accept_accuracy)
         session = open_session(request, None, progress)
     try:
-        with begun(session, out, resume=resume) as session:
-            err.print(f"Auditing into {escape(shown(session.run.path))}")
-            _run_flow(session, task_runner(runner or session.manifest.run.runner))
+        with night(session, out, resume=resume, force=force) as (session, known):
+            if known is None:
+                err.print(f"Auditing into {escape(shown(session.run.path))}")
+                _run_flow(session, task_runner(runner or session.manifest.run.runner))
     except Stopped:
         err.print("Stopped. Finished shards are kept; the same command goes on from there.")
         raise typer.Exit(FAILED) from None
-    findings = read_findings(session.run.findings)
+    findings = known or read_findings(session.run.findings)
     show_findings(findings, session.run)
     ended = outcome(findings)
     if as_json:
@@ -80,6 +84,7 @@ def run(
             {
                 **findings.summary.model_dump(),
                 "outcome": ended.value,
+                "is_unchanged": known is not None,
                 "failed_controls": [failed(control) for control in findings.failed_controls],
                 "run_folder": str(session.run.path),
                 "reports": [str(path) for path in reports_of(session.run)],

@@ -64,6 +64,9 @@ def changes_line(comparison: Comparison) -> str:
     """Say in one line how many classes changed in which way since the run before."""
     if comparison.comparability is Comparability.NOT_COMPARABLE:
         return gettext(_COMPARABLE[comparison.comparability])
+    accepted = comparison.earlier_is_accepted
+    if comparison.is_unchanged and accepted:
+        return gettext("Nothing has changed since the accepted run.")
     if comparison.is_unchanged:
         return gettext("Nothing has changed since the run before.")
     counts = [
@@ -71,6 +74,8 @@ def changes_line(comparison: Comparison) -> str:
         for change in Change
         if (held := comparison.with_change(change))
     ]
+    if accepted:
+        return gettext("Since the accepted run: %(counts)s.", counts=", ".join(counts))
     return gettext("Since the run before: %(counts)s.", counts=", ".join(counts))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from audit.findings import Findings, Outcome, Verdict, outcome
+from audit.findings import Comparison, Findings, Outcome, Verdict, outcome
 from audit.report.formatting import plural
 from audit.report.i18n import ENGLISH, spoken
 from audit.report.sentences import english, failed
@@ -30,19 +30,31 @@ def tally(findings: Findings) -> str:
 
 def ending(findings: Findings) -> str:
     """Say how a run ended, with all four counts, why a gate failed, and what changed."""
-    summary = findings.summary
+    summary, comparison, ended = findings.summary, findings.comparison, outcome(findings)
+    is_repeat = comparison is not None and comparison.is_repeat
     suspects = plural(summary.suspect, "class", "classes")
     # Classes without a single foreground leave the verdicts of the others as they are.
     clear = "some classes are not judged" if summary.clear else "nothing is called clear"
-    means = _MEANS[outcome(findings)]
-    said = [means.format(gate=summary.gate, suspects=suspects, clear=clear)]
+    said = [_MEANS[ended].format(gate=summary.gate, suspects=suspects, clear=clear)]
+    if comparison is not None and is_repeat:
+        # That nothing changed, it says better.
+        said[ended is not Outcome.UNCHANGED :] = [_repeated(comparison, suspects)]
     said += map(english, summary.gate_failures[:SAID])
     if len(summary.gate_failures) > SAID:
         said.append(f"And {len(summary.gate_failures) - SAID} more reasons.")
-    if findings.comparison is not None:
+    if comparison is not None and not is_repeat:
         with spoken(ENGLISH):
-            said.append(changes_line(findings.comparison))
+            said.append(changes_line(comparison))
     return f"{tally(findings)}. {' '.join(said)}"
+
+
+def _repeated(comparison: Comparison, suspects: str) -> str:
+    """Which run stands for a night that found the same images, model and settings."""
+    earlier = comparison.earlier
+    return (
+        f"Images, model and settings are those of {earlier.folder}, begun {earlier.started}; "
+        f"nothing was measured again, and its report holds: {suspects} found suspect."
+    )
 
 
 def outcome_line(findings: Findings) -> str:
