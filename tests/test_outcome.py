@@ -9,7 +9,15 @@ from typing import Any
 import pytest
 from record import finding, findings
 
-from audit.findings import Findings, Outcome, Verdict, outcome
+from audit.findings import (
+    Comparability,
+    Comparison,
+    Findings,
+    Outcome,
+    RunName,
+    Verdict,
+    outcome,
+)
 from audit.report.sentences.outcome import ending
 from audit.run_folder import RunFolder
 from flows.audit_dataset import GateError, flow_state
@@ -48,6 +56,39 @@ CASES = [
         "FAILED",
     ),
 ]
+
+
+def repeated(*verdicts: Verdict, **summary: Any) -> Findings:
+    """A night on what an earlier one audited."""
+    record = ended(*verdicts, **summary)
+    name = RunName(folder="night-7", run_id="seven", started="2026-11-07T00:00:00Z", model="a")
+    itself = Comparison(
+        earlier=name,
+        later=name,
+        comparability=Comparability.PAIRED,
+        margin=0.05,
+        model_changed=False,
+        images_changed=False,
+    )
+    return record.model_copy(update={"comparison": itself})
+
+
+CASES += [
+    (repeated(C, W), Outcome.UNCHANGED, 0, "COMPLETED"),
+    (repeated(S, C), Outcome.UNCHANGED, 0, "COMPLETED"),
+    (repeated(S, C, gate="suspect", gate_passed=False), Outcome.GATE_FAILED, 3, "FAILED"),
+    (repeated(U, U), Outcome.NOTHING_JUDGED, 4, "COMPLETED"),
+    (repeated(C, U, complete=False), Outcome.INCOMPLETE, 4, "COMPLETED"),
+]
+
+
+def test_a_repeated_night_names_the_run_that_stands_for_it() -> None:
+    for record in (repeated(S, C), repeated(S, C, gate="suspect", gate_passed=False)):
+        said = ending(record)
+        assert "night-7" in said
+        assert "1 class found suspect" in said
+        assert "No class was found suspect" not in said
+    assert "'suspect' failed" in said
 
 
 @pytest.mark.parametrize(("record", "word", "code", "kind"), CASES)

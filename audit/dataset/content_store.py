@@ -90,7 +90,7 @@ class ContentStore:
                 "SELECT size, mtime_ns, ctime_ns, sha256, day FROM contents WHERE name = ?",
                 (key.name,),
             ).fetchone()
-            known = row is not None and row[:3] == key[1:]
+            known = row is not None and row[:3] == (key.size, key.mtime_ns, key.ctime_ns)
             found.append(row[3].hex() if known else "")
             if known and today - row[4] >= _SEEN_AGAIN:
                 again.append((today, key.name))

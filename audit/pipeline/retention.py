@@ -131,7 +131,9 @@ def _with_reasons(runs: list[ListedRun], keep: int) -> Iterator[ListedRun]:
     by_id: Mapping[str, Path] = {one.facts.run_id: one.run.path for one in runs}
     for one in runs:
         earlier = _laid_beside(one) if reasons[one.run.path] else None
-        if earlier in by_id and Needed.COMPARED not in reasons[by_id[earlier]]:
+        if earlier is None or earlier not in by_id:
+            continue
+        if Needed.COMPARED not in reasons[by_id[earlier]]:
             reasons[by_id[earlier]].append(Needed.COMPARED)
     for one in runs:
         yield ListedRun(one.run, one.facts, one.status, tuple(reasons[one.run.path]))
