@@ -241,30 +241,37 @@ def test_the_state_of_the_flow_is_named_after_what_was_found(
     code = (
         "import sys\n"
         "from flows.audit_dataset import audit_dataset\n"
-        "state = audit_dataset(sys.argv[1], out=sys.argv[2], return_state=True,\n"
-        "    overrides=['cmv.classes=none', 'report.formats=[]'])\n"
-        "print('STATE', state.name)\n"
+        "for gate in (None, None, 'suspect'):\n"
+        "    state = audit_dataset(sys.argv[1], runs=sys.argv[2], return_state=True, gate=gate,\n"
+        "        overrides=['cmv.classes=none', 'report.formats=[]'])\n"
+        "    print('STATE', state.name, state.type.value)\n"
     )
     told = {**served, "PREFECT_LOGGING_LEVEL": "INFO"}
-    names = []
+    states = []
     for index, planted in enumerate(([2], [])):
         folder = tmp_path / str(index)
         folder.mkdir()
         manifest = write_dataset(folder, planted)
         done = subprocess.run(
-            [sys.executable, "-c", code, str(manifest), str(folder / "run")],
+            [sys.executable, "-c", code, str(manifest), str(folder / "runs")],
             env=told,
             capture_output=True,
             text=True,
             check=False,
         )
         assert done.returncode == 0, done.stderr
-        names.append(done.stdout.strip().splitlines()[-1])
+        states.append([line for line in done.stdout.splitlines() if line.startswith("STATE")])
+        (run,) = (p for p in (folder / "runs" / "planted-colours").iterdir() if p.is_dir())
         # What a night was like, in Prefect's own log.
-        assert f"Run folder: {folder / 'run'}" in done.stderr
+        assert f"Run folder: {run}" in done.stderr
         assert ("Suspect: cat, its own shortcut; gap" in done.stderr) == bool(planted)
         assert f"{len(planted)} suspect, 0 watch, 0 inconclusive" in done.stderr
-    assert names == ["STATE SuspectClasses", "STATE Completed"]
+        assert "nothing was measured again, and its report holds" in done.stderr
+    nothing_new = "STATE Unchanged COMPLETED"
+    assert states == [
+        ["STATE SuspectClasses COMPLETED", nothing_new, "STATE GateFailed FAILED"],
+        ["STATE Completed COMPLETED", nothing_new, nothing_new],
+    ]
 
 
 def test_a_mistake_ends_with_2_and_one_message(

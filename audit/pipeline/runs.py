@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -121,6 +122,11 @@ def folder_for(
     Without `out` that is a new folder below ``<runs>/<name of the audit>/``; or, to resume, the
     newest one there of the same fingerprint that did not finish. Without `runs` that is ``runs``
     in the current folder.
+
+    Raises
+    ------
+    RunFolderError
+        No folder can be made there.
     """
     if out is not None:
         return Path(out).resolve()
@@ -130,11 +136,17 @@ def folder_for(
             if not folder.is_symlink() and _unfinished(folder, session.key):
                 return folder
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
-    folder, tries = home / stamp, 1
-    while folder.exists():
-        tries += 1
-        folder = home / f"{stamp}-{tries}"
-    return folder
+    for number in itertools.count(1):
+        folder = home / (stamp if number == 1 else f"{stamp}-{number}")
+        try:
+            # Made here, so that nobody who begins in the same second takes it, too.
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise RunFolderError(f"{folder}: cannot be written ({error})") from error
+        return folder
+    raise AssertionError
 
 
 def _unfinished(folder: Path, key: str) -> bool:
