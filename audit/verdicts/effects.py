@@ -12,7 +12,7 @@ over the class's images; ``p_value`` tests H > 0.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -171,9 +171,9 @@ def class_effects(
     typical, neutral = typical_gaps(scores), neutral_gaps(scores, attraction)
     predicted = scores["prediction"].value_counts()
     losses = {} if follow_up is None else one_class_losses(scores, follow_up, seed, test)
-    found = []
+    rows, found = rows_by_label(scores), []
     for label, name in sorted(class_names.items()):
-        own = scores[scores["label"] == label]
+        own = rows(label)
         gap, donor_classes = typical.get(label, (float("nan"), 0))
         found.append(
             ClassEffects(
@@ -200,6 +200,13 @@ def class_effects(
             )
         )
     return _beside_each_other(found)
+
+
+def rows_by_label(scores: pd.DataFrame) -> Callable[[int], pd.DataFrame]:
+    """How to take the rows of one class, none where it has none; the table is searched once."""
+    places = scores.groupby("label").indices
+    nothing = np.empty(0, np.intp)
+    return lambda label: scores.iloc[places.get(label, nothing)]
 
 
 def _beside_each_other(found: list[ClassEffects]) -> tuple[ClassEffects, ...]:

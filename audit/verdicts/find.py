@@ -12,7 +12,7 @@ from audit.findings import ClassFinding, ClassRow, Confusion, Kind, Verdict
 from audit.manifest import Manifest
 from audit.verdicts.cmv_share import background_shares
 from audit.verdicts.decide import Criteria, Decision, decide, loses_to_one
-from audit.verdicts.effects import class_effects
+from audit.verdicts.effects import class_effects, rows_by_label
 from audit.verdicts.indicators import cmv_indicator, indicators
 from audit.verdicts.reasons import advice, reasons
 from audit.verdicts.statistics import UNDEFINED, EffectSize
@@ -55,10 +55,9 @@ def find(
     """
     effects = class_effects(scores, labels, manifest.run.seed, follow_up, manifest.verdict.test)
     criteria = Criteria(manifest.verdict, manifest.run.min_coverage, has_foregrounds)
-    by_label = {int(str(label)): own for label, own in scores.groupby("label")}
-    nothing = scores.iloc[:0]
+    rows = rows_by_label(scores)
     return tuple(
-        _finding(decision, by_label.get(decision.effects.label, nothing), class_names, criteria)
+        _finding(decision, rows(decision.effects.label), class_names, criteria)
         for decision in decide(effects, criteria)
     )
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -68,11 +69,10 @@ def bootstrap(
     value = float(np.asarray(of_means(*(column.mean() for column in held))))
     if n == 1 or np.isnan(value):
         return EffectSize(value, np.nan, np.nan, n=n)
-    random = np.random.default_rng(seed)
     spread = np.concatenate(
         [
             np.asarray(of_means(*(column[drawn].mean(1) for column in held)))
-            for drawn in (random.integers(0, n, (piece, n)) for piece in _pieces(n, resamples))
+            for drawn in _drawn(seed, n, resamples)
         ]
     )
     tail = (1 - LEVEL) / 2
@@ -98,6 +98,23 @@ def bootstrap_mean(values: ArrayLike, seed: int = 0) -> EffectSize:
     (1.0, 1.0, 1.0)
     """
     return bootstrap([_finite(values)], lambda mean: mean, seed)
+
+
+def _drawn(seed: int, n: int, resamples: int) -> Iterable[NDArray[np.int64]]:
+    """The rows of each resample; few enough are kept for the next column of as many rows."""
+    pieces = _pieces(n, resamples)
+    if len(pieces) == 1:
+        return (_matrix(seed, n, resamples),)
+    random = np.random.default_rng(seed)
+    return (random.integers(0, n, (piece, n)) for piece in pieces)
+
+
+# Classes of equal size share it, and all columns of a class: 16 MB each at most.
+@lru_cache(maxsize=4)
+def _matrix(seed: int, n: int, resamples: int) -> NDArray[np.int64]:
+    drawn = np.random.default_rng(seed).integers(0, n, (resamples, n))
+    drawn.flags.writeable = False
+    return drawn
 
 
 def _pieces(n: int, resamples: int) -> list[int]:
