@@ -125,3 +125,13 @@ def test_the_same_report_is_the_same_file(run):
     context = load_context(run)
     once, again = (render_pdf(context, ReportStyle(), {"classes.csv": b"a"}) for _ in range(2))
     assert once == again
+
+
+def test_the_index_of_annex_iv_names_the_pages(printed):
+    begins = {str(e.title): printed.get_destination_page_number(e) for e in flat(printed.outline)}
+    text = " ".join("\n".join(page.extract_text() for page in printed.pages).split())
+    index = text[text.index("What Annex IV, 2 (g), of the EU’s AI Act asks") :]
+    for title in ("Method", "Controls", "Provenance", "Problems", "All classes in numbers"):
+        (page, *_) = re.findall(re.escape(title) + r" ?\(page (\d+)\)", index)
+        assert int(page) == begins[title] + 1
+    assert "dated and signed by the responsible persons" in index
