@@ -3,7 +3,8 @@
 ImageNet networks on photographs of dogs with boxes, and heads on their trunks on photographs with
 masks that no head has seen; one head is a transformer with a class token. Each is measured at the
 layer that ``find_layer`` takes, at the one of the rule before it (the last of at least 8x8 places),
-at the last of all, and beside the gradient. Nothing is fetched: weights and photographs are one's
+at the last of all, and beside the gradient; ``--only methods`` measures every method that serves
+them at 224 pixels instead. Nothing is fetched: weights and photographs are one's
 own.
 
     python benchmarks/layers.py --dogs DIR --objects DIR --weights DIR [--only PART] [--sheet PNG]
@@ -18,9 +19,10 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -34,8 +36,10 @@ sys.path.insert(0, str(ROOT))
 
 from audit.geometry import Geometry  # noqa: E402
 from audit.models import AuditedModel  # noqa: E402
+from audit.models.engine import Engine  # noqa: E402
 from audit.report.overlays import overlay  # noqa: E402
-from audit.saliency import METHODS, class_scores  # noqa: E402
+from audit.saliency import METHODS, class_scores, explain  # noqa: E402
+from audit.saliency.choosing import choose_method  # noqa: E402
 from audit.saliency.layers import SMALLEST, find_layer  # noqa: E402
 from audit.scoring import foreground_area, foreground_mass, mass_lift, pointing_hit  # noqa: E402
 from benchmarks.photographs.natural import Photographs, dogs, objects  # noqa: E402
@@ -143,6 +147,82 @@ def on_objects(options: argparse.Namespace) -> pd.DataFrame:
     return pd.concat(tables or [pd.DataFrame()])
 
 
+def on_methods(options: argparse.Namespace) -> pd.DataFrame:
+    """Every method that serves a network, on ImageNet's own dogs and on new heads."""
+    lite0 = AuditedModel(lite(0, options.weights), None, Geometry(), HALF, HALF)
+    tables = [every_method(lite0, dogs(options.dogs, options.each, 224), "Lite0, dogs")]
+    whole = objects(options.objects, 224)
+    seen = Photographs(*(part[1::2] for part in whole))
+    trunk = LiteTrunk(options.weights).eval()
+    # Classes lie one after the other: some of each.
+    count = len(whole.labels) // 2
+    few = torch.linspace(0, count - 1, min(count, 6 * options.each)).long()
+    held = Photographs(*(part[0::2][few] for part in whole))
+    for head, make in (("linear", linear_head), ("class token", ClassToken)):
+        model = trained(trunk, make, seen, "lite")
+        tables.append(every_method(model, held, f"Lite0 + {head}, objects"))
+    return pd.concat(tables)
+
+
+FEWER: Mapping[str, Mapping[str, Any]] = {
+    "smoothgrad": {"samples": 8},
+    "integrated_gradients": {"steps": 8},
+    "occlusion": {"stride": 0.25},
+    "rise": {"samples": 64},
+}
+"""Passes enough for a comparison."""
+
+
+def every_method(model: AuditedModel, held: Photographs, named: str) -> pd.DataFrame:
+    """One row for each method that serves a network: pointing and lift."""
+    engine, images = Engine(model), held.images / 255
+    sides = (held.foreground, held.ignored)
+    right = float((class_scores(engine, images).argmax(1) == held.labels).double().mean())
+    rows = []
+    for name, function in METHODS.items():
+        options = FEWER.get(name, {})
+        chosen = choose_method(function, name, options, model=engine, image=images[:1])
+        if chosen.reason is not None:
+            continue
+        seeds = list(range(len(images)))
+        maps = explain(engine, images, held.labels, method=chosen.method, seeds=seeds).maps
+        lift = mass_lift(foreground_mass(maps, *sides), foreground_area(*sides)).numpy()
+        rows.append(
+            {
+                "network": named,
+                "n": len(images),
+                "right": right,
+                "method": name,
+                "pointing": float(np.nanmean(pointing_hit(maps, *sides).numpy())),
+                "median lift": float(np.nanmedian(lift)),
+                "blank": int(np.isnan(lift).sum()),
+            }
+        )
+        print(rows[-1], file=sys.stderr, flush=True)
+    return pd.DataFrame(rows)
+
+
+def draw_methods(options: argparse.Namespace) -> None:
+    """24 photographs of dogs, each with the maps of the methods of one pass."""
+    engine = Engine(AuditedModel(lite(0, options.weights), None, Geometry(), HALF, HALF))
+    held = dogs(options.dogs, 2, 224)
+    images, labels = held.images[:24] / 255, held.labels[:24]
+    sheets: list[NDArray[np.uint8]] = list(held.images[:24].permute(0, 2, 3, 1).numpy())
+    columns = [sheets]
+    for name in SHOWN:
+        maps = explain(engine, images, labels, method=METHODS[name], seeds=[0] * len(images)).maps
+        columns.append(
+            [overlay(image, one.numpy()) for image, one in zip(sheets, maps, strict=True)]
+        )
+    rows = [np.concatenate(row, 1) for row in zip(*columns, strict=True)]
+    pairs = [np.concatenate(rows[start : start + 2], 1) for start in range(0, len(rows), 2)]
+    Image.fromarray(np.concatenate(pairs, 0)).reduce(2).save(options.methods_sheet)
+
+
+SHOWN = ("gradcam", "gradcam_plus_plus", "layercam", "gradient", "gradient_x_input")
+SHOWN += ("guided_backprop",)
+
+
 def draw_sheet(options: argparse.Namespace) -> None:
     """24 photographs of dogs: the picture, the map of the rule before, and that of today."""
     model = AuditedModel(lite(0, options.weights), None, Geometry(), HALF, HALF)
@@ -170,14 +250,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--weights", type=Path, required=True)
     parser.add_argument("--each", type=int, default=4, help="dogs of a class")
     parser.add_argument("--match", default="", help="only networks whose name this pattern finds")
-    parser.add_argument("--only", choices=("dogs", "objects", "sheet"))
+    parser.add_argument("--only", choices=("dogs", "objects", "methods", "sheet"))
+    parser.add_argument("--methods-sheet", type=Path, help="draw 24 pictures by method here")
     parser.add_argument("--sheet", type=Path, help="draw 24 pictures here")
     parser.add_argument("--out", type=Path, help="write the table here, as CSV")
     options = parser.parse_args(arguments)
     if options.sheet:
         draw_sheet(options)
-    parts = {"dogs": on_dogs, "objects": on_objects}
-    tables = [part(options) for name, part in parts.items() if options.only in (None, name)]
+    if options.methods_sheet:
+        draw_methods(options)
+    parts = {"dogs": on_dogs, "objects": on_objects, "methods": on_methods}
+    asked = (options.only,) if options.only else ("dogs", "objects")
+    tables = [part(options) for name, part in parts.items() if name in asked]
     if tables:
         table = pd.concat(tables)
         if options.out:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from audit.models import AuditedModel
 
@@ -39,28 +39,57 @@ class Pictures(torch.utils.data.Dataset[Tensor]):
         return transformed
 
 
-def captum(model: AuditedModel, paths: list[str], batch: int) -> Iterator[None]:
-    """Captum's Saliency behind a DataLoader, scored with numpy."""
-    from captum.attr import Saliency
+CAPTUM = ("gradient", "gradient_x_input", "integrated_gradients", "gradcam")
+"""Methods of ours that Captum has; its Grad-CAM has no form for tokens."""
+GRAD_CAM = {"gradcam": "GradCAM", "gradcam_plus_plus": "GradCAMPlusPlus"}
+"""Those that pytorch-grad-cam has, by its names."""
+STEPS = 8
+"""Of integrated gradients, there and here."""
 
-    explain = Saliency(model)
+
+def captum(
+    model: AuditedModel, paths: list[str], batch: int, method: str = "gradient"
+) -> Iterator[None]:
+    """A method of Captum behind a DataLoader, scored with numpy."""
+    from captum.attr import InputXGradient, IntegratedGradients, LayerGradCam, Saliency
+
+    layer, _ = _last_layer(model.module)
+
+    def attributed(images: Tensor) -> Tensor:
+        if method == "gradient":
+            return Saliency(model).attribute(images, target=0).amax(1)
+        if method == "gradient_x_input":
+            return InputXGradient(model).attribute(images, target=0).sum(1).abs()
+        if method == "integrated_gradients":
+            explain = IntegratedGradients(model)
+            return (
+                explain.attribute(images, target=0, n_steps=STEPS, internal_batch_size=len(images))
+                .sum(1)
+                .abs()
+            )
+        found = LayerGradCam(model, layer).attribute(images, target=0)
+        side = model.geometry.size
+        return torch.nn.functional.interpolate(found.relu(), (side, side), mode="bilinear")[:, 0]
 
     def maps(images: Tensor) -> NDArray[np.float32]:
-        wanted = images.requires_grad_(True)
-        found: NDArray[np.float32] = explain.attribute(wanted, target=0).amax(1).cpu().numpy()
+        found: NDArray[np.float32] = attributed(images.requires_grad_(True)).numpy(force=True)
         return found
 
     yield from _scored(model, paths, batch, maps)
 
 
-def grad_cam(model: AuditedModel, paths: list[str], batch: int) -> Iterator[None]:
+def grad_cam(
+    model: AuditedModel, paths: list[str], batch: int, method: str = "gradcam"
+) -> Iterator[None]:
     """pytorch-grad-cam behind a DataLoader, scored with numpy; on the last stage, as it advises."""
-    from pytorch_grad_cam import GradCAM
+    import pytorch_grad_cam
     from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 
     # It differentiates down to a parameter, and torchvision's models come with theirs unfrozen.
     model.requires_grad_(True)
-    explain = GradCAM(model=model, target_layers=[model.module.layer4[-1]])
+    layer, tokens = _last_layer(model.module)
+    made = getattr(pytorch_grad_cam, GRAD_CAM[method])
+    explain = made(model=model, target_layers=[layer], reshape_transform=tokens)
 
     def maps(images: Tensor) -> NDArray[np.float32]:
         wanted = [ClassifierOutputTarget(0)] * len(images)
@@ -68,6 +97,20 @@ def grad_cam(model: AuditedModel, paths: list[str], batch: int) -> Iterator[None
         return found
 
     yield from _scored(model, paths, batch, maps)
+
+
+def _last_layer(network: nn.Module) -> tuple[nn.Module, Callable[[Tensor], Tensor] | None]:
+    """The layer that pytorch-grad-cam's manual names for a network, and how its tokens lie."""
+    if hasattr(network, "layer4"):
+        return network.layer4[-1], None
+    if hasattr(network, "encoder"):
+
+        def laid_out(tokens: Tensor) -> Tensor:
+            side = round((tokens.shape[1] - 1) ** 0.5)
+            return tokens[:, 1:].reshape(len(tokens), side, side, -1).permute(0, 3, 1, 2)
+
+        return network.encoder.layers[-1].ln_1, laid_out
+    return network.features[-1], None
 
 
 def _scored(

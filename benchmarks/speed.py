@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,7 @@ from audit.models.audited import has_bfloat16  # noqa: E402
 from audit.models.engine import Engine  # noqa: E402
 from audit.run_folder import RunFolder  # noqa: E402
 from audit.saliency import METHODS  # noqa: E402
-from benchmarks.peers import captum, grad_cam  # noqa: E402
+from benchmarks.peers import STEPS, captum, grad_cam  # noqa: E402
 
 MODELS = ("resnet18", "resnet50", "efficientnet_b0", "vit_b_16")
 BATCHES = {"cpu": (1, 8, 32), "cuda": (32, 128, 256)}
@@ -108,7 +109,8 @@ def pictures(folder: Path, count: int) -> list[str]:
 def ours(model: Engine, paths: list[str], method: str, folder: Path) -> Iterator[None]:
     """The audit's own path without swaps: files in, parts of ``scores.parquet`` out."""
     table, run = _samples(paths), RunFolder(folder)
-    plan = MeasurementPlan(METHODS[method])
+    options = {"steps": STEPS} if method == "integrated_gradients" else {}
+    plan = MeasurementPlan(partial(METHODS[method], **options))
     with _loader(model) as loader:
         score_shard(_part(run, table, 0, 4), Workbench(table, loader, model, plan, 4), None)
         yield
@@ -230,8 +232,15 @@ def measure(
             "captum": lambda: captum(model, paths, batch),
             "pytorch-grad-cam": lambda: grad_cam(model, paths, batch),
         }
+        # Such as "captum: gradcam", of benchmarks/saliency.py.
+        library, _, method = what.partition(": ")
+        of_method: dict[str, Callable[[], Iterator[None]]] = {
+            "ours": lambda: ours(engine, paths, method, Path(out)),
+            "captum": lambda: captum(model, paths, batch, method),
+            "pytorch-grad-cam": lambda: grad_cam(model, paths, batch, method),
+        }
         model.in_bfloat16 = what == "ours, bf16"
-        way = ways[what]()
+        way = of_method[library]() if method else ways[what]()
         next(way)
         began, cpu = time.perf_counter(), _cpu_seconds()
         for _ in way:

@@ -128,8 +128,8 @@ def _served(engine: Engine, image: Tensor) -> dict[str, Callable[..., Any]]:
     return {name: held.method for name, held in chosen.items() if held.reason is None}
 
 
-def one_world(seed: int, architecture: str) -> pd.DataFrame:
-    """Exhibits of the own-cue and of the unaffected classes of a world."""
+def one_world(seed: int, architecture: str, counted: Sequence[str]) -> pd.DataFrame:
+    """Exhibits of a world's classes that truly are `counted`: ``own``, ``innocent``."""
     world = make_world(seed)
     network: nn.Module = train(world, architecture)
     truth = judge(measure(world, network, 100))
@@ -142,7 +142,7 @@ def one_world(seed: int, architecture: str) -> pd.DataFrame:
     ]
     rows = []
     for label, judged in enumerate(truth):
-        if judged["truth"] in ("own", "innocent"):
+        if judged["truth"] in counted:
             cue = world.cues.get(world.names[label])
             kind = cue.kind if cue is not None and judged["truth"] == "own" else ""
             for row in _of_class(world, engine, label, donors, random):
@@ -151,6 +151,8 @@ def one_world(seed: int, architecture: str) -> pd.DataFrame:
 
 
 def _auroc(positive: pd.Series, negative: pd.Series) -> float:
+    if not len(positive) or not len(negative):
+        return float("nan")
     return float(mannwhitneyu(positive, negative).statistic / len(positive) / len(negative))
 
 
@@ -194,12 +196,15 @@ def main() -> None:
     """Run the worlds one after the other."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS)
+    parser.add_argument("--own-only", action="store_true", help="where alone, not whether")
     parser.add_argument("--out", type=Path, help="write the rows here, as CSV")
     asked = parser.parse_args()
     torch.set_num_threads(1)
+    counted = ("own",) if asked.own_only else ("own", "innocent")
     tables = []
     for place, seed in enumerate(asked.seeds):
-        tables.append(one_world(seed, ARCHITECTURES[place % len(ARCHITECTURES)]))
+        architecture = ARCHITECTURES[place % len(ARCHITECTURES)]
+        tables.append(one_world(seed, architecture, counted))
         print(show(pd.concat(tables)), flush=True)
         if asked.out:
             pd.concat(tables).to_csv(asked.out, index=False)

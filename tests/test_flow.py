@@ -407,6 +407,13 @@ def test_explain_writes_an_overlay_and_says_how_much_lies_on_the_object(
     against = ["explain", str(manifest), "cat/001.png", "--against", "dog", "--json"]
     done = CliRunner().invoke(app, against, catch_exceptions=False)
     assert json.loads(done.stdout)["against"] == "dog"
+    assert found["completeness_error"] is None
+    integrated = ["--method", "integrated_gradients", "--json"]
+    done = CliRunner().invoke(
+        app, ["explain", str(manifest), "cat/001.png", *integrated], catch_exceptions=False
+    )
+    assert 0 <= json.loads(done.stdout)["completeness_error"] < 1
+    assert "off the sum" in " ".join(done.stderr.split())
     with pytest.raises(InputError, match="'cow' is no class of the model"):
         CliRunner().invoke(
             app, ["explain", str(manifest), "cat/001.png", "--target", "cow"],

@@ -6,6 +6,7 @@ import dataclasses
 import math
 import os
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,7 @@ from audit.pixels import to_float, to_picture
 from audit.report.overlays import overlay, signed_overlay
 from audit.saliency import Against
 from audit.saliency import explain as saliency_maps
+from audit.saliency.contributions import completeness_error
 from audit.sampling import sample_seed
 from audit.scoring import STATUSES, score_maps
 
@@ -51,6 +53,8 @@ class Explanation:
         The map over the image, the object outlined.
     part_effects : PartEffects or None
         Of a swap map, whose `saliency` is what the class loses by each part.
+    completeness_error : float or None
+        Of integrated gradients: how far they are from their sum, as a share of it.
     """
 
     explained: str
@@ -62,6 +66,7 @@ class Explanation:
     saliency: NDArray[np.float32]
     overlay: NDArray[np.uint8]
     part_effects: PartEffects | None = None
+    completeness_error: float | None = None
 
 
 def explain(
@@ -118,15 +123,21 @@ def explain(
         effects = parts.summary(session.class_names[rival])
         return dataclasses.replace(described, overlay=drawn, part_effects=effects)
     explained: nn.Module = model if against is None else Against(model, session.output(against))
-    maps = saliency_maps(
+    targets = torch.tensor([label], device=model.device)
+    made = saliency_maps(
         explained,
         images,
-        torch.tensor([label], device=model.device),
+        targets,
         method=plan.method,
         target="logit" if against else plan.target,
         seeds=[sample_seed(plan.seed, batch.ids[0], "saliency")],
-    ).maps
-    return _describe(session, batch, maps.cpu(), probabilities, label, against)
+    )
+    described = _describe(session, batch, made.maps.cpu(), probabilities, label, against)
+    if session.saliency.name != "integrated_gradients" or plan.target == "contrast":
+        return described
+    bound = plan.method.keywords if isinstance(plan.method, partial) else {}
+    error = completeness_error(explained, images, made.targets, **bound)
+    return dataclasses.replace(described, completeness_error=_number(error))
 
 
 def _load(session: Session, image: str, target: str | None) -> Batch:

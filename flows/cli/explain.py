@@ -43,11 +43,19 @@ def explain(
             f"{found.foreground_mass:.0%} of the map lies on the object, which covers "
             f"{found.foreground_area:.0%} of the image."
         )
+    if found.completeness_error is not None:
+        err.print(
+            f"Integrated gradients are {found.completeness_error:.1%} off the sum that they should "
+            "have; with more steps (saliency.options.steps) they come closer."
+        )
     if found.part_effects is not None:
         err.print(english_parts(found.part_effects))
     err.print(f"Overlay: {escape(str(path))}")
     if as_json:
-        names = ("explained", "against", "status", "foreground_mass", "foreground_area", "top")
+        names = (
+            *("explained", "against", "status", "foreground_mass", "foreground_area", "top"),
+            "completeness_error",
+        )
         effects = found.part_effects
         print_json(
             {
