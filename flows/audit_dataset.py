@@ -26,6 +26,7 @@ from flows.events import tell_events
 from flows.handles import Handle
 from flows.log_lines import log_end, log_start
 from flows.runners import task_runner
+from flows.server import server_for_workers
 from flows.tasks import AsTasks, address_of, show_findings
 
 _NAME = "audit-dataset"
@@ -93,7 +94,12 @@ def audit_dataset(
     session = open_session(AuditRequest(manifest, "", laid_over, limit, device, accept_accuracy))
     home = Path(runs) if runs else None
     with night(session, out or None, resume=resume, force=force, runs=home) as (session, known):
-        return _audit(session, SILENT, known)
+        runner = session.manifest.run.runner
+        if known is not None or runner == "threads":
+            return _audit(session, SILENT, known)
+        # A flow has one task runner, and which one is wanted is known only here.
+        with server_for_workers():
+            return run_as_flow(session, SILENT, task_runner(runner))
 
 
 def run_as_flow(session: Session, progress: Progress, shards_go_to: TaskRunner[Any]) -> Ending:

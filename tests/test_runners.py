@@ -8,10 +8,16 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 from auditing import scored
 from planted import write_dataset
+from prefect.task_runners import ProcessPoolTaskRunner
+from typer.testing import CliRunner
 
 from audit.errors import ManifestError
+from flows import audit_dataset as flow_module
+from flows.audit_dataset import audit_dataset
+from flows.cli import app
 from flows.runners import task_runner
 
 ROOT = Path(__file__).parents[1]
@@ -58,3 +64,32 @@ def test_a_runner_whose_package_is_missing_says_what_to_install(
     monkeypatch.setitem(sys.modules, "prefect_ray", None)
     with pytest.raises(ManifestError, match=r"pip install 'saliency-audit\[ray\]'"):
         task_runner("ray:auto")
+
+
+def test_a_served_run_sends_its_shards_where_the_manifest_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prefect_server: str
+) -> None:
+    assert prefect_server
+    manifest = write_dataset(tmp_path, [], per_class=3)
+    given: list[object] = []
+
+    def run_as_flow(_session: object, _progress: object, shards_go_to: object) -> str:
+        given.append(shards_go_to)
+        return "ended"
+
+    monkeypatch.setattr(flow_module, "run_as_flow", run_as_flow)
+    ended = audit_dataset.fn(
+        str(manifest), out=str(tmp_path / "run"), device="cpu", overrides=["run.runner=processes"]
+    )
+    assert ended == "ended"
+    (runner,) = given
+    assert isinstance(runner, ProcessPoolTaskRunner)
+
+
+def test_where_a_served_audit_sends_its_shards_is_an_option(tmp_path: Path) -> None:
+    manifest = write_dataset(tmp_path, [], per_class=2)
+    file = tmp_path / "prefect.yaml"
+    words = ["deploy", str(manifest), "--runner", "processes", "--file", str(file)]
+    CliRunner().invoke(app, words, catch_exceptions=False)
+    (deployment,) = yaml.safe_load(file.read_text())["deployments"]
+    assert deployment["parameters"]["overrides"] == ["run.runner=processes"]
