@@ -12,13 +12,16 @@ from auditing import opened
 from PIL import Image
 from planted import CLASSES, write_dataset
 
+from audit.errors import ManifestError
 from audit.findings import ClassFinding, Code, Verdict
 from audit.measuring.second_outlines import SECOND_COLUMNS, laid_over
 from audit.pipeline.decide import decide
+from audit.pipeline.masks import look_at_masks
 from audit.pipeline.measure import follow_up, gather_donors, gather_scores, score
 from audit.pipeline.prepare import prepare
 from audit.pipeline.second_outlines import measure_second_outlines
 from audit.pipeline.session import Session
+from audit.verdicts.outlines import AGREEMENT, OtherOutlines
 
 Drawn = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 QUICK = (
@@ -177,3 +180,51 @@ def test_an_effect_that_shrinks_with_the_outline_counts_by_masks_that_nobody_dou
     assert robbed.reasons[0].code is Code.DEPENDS_ON_OUTLINE
     told = dict(robbed.reasons[0])["values"]
     assert 0 < told["widened"] < told["floor"] < told["given"]
+
+
+def with_second_network(folder: Path) -> str:
+    """An override: outlines as a perfect network draws them are the second ones."""
+    name = f"second_{abs(hash(str(folder)))}"
+    (folder / f"{name}.py").write_text(
+        "import numpy as np\nfrom planted import OBJECTS, SCENES\n\n\n"
+        "def outline(images):\n"
+        "    pixels = images[:, :, :, None].astype(int)\n"
+        "    near = [((pixels - c) ** 2).sum(-1).min(-1) for c in (OBJECTS, SCENES)]\n"
+        "    return (near[0] < near[1]).astype(np.float32)\n"
+    )
+    return f"foreground.second_estimator={{function: '{name}:outline', side: 32}}"
+
+
+def test_half_masks_are_held_against_a_network_where_one_is_named(tmp_path: Path) -> None:
+    manifest = write_dataset(tmp_path, per_class=10)
+    redrawn(tmp_path, upper_half)
+    session = measured(manifest, with_second_network(tmp_path))
+    look_at_masks(session)
+    again = pd.read_parquet(session.run.second_outlines)
+    assert set(again["outline"]) == {"widened", "second"}
+    assert suspects(session) == []
+    agreed = decide(session.run, session.manifest).findings.findings
+    assert all(0.3 < f.outline_agreement < AGREEMENT for f in agreed)
+
+
+def test_a_planted_shortcut_survives_the_second_network(tmp_path: Path) -> None:
+    manifest = write_dataset(tmp_path, [1], per_class=10)
+    session = measured(manifest, with_second_network(tmp_path))
+    look_at_masks(session)
+    assert suspects(session) == ["bee"]
+    (finding,) = (f for f in decided(session) if f.verdict is Verdict.SUSPECT)
+    assert finding.outline_agreement > 0.95
+
+
+def test_outlines_unlike_those_of_a_network_must_be_shown_again() -> None:
+    some = pd.DataFrame()
+    others = OtherOutlines(some, some, must_be_shown_again=False, agreement={"a": 0.5, "b": 0.9})
+    assert others.doubt("a")
+    assert not others.doubt("b")
+    assert not others.doubt("unknown")
+
+
+def test_a_second_network_that_is_missing_is_said_before_the_work(tmp_path: Path) -> None:
+    manifest = write_dataset(tmp_path, per_class=2)
+    with pytest.raises(ManifestError, match=r"foreground\.second_estimator"):
+        opened(manifest, tmp_path / "run", "foreground.second_estimator=nothing.onnx")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -106,11 +105,6 @@ def bounding_box(
     if not mask.any():
         raise SampleError("EMPTY_BOX", "no box has an area inside the image")
     return mask
-
-
-def no_files(sample: Sample) -> list[Path]:
-    """Boxes are in the list of samples itself."""
-    return []
 
 
 def box_notes(sample: Sample, size: tuple[int, int]) -> tuple[str, ...]:

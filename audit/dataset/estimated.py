@@ -30,7 +30,6 @@ def estimated(
     outlines: OutlineStore | None = None,
     estimator: str | Mapping[str, Any] = "u2netp",
     threshold: float = THRESHOLD,
-    second_estimator: str | Mapping[str, Any] | None = None,
     second_threshold: float = SECOND_THRESHOLD,
     reference: Mapping[str, Any] | None = None,
 ) -> Outline | None:
@@ -52,11 +51,9 @@ def estimated(
         ``function``, ``torchvision`` and the options of that one.
     threshold : float
         Of the estimate, 0..1, from which a pixel is the object.
-    second_estimator : str or mapping, optional
-        Another network, written alike, that suspect classes must also be suspect by; without it
-        the same network at `second_threshold`.
     second_threshold : float
-        Of that second outline.
+        From which a pixel is the object in the second outline, where the manifest names no second
+        estimator.
     reference : mapping, optional
         Masks by hand that exist for some of the images, written like a section ``foreground``:
         the report then says how well estimates and masks agree.

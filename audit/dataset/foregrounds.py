@@ -14,11 +14,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from audit.dataset.boxes import bounding_box, box_notes, no_files
+from audit.dataset.boxes import bounding_box, box_notes
 from audit.dataset.estimated import check_estimated_options, estimated
 from audit.dataset.masks import check_mask_options, mask_file, mask_files
 from audit.dataset.outline_store import OutlineStore
-from audit.dataset.outlines import DRAWN_ON, Foreground, own_files
+from audit.dataset.outlines import DRAWN_ON, Foreground, no_files, own_files
 from audit.dataset.samples import Sample
 from audit.dataset.segments import coco_segments, voc_segments, yolo_polygons
 from audit.declared import declared_path

@@ -82,6 +82,10 @@ class ForegroundSection(_Open):
     estimates a second one. `always`: the same rule must call the class suspect again; `auto`: so
     with estimates, boxes and doubtful masks, while by other masks a suspicion falls where the wider
     outline leaves less than half of the floor; `never`: it is not asked."""
+    second_estimator: str | dict[str, Any] | None = None
+    """A network whose outlines of suspect classes are the second ones, written like `estimator` of
+    the source [estimated](foregrounds/estimated.md), such as `u2netp`: also beside masks and boxes.
+    Classes whose own outlines agree with them by less than 0.7 must be called suspect again."""
     boundary_tolerance: float = Field(default=0.0, ge=0, le=0.25)
     """Width, in sides of the input, of the band inside the outline that counts for neither side."""
 

@@ -100,4 +100,5 @@ def _other_outlines(run: RunFolder, facts: RunFacts, manifest: Manifest) -> Othe
         wanted == "always"
         or facts.foreground_source in LOOSE
         or are_masks_doubtful(run, facts.foreground_source),
+        agreements(run),
     )

@@ -13,7 +13,7 @@ import pandas as pd
 import pyarrow as pa
 
 from audit.dataset.estimated import SECOND_THRESHOLD
-from audit.dataset.estimators import Estimator, find_estimator
+from audit.dataset.estimators import Estimator
 from audit.dataset.loader import LoadingPlan
 from audit.findings import ClassFinding, Verdict
 from audit.measuring.columns import Row, is_table, write_table
@@ -28,7 +28,7 @@ from audit.measuring.second_outlines import (
 )
 from audit.pipeline.loaders import outline_store
 from audit.pipeline.outlines import ensure_outlines
-from audit.pipeline.session import Session
+from audit.pipeline.session import Session, second_estimator
 from audit.run_folder import RunFolder
 from audit.verdicts.find import find
 
@@ -115,19 +115,17 @@ def hands(session: Session) -> Iterator[Hand]:
     plan, side = session.plan(), session.model.geometry.size
     for share in WIDENING:
         yield Hand(WIDENED, dataclasses.replace(plan, widened=max(1, round(share * side))))
-    if session.estimator is None:
-        return
     options = session.manifest.foreground.options
-    threshold = options.get("second_threshold", SECOND_THRESHOLD)
-    declared, key = options.get("second_estimator"), "foreground.second_estimator"
-    if declared is None:
+    other = second_estimator(session.manifest, session.model.device)
+    if other is not None:
+        own = options if session.estimator is not None else {}
+        store = outline_store(other, session.request.out)
+        drawn = dataclasses.replace(plan, source="estimated", options=own, outlines=store)
+        yield Hand(SECOND, drawn, other)
+    elif session.estimator is not None:
+        threshold = options.get("second_threshold", SECOND_THRESHOLD)
         lower = dict(options) | {"threshold": threshold}
         yield Hand(SECOND, dataclasses.replace(plan, options=lower))
-        return
-    device = session.model.device.type
-    other = find_estimator(declared, session.manifest.folder, device, key=key)
-    store = outline_store(other, session.request.out)
-    yield Hand(SECOND, dataclasses.replace(plan, outlines=store), other)
 
 
 def _measure(

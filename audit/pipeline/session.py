@@ -248,6 +248,8 @@ def open_session(
         boxes=bool((table["boxes"] != "[]").any()),
         outlines=dataset.outlines,
     )
+    if source != "none":
+        second_estimator(manifest, device)
     foreground = open_foreground(source, manifest.foreground.options, manifest.folder)
     estimator = _estimator(manifest, device) if source == "estimated" else None
     model = load_model(manifest.model, manifest.folder, device)
@@ -288,6 +290,20 @@ def open_session(
 def _estimator(manifest: Manifest, device: torch.device) -> Estimator:
     declared = manifest.foreground.options.get("estimator", "u2netp")
     return find_estimator(declared, manifest.folder, device.type)
+
+
+def second_estimator(manifest: Manifest, device: torch.device) -> Estimator | None:
+    """The network that draws second outlines, where a manifest names one.
+
+    Raises
+    ------
+    ManifestError
+        It is not there.
+    """
+    declared, key = manifest.foreground.second_estimator, "foreground.second_estimator"
+    if declared is None:
+        return None
+    return find_estimator(declared, manifest.folder, device.type, key=key)
 
 
 def open_declared(

@@ -4,9 +4,10 @@ A mask that misses part of an object leaves that part in the background, and a c
 knowing its own object. Drawn more generously, or by somebody else, the outline holds it. So a
 suspicion that another outline does not bear is ``watch``: it depends on the outline.
 
-Where outlines are loose, estimated or doubtful, the same rule must call the class suspect again.
-Where they are drawn by hand and nothing speaks against them, a suspicion falls only where the
-other outline leaves less than half of the floor: a generous outline takes some of the background
+Where outlines are loose, estimated, doubtful or unlike those of a second network, the same rule
+must call the class suspect again. Where they are drawn by hand and nothing speaks against them, a
+suspicion falls only where the other outline leaves less than half of the floor: a generous outline
+takes some of the background
 along, so the effect of a true shortcut gets smaller, and that of a wrong mask vanishes.
 
 A mask that lies beside its object cannot be mended by drawing it wider. But then most classes are
@@ -15,8 +16,8 @@ recognised with the masked thing gone: nobody is accused on such evidence.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import pandas as pd
 
@@ -31,6 +32,8 @@ LOOSE = ("estimated", "bounding_box")
 OUTLINES = ("widened", "second")
 EXCLUDED = 0.5
 """Share of the floor that another outline must leave of an effect by undoubted masks."""
+AGREEMENT = 0.7
+"""Least overlap of given with second outlines by which the given ones count as undoubted."""
 _WITHOUT = 0.8
 """Share of its recall that a class keeps without the masked thing, where that is not the object."""
 _ALONE = 0.5
@@ -60,11 +63,18 @@ class OtherOutlines:
         All rows of ``second_outlines.parquet`` and of ``second_follow_up.parquet``.
     must_be_shown_again : bool
         Whether the given outlines are loose, estimated or doubtful.
+    agreement : mapping of str to float
+        By class: the mean overlap of its outlines with second ones, where that was measured.
     """
 
     swaps: pd.DataFrame
     follow_up: pd.DataFrame
     must_be_shown_again: bool
+    agreement: Mapping[str, float] = field(default_factory=dict)
+
+    def doubt(self, name: str) -> bool:
+        """Whether a class must be called suspect again."""
+        return self.must_be_shown_again or self.agreement.get(name, 1.0) < AGREEMENT
 
 
 def classes_without_objects(scores: pd.DataFrame, least: int) -> tuple[int, int]:
@@ -175,8 +185,8 @@ def _held(
     if not judged:
         untested = Reason(code=Code.OUTLINE_UNTESTED)
         return finding.with_evidence(reasons=(*finding.reasons, untested))
-    floor = _floor_of(effect, manifest)
-    if all(_bears(f, effect, floor, others.must_be_shown_again) for f in judged.values()):
+    floor, strictly = _floor_of(effect, manifest), others.doubt(finding.label_name)
+    if all(_bears(f, effect, floor, strictly) for f in judged.values()):
         said = Reason(code=Code.OUTLINES_AGREE, values=_values(finding, judged, effect))
         return finding.with_evidence(reasons=(*finding.reasons, said))
     values = _values(finding, judged, effect) | {"floor": floor}
