@@ -40,7 +40,7 @@ from flows.audit_dataset import audit_dataset
 from flows.automations import FILES, Wanted, fill, register
 
 SERVER = "prefect.server.api.server:create_app"
-PATIENCE = 40.0
+PATIENCE = 150.0
 QUIET = dict.fromkeys(CLASSES, 0.01)
 
 

@@ -93,7 +93,7 @@ def test_a_run_leaves_everything_that_the_contract_names(
     assert not (out / "donors").exists()
     facts = json.loads((out / "run.json").read_text())
     assert facts["status"] == "complete"
-    assert set(facts["hashes"]) == {"model", "data", "manifest"}
+    assert set(facts["hashes"]) == {"model", "data", "manifest", "settings"}
     findings = json.loads((out / "findings.json").read_text())["findings"]
     (suspect,) = [f for f in findings if f["verdict"] == "suspect"]
     assert suspect["label_name"] == "bee"
