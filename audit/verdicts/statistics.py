@@ -113,7 +113,7 @@ def _drawn(seed: int, n: int, resamples: int) -> Iterable[NDArray[np.int64]]:
 @lru_cache(maxsize=4)
 def _matrix(seed: int, n: int, resamples: int) -> NDArray[np.int64]:
     drawn = np.random.default_rng(seed).integers(0, n, (resamples, n))
-    drawn.flags.writeable = False
+    drawn.setflags(write=False)
     return drawn
 
 
