@@ -246,6 +246,18 @@ def test_new_thresholds_need_no_model(
     assert run.scores.read_bytes() == before
 
 
+def test_a_run_of_a_former_release_has_fewer_columns_and_the_same_verdicts(
+    leaning: tuple[Path, RunFolder], tmp_path: Path
+) -> None:
+    _, run = leaning
+    former = RunFolder(tmp_path / "former")
+    shutil.copytree(run.path, former.path)
+    later = ["swap_same_donor_rows", "swap_same_donor_hashes", "swap_other_donor_hashes"]
+    pq.write_table(pq.read_table(run.scores).drop_columns(later), former.scores)
+    open_run(former.path).report()
+    assert verdicts(former) == verdicts(run)
+
+
 def test_a_limit_is_spread_over_the_classes(tmp_path: Path) -> None:
     manifest = write_dataset(tmp_path, [])
     run = audited(manifest, tmp_path / "run", limit=20)

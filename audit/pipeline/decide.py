@@ -6,12 +6,13 @@ from dataclasses import dataclass
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from audit.cues.swap_matrix import busiest, count_swaps, matrix_table
 from audit.dataset.mask_findings import are_doubtful
 from audit.findings import ClassFinding, Findings, RunFacts, Verdict, read_controls, read_facts
 from audit.manifest import Manifest
-from audit.measuring.columns import SCORE_COLUMNS, is_table
+from audit.measuring.columns import is_table
 from audit.pipeline.masks import agreements, are_masks_doubtful, findings_of
 from audit.run_folder import RunFolder
 from audit.verdicts.find import find
@@ -28,7 +29,6 @@ from audit.verdicts.tables import confusion_table
 
 _UNREAD = ("path", "detail", "notes", "sha256", "rank_accuracy", "pointing_hit")
 """No verdict rests on them, and of a million images the texts alone are most of the memory."""
-_READ = [name for name in SCORE_COLUMNS.names if name not in _UNREAD]
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,9 @@ class Decided:
 def decide(run: RunFolder, manifest: Manifest) -> Decided:
     """Give each class its verdict, with intervals and false-discovery control."""
     facts = read_facts(run.run_json)
-    scores = pd.read_parquet(run.scores, columns=_READ)
+    # By the names that are there: runs of former releases have fewer columns.
+    there = pq.read_schema(run.scores).names
+    scores = pd.read_parquet(run.scores, columns=[n for n in there if n not in _UNREAD])
     follow_up = pd.read_parquet(run.follow_up) if run.follow_up.exists() else None
     has_foregrounds = facts.foreground_source != "none"
     classes = find(scores, manifest, facts.labels, facts.class_names, has_foregrounds, follow_up)
