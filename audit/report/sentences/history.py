@@ -33,7 +33,7 @@ _CHANGES: Mapping[Change, str] = {
 }
 _COMPARABLE: Mapping[Comparability, str] = {
     Comparability.PAIRED: N_(
-        "The two runs are paired: measured alike, each common image with the same backgrounds."
+        "The two runs are paired: measured alike, on common images; backgrounds of both cancel out."
     ),
     Comparability.UNPAIRED: N_(
         "The two runs are not paired: measured alike, but on other images or with other "
