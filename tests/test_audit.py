@@ -16,6 +16,7 @@ from PIL import Image
 from planted import CLASSES, write_dataset
 
 from audit.cues.swap_matrix import MATRIX_COLUMNS
+from audit.dataset.batches import iterate_batches
 from audit.dataset.readers import SAMPLE_COLUMNS
 from audit.errors import InputError
 from audit.findings import read_facts, read_findings
@@ -156,6 +157,18 @@ def test_masks_replaced_between_a_crash_and_its_resume_make_another_audit(tmp_pa
     assert replaced != before
     mask.unlink()
     assert opened(manifest).key not in (before, replaced)
+
+
+def test_a_mask_that_changes_during_the_run_is_named(tmp_path: Path) -> None:
+    manifest = write_dataset(tmp_path, [], per_class=2)
+    session = opened(manifest, tmp_path / "run")
+    with session.loader as loader:
+        prepare(session)
+        Image.new("L", (32, 32), 255).save(tmp_path / "masks" / "ant" / "000.png", dpi=(1, 1))
+        (batch,) = iterate_batches(session.table.head(2), loader, 2)
+    changed, kept = (one.foreground_problem for one in batch.loaded)
+    assert changed.startswith("MASK_CHANGED_DURING_RUN")
+    assert not kept
 
 
 def test_bad_files_are_rows_and_end_the_word_clear(tmp_path: Path) -> None:

@@ -184,7 +184,7 @@ def test_people_get_one_message_a_run_and_programs_one_a_class(
     registered: list[str], receiver: Receiver, tmp_path: Path
 ) -> None:
     found = nights(tmp_path, {"bee": 0.5}, {"cat": 0.6, "dog": 0.4})
-    events.tell_events(found, "https://audits.example/farm/report.html")
+    events.tell_events(found, "https://audits.example/zoo/report.html")
     until(lambda: len(receiver.at("/classes")) >= 3 and receiver.at("/people"), "the posts")
     told = {body["class"]: body for body in receiver.at("/classes")}
     assert {name: body["change"] for name, body in told.items()} == {
@@ -199,7 +199,7 @@ def test_people_get_one_message_a_run_and_programs_one_a_class(
     lines = message["text"].splitlines()
     assert "New: cat, dog" in lines
     assert "Fixed: bee" in lines
-    assert lines[-1] == "https://audits.example/farm/report.html"
+    assert lines[-1] == "https://audits.example/zoo/report.html"
 
 
 def runs_of(client: SyncPrefectClient, deployment: UUID) -> list[FlowRun]:
