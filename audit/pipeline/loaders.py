@@ -1,15 +1,45 @@
-"""How a run loads its samples: the plan of its decoding children, and where outlines lie."""
+"""How a run loads its samples: its decoding children, who draws outlines, and where they lie."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
-from audit.dataset.estimators import Estimator
+import torch
+
+from audit.dataset.estimators import Estimator, find_estimator
 from audit.dataset.loader import Loader, LoadingPlan
 from audit.dataset.outline_store import OutlineStore, cache_folder
 from audit.manifest import Manifest
 from audit.models import AuditedModel
+
+
+def own_estimator(manifest: Manifest, source: str, device: torch.device) -> Estimator | None:
+    """The network that draws an audit's outlines, where its foregrounds are estimated.
+
+    Raises
+    ------
+    ManifestError
+        It is not there.
+    """
+    if source != "estimated":
+        return None
+    declared = manifest.foreground.options.get("estimator", "u2netp")
+    return find_estimator(declared, manifest.folder, device.type)
+
+
+def second_estimator(manifest: Manifest, device: torch.device) -> Estimator | None:
+    """The network that draws second outlines, where a manifest names one.
+
+    Raises
+    ------
+    ManifestError
+        It is not there.
+    """
+    declared, key = manifest.foreground.second_estimator, "foreground.second_estimator"
+    if declared is None:
+        return None
+    return find_estimator(declared, manifest.folder, device.type, key=key)
 
 
 def outline_store(estimator: Estimator, out: str) -> OutlineStore:

@@ -26,9 +26,9 @@ from audit.measuring.second_outlines import (
     laid_over,
     swap_again,
 )
-from audit.pipeline.loaders import outline_store
+from audit.pipeline.loaders import outline_store, second_estimator
 from audit.pipeline.outlines import ensure_outlines
-from audit.pipeline.session import Session, second_estimator
+from audit.pipeline.session import Session
 from audit.run_folder import RunFolder
 from audit.verdicts.find import find
 

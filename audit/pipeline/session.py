@@ -18,7 +18,7 @@ import audit
 from audit.dataset.chosen import only_listed
 from audit.dataset.content_store import ContentStore
 from audit.dataset.contents import NOTHING_READ, Hashed, hash_contents, take_contents
-from audit.dataset.estimators import Estimator, find_estimator
+from audit.dataset.estimators import Estimator
 from audit.dataset.foregrounds import chosen_source, open_foreground
 from audit.dataset.loader import Loader, LoadingPlan
 from audit.dataset.readers import read_dataset, stamp_foregrounds
@@ -34,7 +34,7 @@ from audit.models.labels import match_labels
 from audit.models.layout import MICROBATCH
 from audit.models.probe import count_outputs
 from audit.pipeline.devices import check_precision, choose_device
-from audit.pipeline.loaders import new_loader, plan_of
+from audit.pipeline.loaders import new_loader, own_estimator, plan_of, second_estimator
 from audit.pipeline.methods import method_that_serves
 from audit.pipeline.progress import SILENT, Progress
 from audit.plugin_sources import sources_sha256
@@ -251,7 +251,7 @@ def open_session(
     if source != "none":
         second_estimator(manifest, device)
     foreground = open_foreground(source, manifest.foreground.options, manifest.folder)
-    estimator = _estimator(manifest, device) if source == "estimated" else None
+    estimator = own_estimator(manifest, source, device)
     model = load_model(manifest.model, manifest.folder, device)
     model.in_bfloat16 = manifest.run.precision == "bf16"
     indices, names = match_labels(dataset.class_names, model.class_names, count_outputs(model))
@@ -285,25 +285,6 @@ def open_session(
     )
     _check_cmv_classes(session)
     return session
-
-
-def _estimator(manifest: Manifest, device: torch.device) -> Estimator:
-    declared = manifest.foreground.options.get("estimator", "u2netp")
-    return find_estimator(declared, manifest.folder, device.type)
-
-
-def second_estimator(manifest: Manifest, device: torch.device) -> Estimator | None:
-    """The network that draws second outlines, where a manifest names one.
-
-    Raises
-    ------
-    ManifestError
-        It is not there.
-    """
-    declared, key = manifest.foreground.second_estimator, "foreground.second_estimator"
-    if declared is None:
-        return None
-    return find_estimator(declared, manifest.folder, device.type, key=key)
 
 
 def open_declared(
