@@ -332,6 +332,15 @@ def test_many_classes_are_cut_and_the_cut_is_said(tmp_path, monkeypatch):
     assert "30 more classes: see classes.csv" in words
 
 
+def test_a_file_that_became_no_sample_is_named_by_its_path(tmp_path):
+    folder = write_run(tmp_path, NAMES[:2])
+    with (folder / "problems.csv").open("a") as table:
+        table.write(",beagle/7.jpg,,NO_LABEL,no annotated object of a class that counts,skipped\n")
+    context = load_context(folder)
+    assert context.problems.rows[-1].image == "beagle/7.jpg"
+    assert "beagle/7.jpg" in parse(render_html(context)).text
+
+
 def test_nothing_private_is_shown(tmp_path):
     folder = write_run(tmp_path, NAMES[:2])
 

@@ -15,9 +15,12 @@ ROWS_SHOWN = 50
 
 @dataclass(frozen=True)
 class Problem:
-    """One row of ``problems.csv``; `kind` is ``noted`` or ``rejected``."""
+    """One row of ``problems.csv``; `kind` is ``noted`` or ``rejected``.
 
-    sample_id: str
+    `image` is the sample's id, or the path of what never became a sample.
+    """
+
+    image: str
     name: str
     reason: str
     detail: str
@@ -68,7 +71,7 @@ def _problem(row: dict[str, str | None]) -> Problem:
     # A spreadsheet's guard against formulas is no part of the text.
     held = {key: (value or "").removeprefix("'") for key, value in row.items() if key}
     return Problem(
-        sample_id=discreet(held.get("sample_id", ""), 160),
+        image=discreet(held.get("sample_id") or held.get("path", ""), 160),
         name=discreet_name(held.get("label_name", "")),
         reason=clean_text(held.get("reason", ""), 60) or "unknown",
         detail=discreet(held.get("detail", ""), 240),
