@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pillow_heif
 import pytest
 from PIL import Image
 
@@ -56,8 +57,7 @@ def test_avif_needs_no_plug_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_heic_is_decoded_and_turned_upright_once(tmp_path: Path) -> None:
-    plugin = pytest.importorskip("pillow_heif")
-    plugin.register_heif_opener()
+    pillow_heif.register_heif_opener()
     found = saved(tmp_path / "a.heic", quality=95)
     assert (found.image.size, found.notes) == ((96, 64), ())
     assert np.abs(np.asarray(found.image, int) - np.asarray(halves(), int)).mean() < 8
@@ -70,8 +70,7 @@ def test_heic_is_decoded_and_turned_upright_once(tmp_path: Path) -> None:
 
 
 def test_hostile_heic_files_end_as_reasons(tmp_path: Path) -> None:
-    plugin = pytest.importorskip("pillow_heif")
-    plugin.register_heif_opener()
+    pillow_heif.register_heif_opener()
     halves().save(tmp_path / "a.heic")
     whole = (tmp_path / "a.heic").read_bytes()
     assert "HEADER_CORRUPT" in reason(HEADER + bytes(100)) or "NOT_AN" in reason(HEADER)
