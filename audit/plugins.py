@@ -143,10 +143,10 @@ def _called_beside(function: Callable[..., Any], folder: Path) -> Callable[..., 
 
 def bind(
     function: Callable[..., Any],
-    options: Mapping[str, Any],
+    options: Mapping[str, object],
     *,
     key: str,
-    given: Mapping[str, Any] | None = None,
+    given: Mapping[str, object] | None = None,
 ) -> functools.partial[Any]:
     """Fix the options of the manifest on `function`, now rather than at the first call.
 

@@ -105,6 +105,7 @@ def test_masks_beside_their_images_are_no_images(tmp_path: Path) -> None:
         ({"pattern": "mask.png"}, r"foreground\.pattern: expected a name with \{stem\}"),
         ({"pattern": "{stem}_{id}.png"}, r"foreground\.pattern"),
         ({"pattern": "{stem"}, r"foreground\.pattern"),
+        ({"pattern": ["{stem}.png", 7]}, r"foreground\.pattern: expected a name.*found 7"),
         ({"values": "white"}, r"foreground\.values: expected a whole number"),
         ({"ignore": True}, r"foreground\.ignore"),
         ({"channel": "red"}, r"foreground\.channel: expected alpha \| colour"),

@@ -97,6 +97,8 @@ def test_hostile_label_files_cost_their_image(
     ("yaml", "message"),
     [
         ("names: {a: b}\nval: images/val\n", "names in data.yaml"),
+        ("names: cats\nval: images/val\n", "names in data.yaml: expected a list"),
+        ("names: 2\nval: images/val\n", "names in data.yaml: expected a list"),
         ("val: images/val\n", "no key names"),
         ("[" * 100_000, "no valid YAML"),
         ("- 1\n", "no key names"),

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from audit.dataset.json_spans import spans
 from audit.dataset.label_rules import check_rule, choose_label
@@ -78,12 +77,20 @@ def coco(
 class _Object:
     """One annotation, without its outline."""
 
-    category: Any
+    category: Hashable
     area: float
     is_crowd: bool
     box: Box | None
     span: tuple[int, int]
     is_outlined: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Image:
+    """One image: its name below the folder, and its width and height where they are known."""
+
+    name: str
+    size: tuple[int, int] | None
 
 
 @dataclass
@@ -92,9 +99,9 @@ class _Found:
 
     path: Path
     keys: set[str] = field(default_factory=set)
-    images: dict[Any, dict[str, Any]] = field(default_factory=dict)
-    categories: dict[Any, str] = field(default_factory=dict)
-    objects: dict[Any, list[_Object]] = field(default_factory=dict)
+    images: dict[Hashable, _Image] = field(default_factory=dict)
+    categories: dict[Hashable, str] = field(default_factory=dict)
+    objects: dict[Hashable, list[_Object]] = field(default_factory=dict)
     skipped: list[Skipped] = field(default_factory=list)
 
 
@@ -138,28 +145,38 @@ def _read(path: Path) -> _Found:
     return found
 
 
-def _add_image(found: _Found, value: dict[str, Any]) -> None:
+def _add_image(found: _Found, value: Mapping[str, object]) -> None:
     name = value["file_name"]
     if not isinstance(name, str):
         raise TypeError("file_name is no text")
-    if value["id"] in found.images:
-        found.skipped.append(Skipped(name, "DUPLICATE_ID", f"the id {value['id']!r:.40} again"))
+    image_id = _identity(value["id"])
+    if image_id in found.images:
+        found.skipped.append(Skipped(name, "DUPLICATE_ID", f"the id {image_id!r:.40} again"))
         return
-    size = (value.get("width"), value.get("height"))
-    known = all(isinstance(v, int) and not isinstance(v, bool) and v > 0 for v in size)
-    found.images[value["id"]] = {"name": name, "size": size if known else None}
+    width, height = _side(value.get("width")), _side(value.get("height"))
+    found.images[image_id] = _Image(name, (width, height) if width and height else None)
 
 
-def _object(value: dict[str, Any], span: tuple[int, int]) -> _Object:
+def _side(value: object) -> int | None:
+    """A number of pixels; None for everything else that JSON can hold."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
+
+
+def _identity(value: object) -> Hashable:
+    """What can be a key; a list or mapping in its place is a TypeError."""
+    hash(value)
+    return value
+
+
+def _object(value: Mapping[str, object], span: tuple[int, int]) -> _Object:
     box = value.get("bbox")
     numbers = [number(v) for v in box] if isinstance(box, list) else []
     corners = None
     if len(numbers) == 4 and None not in numbers:
         x, y, width, height = (v or 0.0 for v in numbers)
         corners = (x, y, x + width, y + height)
-    hash(value["category_id"])
     return _Object(
-        value["category_id"],
+        _identity(value["category_id"]),
         area_of(value),
         bool(value.get("iscrowd")),
         corners,
@@ -175,7 +192,7 @@ def _image_folder(root: Path, path: Path, images: str | None, found: _Found) -> 
         return root / images
     start = path.parent if root.is_file() else root
     split = path.stem.removeprefix("instances_")
-    names = [image["name"] for image in list(found.images.values())[:20]]
+    names = [image.name for image in list(found.images.values())[:20]]
     tried = [start / part for part in ("", "images", split, f"images/{split}", "data")]
     tried += [path.parent, path.parent / "images", path.parent / split, path.parent / "data"]
     for folder in tried:
@@ -188,7 +205,7 @@ def _image_folder(root: Path, path: Path, images: str | None, found: _Found) -> 
 
 
 def _one(
-    image: dict[str, Any],
+    image: _Image,
     objects: list[_Object],
     found: _Found,
     places: Places,
@@ -196,7 +213,7 @@ def _one(
     seen: set[str],
 ) -> Sample | Skipped:
     """One image and its objects, as a sample."""
-    name = image["name"]
+    name = image.name
     known = [(found.categories.get(one.category), one) for one in objects]
     single = [(name, one.area) for name, one in known if name is not None and not one.is_crowd]
     crowds = [(name, one.area) for name, one in known if name is not None]
@@ -217,5 +234,5 @@ def _one(
     # A file for detection has boxes alone.
     if any(one.is_outlined for one in own):
         spans = tuple(one.span for one in own)
-        outlines = Annotation("coco_segments", found.path, spans, (), image["size"])
+        outlines = Annotation("coco_segments", found.path, spans, (), image.size)
     return Sample(sample_id, path, label, None, boxes, {}, outlines)

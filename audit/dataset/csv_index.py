@@ -107,7 +107,7 @@ class _Entry:
     label: str
     path: str
     mask: str
-    metadata: dict[str, Any] | None
+    metadata: dict[str, str | None] | None
     boxes: tuple[Box, ...] = ()
     skipped: Skipped | None = None
 

@@ -9,10 +9,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from audit.dataset.decoding_messages import Answer, Request, Setup, fields_of
 from audit.dataset.outline_store import OutlineStore
 from audit.errors import AuditError, DatasetError
 from audit.geometry import Geometry
@@ -43,7 +43,7 @@ class LoadingPlan:
 
     geometry: Geometry
     source: str = "none"
-    options: Mapping[str, Any] | None = None
+    options: Mapping[str, object] | None = None
     folder: Path = Path()
     outlines: OutlineStore | None = None
     widened: int = 0
@@ -69,8 +69,8 @@ class Decoder:
             stderr=subprocess.DEVNULL,
             env=environment,
         )
-        setup = {
-            "geometry": asdict(plan.geometry),
+        setup: Setup = {
+            "geometry": fields_of(plan.geometry),
             "source": plan.source,
             "options": {
                 k: str(v) if isinstance(v, Path) else v for k, v in (plan.options or {}).items()
@@ -98,7 +98,7 @@ class Decoder:
         # The fields behind the name begin with the third; these are those of user and system.
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
-    def ask(self, message: dict[str, Any], timeout: float) -> tuple[dict[str, Any], list[bytes]]:
+    def ask(self, message: Setup | Request, timeout: float) -> tuple[Answer, list[bytes]]:
         """Send one message and wait for its answer; EOFError, TimeoutError where none comes."""
         assert self.process.stdin is not None
         try:
@@ -108,7 +108,7 @@ class Decoder:
             raise EOFError from error
         deadline = time.monotonic() + timeout
         line, rest = self._until_newline(deadline)
-        header = json.loads(line)
+        header: Answer = json.loads(line)
         wanted = sum(header["bytes"])
         body = bytearray(rest)
         while len(body) < wanted:

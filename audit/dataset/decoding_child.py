@@ -13,16 +13,15 @@ import os
 import resource
 import signal
 import sys
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from PIL import Image
 
+from audit.dataset.decoding_messages import Answer, Request, Setup, sample_in, stamp_in
 from audit.dataset.foregrounds import FOREGROUNDS, open_foreground
 from audit.dataset.loading import load_sample
 from audit.dataset.outline_store import OutlineStore
-from audit.dataset.samples import Annotation, Sample
 from audit.errors import AuditError, SampleError
 from audit.geometry import Geometry
 
@@ -40,22 +39,7 @@ def _die_with_parent() -> None:
         raise SystemExit
 
 
-def _sample(request: dict[str, Any]) -> Sample:
-    return Sample(
-        sample_id=request["sample_id"],
-        path=Path(os.fsdecode(bytes.fromhex(request["path"]))),
-        label_name=request["label_name"],
-        mask=Path(os.fsdecode(bytes.fromhex(request["mask"]))) if request["mask"] else None,
-        boxes=tuple(tuple(box) for box in request["boxes"]),
-        metadata=request["metadata"],
-        annotation=Annotation.from_json(request["annotation"]) if request["annotation"] else None,
-        member=tuple(request["member"]),
-        foreground_stamp=request["foreground_stamp"],
-        sha256=request["sha256"],
-    )
-
-
-def _answer(out: BinaryIO, header: Mapping[str, object], *buffers: bytes) -> None:
+def _answer(out: BinaryIO, header: Answer, *buffers: bytes) -> None:
     out.write(json.dumps({**header, "bytes": [len(b) for b in buffers]}).encode() + b"\n")
     for buffer in buffers:
         out.write(buffer)
@@ -71,7 +55,7 @@ def main() -> None:
     os.dup2(2, 1)
     # The bounds of `open_image` are stricter; Pillow's own would warn and name no size.
     Image.MAX_IMAGE_PIXELS = None
-    setup = json.loads(sys.stdin.buffer.readline())
+    setup: Setup = json.loads(sys.stdin.buffer.readline())
     sys.path[:0] = setup["import_path"]
     geometry = Geometry(**setup["geometry"])
     try:
@@ -86,14 +70,13 @@ def main() -> None:
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY_LIMIT, MEMORY_LIMIT))
     _answer(out, {"ready": True})
     for line in sys.stdin.buffer:
-        request = json.loads(line)
-        since = request["unchanged_since"]
+        request: Request = json.loads(line)
         try:
             loaded = load_sample(
-                _sample(request),
+                sample_in(request),
                 geometry,
                 foreground,
-                tuple(since) if since else None,
+                stamp_in(request["unchanged_since"]),
                 setup["widened"],
             )
         except SampleError as error:
@@ -107,7 +90,7 @@ def main() -> None:
             _answer(out, {"reason": "LOADING_FAILED", "detail": detail})
             continue
         mask = b"" if loaded.foreground is None else loaded.foreground.tobytes()
-        header = {
+        header: Answer = {
             "sha256": loaded.sha256,
             "notes": loaded.notes,
             "foreground_problem": loaded.foreground_problem,

@@ -7,7 +7,6 @@ the first shard, in batches and on the GPU where there is one.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -28,10 +27,10 @@ def estimated(
     size: tuple[int, int],
     digest: str,
     outlines: OutlineStore | None = None,
-    estimator: str | Mapping[str, Any] = "u2netp",
+    estimator: str | Mapping[str, object] = "u2netp",
     threshold: float = THRESHOLD,
     second_threshold: float = SECOND_THRESHOLD,
-    reference: Mapping[str, Any] | None = None,
+    reference: Mapping[str, object] | None = None,
 ) -> Outline | None:
     """Take the object's outline from a network that was trained to find objects.
 
@@ -72,7 +71,7 @@ def estimated(
     return Outline(drawn >= max(1, round(threshold * 255)), has_own_size=False)
 
 
-def check_estimated_options(options: Mapping[str, Any]) -> None:
+def check_estimated_options(options: Mapping[str, object]) -> None:
     """Refuse options of :func:`estimated` that cannot be, before any network is opened.
 
     Raises

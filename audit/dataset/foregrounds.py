@@ -8,7 +8,6 @@ upright picture. A size that differs from the image is an error, never a silent 
 
 from __future__ import annotations
 
-import functools
 import inspect
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -77,7 +76,7 @@ def chosen_source(
 
 
 def open_foreground(
-    source: str, options: Mapping[str, Any], folder: Path, outlines: OutlineStore | None = None
+    source: str, options: Mapping[str, object], folder: Path, outlines: OutlineStore | None = None
 ) -> Foreground | None:
     """Find the function of a source and fix its options.
 
@@ -112,14 +111,17 @@ def open_foreground(
         expected = " | ".join(DRAWN_ON)
         raise ManifestError(f"foreground.drawn_on: expected {expected}, found {drawn_on!r}")
     if "root" in chosen:
-        chosen["root"] = declared_path(folder, str(chosen["root"]), "foreground.root")
-        if not chosen["root"].is_dir():
+        chosen["root"] = root = declared_path(folder, str(chosen["root"]), "foreground.root")
+        if not root.is_dir():
             raise ManifestError(f"foreground.root: no such folder: {options['root']}")
     bound = bind(function, chosen, key="foreground", given={"outlines": outlines})
     files: Callable[[Sample], list[Path]] = own_files
     if source == "mask_file":
         check_mask_options(chosen)
-        files = functools.partial(mask_files, options=chosen)
+        named = {
+            str(name): chosen[name] for name in ("root", "pattern", "suffix") if name in chosen
+        }
+        files = bind(mask_files, named, key="foreground")
     elif source == "bounding_box":
         files = no_files
     elif source == "estimated":

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 from audit.dataset.arrow_rows import LABELS, parquet_rows, saved_rows
 from audit.dataset.image_folder import image_folder
@@ -115,7 +114,7 @@ def _with_metadata(
         yield Sample(sample_id, path, str(value), metadata=rest)
 
 
-def _rows(metadata: Path) -> Iterator[dict[str, Any]]:
+def _rows(metadata: Path) -> Iterator[Mapping[str, object]]:
     if metadata.suffix != ".jsonl":
         table = open_table(metadata, known=frozenset({"file_name", *LABELS}))
         if "file_name" not in table.columns:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -10,11 +9,11 @@ from contextlib import contextmanager
 from queue import SimpleQueue
 from threading import BoundedSemaphore, Lock
 from types import TracebackType
-from typing import Any
 
 import numpy as np
 
 from audit.dataset.decoder import Decoder, LoadingPlan, start_decoder
+from audit.dataset.decoding_messages import Answer, request_of
 from audit.dataset.loading import LoadedSample
 from audit.dataset.samples import Sample
 from audit.errors import SampleError
@@ -136,7 +135,7 @@ class Loader:
             child = child or start_decoder(self._plan)
             computed = child.cpu_seconds()
             try:
-                header, buffers = child.ask(_request(sample, since), self._timeout)
+                header, buffers = child.ask(request_of(sample, since), self._timeout)
             except TimeoutError:
                 busy = child.cpu_seconds() - computed > _BUSY * self._timeout
                 child.close()
@@ -152,7 +151,7 @@ class Loader:
             self._idle.put(child)
         return self._loaded(header, buffers), True
 
-    def _loaded(self, header: dict[str, Any], buffers: list[bytes]) -> Loaded:
+    def _loaded(self, header: Answer, buffers: list[bytes]) -> Loaded:
         if "reason" in header:
             return SampleError(header["reason"], header["detail"])
         side = self._plan.geometry.size
@@ -161,19 +160,3 @@ class Loader:
         return LoadedSample(
             image, mask, header["sha256"], tuple(header["notes"]), header["foreground_problem"]
         )
-
-
-def _request(sample: Sample, since: tuple[int, int] | None) -> dict[str, object]:
-    return {
-        "sample_id": sample.sample_id,
-        "path": os.fsencode(sample.path).hex(),
-        "label_name": sample.label_name,
-        "mask": os.fsencode(sample.mask).hex() if sample.mask else "",
-        "boxes": sample.boxes,
-        "metadata": sample.metadata,
-        "annotation": sample.annotation.to_json() if sample.annotation else None,
-        "member": sample.member,
-        "foreground_stamp": sample.foreground_stamp,
-        "sha256": sample.sha256,
-        "unchanged_since": since,
-    }

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Final, TypedDict
 
 import numpy as np
 import pandas as pd
@@ -40,9 +40,21 @@ _BOX = 0.99
 _FEWEST = 3
 
 
-def mask_rows(batch: Batch) -> list[dict[str, Any]]:
+class MaskRow(TypedDict):
+    """A row with :data:`MASK_COLUMNS`, before it is compared with another outline."""
+
+    sample_id: str
+    label_name: str
+    area: float
+    border: float
+    filling: float | None
+    digest: str | None
+    notes: list[str]
+
+
+def mask_rows(batch: Batch) -> list[MaskRow]:
     """A row with :data:`MASK_COLUMNS` for each readable sample of a batch."""
-    rows = []
+    rows: list[MaskRow] = []
     for index, mask in enumerate(batch.foreground.numpy()):
         some = bool(mask.any())
         rows.append(

@@ -28,15 +28,20 @@ STEMS = (
 _FIELDS = ("stem", "name", "class")
 
 
-def check_pattern(pattern: str | list[str] | None, key: str = "foreground.pattern") -> None:
+def check_pattern(pattern: object, key: str = "foreground.pattern") -> None:
     """Refuse a pattern that cannot name a mask.
 
     Raises
     ------
     ManifestError
-        It has an unknown field, or none at all, so that all images would share one mask.
+        It is no text; it has an unknown field, or none at all, so that all images would share one
+        mask.
     """
-    for one in _listed(pattern):
+    for one in pattern if isinstance(pattern, list) else [] if pattern is None else [pattern]:
+        if not isinstance(one, str):
+            raise ManifestError(
+                f"{key}: expected a name such as '{{stem}}_mask.png', found {one!r}"
+            )
         try:
             fields = [name for _, name, _, _ in string.Formatter().parse(one) if name is not None]
         except ValueError as error:

@@ -82,14 +82,18 @@ def mask_file(
     return found[0] if len(found) == 1 else _joined(found)
 
 
-def mask_files(sample: Sample, options: Mapping[str, Any]) -> list[Path]:
-    """The files that :func:`mask_file` reads with these options."""
-    suffix = options.get("suffix")
-    pattern = options.get("pattern") if suffix is None else "{stem}" + suffix
-    return mask_paths(sample, options.get("root"), pattern)
+def mask_files(
+    sample: Sample,
+    *,
+    root: Path | None = None,
+    pattern: str | list[str] | None = None,
+    suffix: str | None = None,
+) -> list[Path]:
+    """The files that :func:`mask_file` reads with these options of its own."""
+    return mask_paths(sample, root, pattern if suffix is None else "{stem}" + suffix)
 
 
-def check_mask_options(options: Mapping[str, Any]) -> None:
+def check_mask_options(options: Mapping[str, object]) -> None:
     """Refuse options of :func:`mask_file` that cannot be, before any image is read.
 
     Raises

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,13 @@ MAX_SIDE = 2048
 """Of a stored outline; a larger picture was not written here."""
 CACHE_BYTES = 2 * 2**30
 """Of the user's cache, over all estimators; what was used longest ago goes first."""
+
+
+class OutlineStoreJson(TypedDict):
+    """An :class:`OutlineStore` as JSON values."""
+
+    folders: Sequence[str]
+    identity: str
 
 
 @dataclass(frozen=True)
@@ -38,12 +45,12 @@ class OutlineStore:
     folders: tuple[Path, ...]
     identity: str
 
-    def to_json(self) -> dict[str, object]:
+    def to_json(self) -> OutlineStoreJson:
         """As JSON values."""
         return {"folders": [str(folder) for folder in self.folders], "identity": self.identity}
 
     @classmethod
-    def from_json(cls, found: dict[str, Any]) -> OutlineStore:
+    def from_json(cls, found: OutlineStoreJson) -> OutlineStore:
         """As :meth:`to_json` gave it."""
         return cls(tuple(map(Path, found["folders"])), found["identity"])
 

@@ -79,7 +79,7 @@ class Dataset:
 def read_dataset(
     reader: str,
     root: Path,
-    options: Mapping[str, Any],
+    options: Mapping[str, object],
     folder: Path | None = None,
     on_progress: Callable[[int], None] = lambda _: None,
 ) -> Dataset:

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 Box = tuple[float, float, float, float]
+
+
+class AnnotationJson(TypedDict):
+    """An :class:`Annotation` as JSON values."""
+
+    source: str
+    path: str
+    spans: Sequence[Sequence[int]]
+    values: Sequence[int]
+    size: Sequence[int] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +44,7 @@ class Annotation:
     values: tuple[int, ...] = ()
     size: tuple[int, int] | None = None
 
-    def to_json(self) -> dict[str, object]:
+    def to_json(self) -> AnnotationJson:
         """As JSON values."""
         return {
             "source": self.source,
@@ -44,14 +55,14 @@ class Annotation:
         }
 
     @classmethod
-    def from_json(cls, found: dict[str, Any]) -> Annotation:
+    def from_json(cls, found: AnnotationJson) -> Annotation:
         """As :meth:`to_json` gave it."""
         return cls(
             found["source"],
             Path(found["path"]),
             tuple((start, length) for start, length in found["spans"]),
             tuple(found["values"]),
-            tuple(found["size"]) if found["size"] else None,
+            (size[0], size[1]) if (size := found["size"]) else None,
         )
 
 
@@ -72,7 +83,7 @@ class Sample:
     boxes : tuple of (x0, y0, x1, y1)
         Its foreground boxes in pixels of the stored image, or, within 0..1, in shares of its
         sides; where the reader knows of some.
-    metadata : dict
+    metadata : mapping
         Further columns of the dataset (group, camera, ...), JSON values only.
     annotation : Annotation, optional
         Where its outlines are written, where the reader knows of some.
@@ -89,7 +100,7 @@ class Sample:
     label_name: str
     mask: Path | None = None
     boxes: tuple[Box, ...] = ()
-    metadata: dict[str, Any] = field(default_factory=dict)
+    metadata: Mapping[str, object] = field(default_factory=dict)
     annotation: Annotation | None = None
     member: tuple[str | int, ...] = ()
     foreground_stamp: tuple[int, int] | None = None

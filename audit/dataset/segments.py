@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -141,7 +140,7 @@ def read_spans(annotation: Annotation) -> list[bytes]:
         return parts
 
 
-def area_of(one: dict[str, Any]) -> float:
+def area_of(one: Mapping[str, object]) -> float:
     """Area of a COCO annotation in pixels: as it says, else of its box; 0 where neither is."""
     area, box = number(one.get("area")), one.get("bbox")
     if area is not None and area > 0:
@@ -231,7 +230,7 @@ def _uncompressed(text: str) -> list[int]:
     return runs
 
 
-def _segment(one: dict[str, Any], size: Size) -> NDArray[np.bool_]:
+def _segment(one: Mapping[str, object], size: Size) -> NDArray[np.bool_]:
     """The pixels of one COCO annotation."""
     segment = one.get("segmentation")
     if isinstance(segment, dict):
@@ -241,7 +240,7 @@ def _segment(one: dict[str, Any], size: Size) -> NDArray[np.bool_]:
         return decode_runs(segment.get("counts") or [], size)
     if not isinstance(segment, list) or not segment:
         raise SampleError("NO_SEGMENT", "the annotation has no segmentation")
-    polygons: Iterable[Any] = segment if isinstance(segment[0], list) else [segment]
+    polygons: Iterable[object] = segment if isinstance(segment[0], list) else [segment]
     mask = np.zeros(size, bool)
     for polygon in polygons:
         if not isinstance(polygon, list):
@@ -256,7 +255,7 @@ def _annotation(sample: Sample, source: str) -> Annotation:
     return sample.annotation
 
 
-def _json(part: bytes) -> dict[str, Any]:
+def _json(part: bytes) -> Mapping[str, object]:
     try:
         found = json.loads(part)
     except (ValueError, RecursionError) as error:
@@ -271,7 +270,7 @@ def _check_size(size: Size) -> None:
         raise SampleError("MASK_SIZE", f"the annotation says {size[1]} x {size[0]} pixels")
 
 
-def number(value: Any) -> float | None:
+def number(value: object) -> float | None:
     """A finite number as float; None for everything else that JSON can hold."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None

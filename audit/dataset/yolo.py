@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from audit.dataset.boxes import corners, within_unit
 from audit.dataset.image_folder import IMAGE_SUFFIXES
@@ -108,7 +107,7 @@ def _find(root: Path, data: str | None) -> Path:
     raise DatasetError(f"dataset.data: no {' or '.join(names)} in {root}")
 
 
-def _yaml(path: Path) -> dict[str, Any]:
+def _yaml(path: Path) -> Mapping[str, object]:
     content = read_declared(path, "dataset.data", 2**20, DatasetError)
     try:
         found = load_yaml(content.decode("utf-8-sig"))
@@ -119,9 +118,14 @@ def _yaml(path: Path) -> dict[str, Any]:
     return found
 
 
-def _class_names(found: dict[str, Any], path: Path) -> dict[int, str]:
+def _class_names(found: Mapping[str, object], path: Path) -> dict[int, str]:
     names = found["names"]
-    pairs = names.items() if isinstance(names, dict) else enumerate(names or ())
+    if not isinstance(names, dict | list):
+        raise DatasetError(
+            f"dataset.data: names in {path.name}: expected a list or numbers with names, "
+            f"found {names!r:.80}"
+        )
+    pairs = names.items() if isinstance(names, dict) else enumerate(names)
     try:
         listed = {int(index): str(name) for index, name in pairs}
     except (TypeError, ValueError) as error:
@@ -131,7 +135,7 @@ def _class_names(found: dict[str, Any], path: Path) -> dict[int, str]:
     return listed
 
 
-def _images(found: dict[str, Any], split: str | None, path: Path) -> list[Path]:
+def _images(found: Mapping[str, object], split: str | None, path: Path) -> list[Path]:
     """The images of a split, in the order of their names."""
     chosen = split or next((name for name in ("val", "test", "train") if found.get(name)), "val")
     listed = found.get(chosen)
@@ -150,7 +154,7 @@ def _images(found: dict[str, Any], split: str | None, path: Path) -> list[Path]:
     return list(dict.fromkeys(images))
 
 
-def _place(text: str, start: Any, path: Path) -> Path:
+def _place(text: str, start: object, path: Path) -> Path:
     """Where a split lies: below `path`, beside the file, or, as Roboflow writes it, above."""
     below = Path(str(start)) if start else Path()
     tried = [path.parent / below / text, path.parent / text]

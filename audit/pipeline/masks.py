@@ -14,6 +14,7 @@ from audit.dataset.batches import Batch, iterate_batches
 from audit.dataset.loader import LoadingPlan
 from audit.dataset.mask_findings import (
     MASK_COLUMNS,
+    MaskRow,
     are_doubtful,
     compared,
     mask_findings,
@@ -22,7 +23,7 @@ from audit.dataset.mask_findings import (
 )
 from audit.findings import Code, Reason
 from audit.manifest import load_manifest
-from audit.measuring.columns import Row, is_table, write_table
+from audit.measuring.columns import is_table, write_table
 from audit.pipeline.outlines import ensure_outlines
 from audit.pipeline.second_outlines import SECOND, hands
 from audit.pipeline.session import Session
@@ -49,7 +50,7 @@ def look_at_masks(session: Session) -> int:
     seed = session.manifest.run.seed
     some = spread_over(session.table, LOOKED_AT, seed, "masks", column="label")
     chosen = session.table[session.table["sample_id"].isin(set(some["sample_id"]))]
-    rows: list[Row] = []
+    rows: list[MaskRow] = []
     masks: dict[str, NDArray[np.bool_]] = {}
     with session.workbench() as bench:
         for batch in bench.batches(chosen.index):
@@ -60,8 +61,8 @@ def look_at_masks(session: Session) -> int:
         for sample_id, other in _others(session, chosen)
         if sample_id in masks
     }
-    rows = [row | {"overlap": found.get(row["sample_id"])} for row in rows]
-    write_table(run.masks, pa.Table.from_pylist(rows, MASK_COLUMNS))
+    compared_rows = [{**row, "overlap": found.get(row["sample_id"])} for row in rows]
+    write_table(run.masks, pa.Table.from_pylist(compared_rows, MASK_COLUMNS))
     return len(rows)
 
 

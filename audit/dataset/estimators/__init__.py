@@ -8,7 +8,6 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 from audit.dataset.estimators.functions import function_estimator
 from audit.dataset.estimators.networks import Estimator, Network, Provenance
@@ -59,7 +58,7 @@ def find_estimator(
     return found
 
 
-def _declared(declared: object, key: str) -> tuple[str, str, dict[str, Any]]:
+def _declared(declared: object, key: str) -> tuple[str, str, Mapping[str, object]]:
     if isinstance(declared, str) and declared:
         if declared.lower().endswith(".onnx"):
             return "onnx", declared, {}
