@@ -16,7 +16,7 @@ from torchvision import models
 from torchvision.models.convnext import CNBlockConfig
 from torchvision.models.vgg import make_layers
 
-from audit.errors import ModelError
+from audit.errors import ManifestError, ModelError
 from audit.geometry import Geometry
 from audit.models import AuditedModel
 from audit.saliency import METHODS, Against, Contrast
@@ -449,6 +449,8 @@ def test_what_somebody_orders_is_no_guess() -> None:
         choice("gradcam", staged(3), layer="convv")
     with pytest.raises(ModelError, match="puts out"):
         choice("gradcam", staged(3), layer="3")
+    with pytest.raises(ManifestError, match=r"saliency\.options\.layer: expected .* found 3"):
+        choice("gradcam", staged(3), layer=3)
     foreign = choose_method(
         hooks_of, "mine:hooks_of", {}, model=staged(3), image=some_images(1, 32)
     )

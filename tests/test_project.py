@@ -51,3 +51,15 @@ def test_a_commit_is_checked_by_the_tools_of_make_check() -> None:
     for hook in hooks:
         tool = " ".join(hook["entry"].split(" --")[:1]).removeprefix(".venv/bin/")
         assert f"$(BIN)/{tool}" in recipe, hook["id"]
+
+
+def test_what_modules_pass_on_has_a_type() -> None:
+    loose = [
+        f"{path.relative_to(ROOT)}: {line.strip()}"
+        for path in sorted(p for room in ("audit", "flows") for p in (ROOT / room).rglob("*.py"))
+        for line in path.read_text().splitlines()
+        if re.search(r"(dict|Mapping)\[str, Any\]", line)
+    ]
+    # What is left are settings and calls of other libraries.
+    assert len(loose) < 40, loose
+    assert [line for line in loose if line.startswith("audit/verdicts/")] == []

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Final
+from collections.abc import Mapping, Sequence
+from typing import Final, TypedDict
 
 VERSION: Final = "1.0.0"
 """Of the form of the documents; a later FiftyOne brings them up to its own."""
@@ -20,6 +20,21 @@ NUMBERS = (
 """Fields of a sample that are numbers; null where nothing was measured."""
 
 
+class FieldDocument(TypedDict):
+    """A ``SampleFieldDocument``: the description of one field."""
+
+    name: str
+    ftype: str
+    embedded_doc_type: str | None
+    subfield: str | None
+    fields: list[FieldDocument]
+    db_field: str
+    description: str | None
+    info: Mapping[str, str] | None
+    read_only: bool
+    created_at: str | None
+
+
 _FIELDS = "fiftyone.core.fields."
 _LABELS = "fiftyone.core.labels."
 _METADATA = "fiftyone.core.metadata."
@@ -30,11 +45,10 @@ def _field(
     kind: str,
     document: str | None = None,
     subfield: str | None = None,
-    fields: Sequence[dict[str, Any]] = (),
+    fields: Sequence[FieldDocument] = (),
     db_field: str | None = None,
     read_only: bool = False,
-) -> dict[str, Any]:
-    """A ``SampleFieldDocument``."""
+) -> FieldDocument:
     return {
         "name": name,
         "ftype": _FIELDS + kind,
@@ -49,7 +63,7 @@ def _field(
     }
 
 
-def _label(name: str, kind: str, *fields: dict[str, Any]) -> dict[str, Any]:
+def _label(name: str, kind: str, *fields: FieldDocument) -> FieldDocument:
     inner = (
         _field("id", "ObjectIdField", db_field="_id"),
         _field("tags", "ListField", subfield="StringField"),
@@ -58,7 +72,7 @@ def _label(name: str, kind: str, *fields: dict[str, Any]) -> dict[str, Any]:
     return _field(name, "EmbeddedDocumentField", _LABELS + kind, fields=inner)
 
 
-def _classification(name: str) -> dict[str, Any]:
+def _classification(name: str) -> FieldDocument:
     return _label(
         name,
         "Classification",
@@ -68,7 +82,7 @@ def _classification(name: str) -> dict[str, Any]:
     )
 
 
-def sample_fields() -> list[dict[str, Any]]:
+def sample_fields() -> list[FieldDocument]:
     """The schema of a sample, what every FiftyOne dataset has first."""
     metadata = (
         _field("size_bytes", "IntField"),

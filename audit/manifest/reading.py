@@ -32,7 +32,7 @@ _ENVIRONMENT = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
 def load_manifest(
-    path: str | Path | Mapping[str, Any], overrides: Sequence[str] = (), *, expand: bool = True
+    path: str | Path | Mapping[str, object], overrides: Sequence[str] = (), *, expand: bool = True
 ) -> Manifest:
     """Read a manifest file.
 
@@ -74,7 +74,7 @@ def load_manifest(
         raise ManifestError("\n".join(f"{path.name}: {line}" for line in lines)) from error
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
+def _read_yaml(path: Path) -> dict[str, object]:
     if not os.path.lexists(declared_path(Path(), path, "manifest")):
         raise ManifestError(
             f"{path}: no such file. Write one with `saliency-audit init`, or name another."
@@ -93,10 +93,10 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     return raw
 
 
-def _as_yaml(declared: Mapping[str, Any]) -> dict[str, Any]:
+def _as_yaml(declared: Mapping[str, object]) -> dict[str, object]:
     """What a mapping would be, had it been written to a file and read again."""
 
-    def plain(value: Any) -> Any:
+    def plain(value: object) -> object:
         if isinstance(value, Mapping):
             return {key: plain(item) for key, item in value.items()}
         if isinstance(value, (list, tuple)):
@@ -104,7 +104,7 @@ def _as_yaml(declared: Mapping[str, Any]) -> dict[str, Any]:
         return str(value) if isinstance(value, Path) else value
 
     try:
-        raw: dict[str, Any] = load_yaml(yaml.safe_dump(plain(declared)))
+        raw: dict[str, object] = load_yaml(yaml.safe_dump(plain(declared)))
     except RecursionError:
         raise ManifestError("manifest: a value that holds itself") from None
     except (UnreadableYamlError, yaml.YAMLError) as error:
@@ -112,7 +112,7 @@ def _as_yaml(declared: Mapping[str, Any]) -> dict[str, Any]:
     return raw
 
 
-def _apply(raw: dict[str, Any], override: str) -> None:
+def _apply(raw: dict[str, object], override: str) -> None:
     key, equals, text = override.partition("=")
     if not equals or not key:
         raise ManifestError(f"--set: expected key.path=value, found {override!r}")
@@ -128,7 +128,7 @@ def _apply(raw: dict[str, Any], override: str) -> None:
         raise ManifestError(f"--set {key}: {text[:80]!r} is not valid YAML: {error}") from error
 
 
-def _rename(raw: dict[str, Any], file: str) -> None:
+def _rename(raw: dict[str, object], file: str) -> None:
     """Put today's names in the place of those of earlier versions, and say so."""
     for (section, old), new in RENAMED.items():
         keys = raw.get(section)

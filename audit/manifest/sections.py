@@ -55,7 +55,7 @@ class _Open(_Section):
     )
 
     @property
-    def options(self) -> dict[str, Any]:
+    def options(self) -> dict[str, object]:
         """The keys beside the declared ones, as written."""
         return dict(self.model_extra or {})
 
@@ -82,7 +82,7 @@ class ForegroundSection(_Open):
     estimates a second one. `always`: the same rule must call the class suspect again; `auto`: so
     with estimates, boxes and doubtful masks, while by other masks a suspicion falls where the wider
     outline leaves less than half of the floor; `never`: it is not asked."""
-    second_estimator: str | dict[str, Any] | None = None
+    second_estimator: str | dict[str, object] | None = None
     """A network whose outlines of suspect classes are the second ones, written like `estimator` of
     the source [estimated](foregrounds/estimated.md), such as `u2netp`: also beside masks and boxes.
     Classes whose own outlines agree with them by less than 0.7 must be called suspect again."""
@@ -137,7 +137,7 @@ class SaliencySection(_Closed):
     target: Literal["logit", "predicted", "contrast"] = "logit"
     """What a map explains: the label's class score; that of the class with the highest score; the
     label's less the best other one."""
-    options: dict[str, Any] = {}
+    options: dict[str, object] = {}
     """The method's own options."""
     checked: bool = True
     """Whether a few maps are tried: on networks that forget, layer by layer, what they learned;

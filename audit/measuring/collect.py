@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from audit.dataset.readers import printable
 from audit.dataset.samples import Skipped
 from audit.findings import Counts, Status
-from audit.measuring.columns import SCORE_COLUMNS, Row
+from audit.measuring.columns import SCORE_COLUMNS
 from audit.measuring.parts import Part
 from audit.run_folder import RunFolder, write_atomically
 from audit.secrets import guarded
@@ -106,16 +106,29 @@ def _regrouped(parts: Sequence[Part]) -> Iterator[pa.Table]:
     yield waiting.combine_chunks()
 
 
-def _rows(path: Path) -> Iterator[Row]:
+class Scored(TypedDict):
+    """What problems are told by."""
+
+    sample_id: str
+    path: str
+    label_name: str
+    status: str
+    reason: str | None
+    detail: str | None
+    notes: list[str] | None
+    sha256: str | None
+
+
+def _rows(path: Path) -> Iterator[Scored]:
     wanted = ["sample_id", "path", "label_name", "status", "reason", "detail", "notes", "sha256"]
     with pq.ParquetFile(path) as opened:
         for batch in opened.iter_batches(columns=wanted):
             yield from batch.to_pylist()
 
 
-def problems_of(row: Row) -> Iterator[dict[str, str]]:
+def problems_of(row: Scored) -> Iterator[dict[str, str]]:
     """What ``problems.csv`` says of one row of the scores: its status, then its notes."""
-    shown = {name: row[name] for name in ("sample_id", "path", "label_name")}
+    shown = {key: row[key] for key in ("sample_id", "path", "label_name")}
     if row["status"] != Status.SCORED:
         kind = "rejected" if row["status"] in _REJECTED else "noted"
         yield {**shown, "reason": row["reason"] or "", "detail": row["detail"] or "", "kind": kind}

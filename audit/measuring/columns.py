@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -13,7 +12,8 @@ from audit.errors import AuditError
 from audit.run_folder import write_atomically
 from audit.scoring import STATUSES
 
-Row = dict[str, Any]
+Cell = str | int | float | bool | None | list[str] | list[int] | list[float]
+Row = dict[str, Cell]
 """Values by column, on their way into a table that checks them against its schema."""
 
 _FLOATS = pa.list_(pa.float64())
@@ -83,7 +83,7 @@ SCORE_COLUMNS = pa.schema(
 )
 
 
-def table_of(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
+def table_of(rows: Sequence[Mapping[str, object]]) -> pa.Table:
     """Rows as a table of exactly :data:`SCORE_COLUMNS`; what a row lacks is null.
 
     NaN becomes null: in the file, undefined has one form only.
@@ -94,7 +94,7 @@ def table_of(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
     return table
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     if isinstance(value, float) and value != value:
         return None
     return value

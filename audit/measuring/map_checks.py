@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -38,7 +37,7 @@ TILES = 14
 """Most places a side at which maps are compared and parts removed."""
 SHARES = (0.1, 0.2, 0.3, 0.5, 0.7, 0.9)
 """Of the image that is removed or shown."""
-OTHERS: Mapping[str, Mapping[str, Any]] = {
+OTHERS: Mapping[str, Mapping[str, int]] = {
     "gradcam": {},
     "gradient": {},
     "integrated_gradients": {"steps": 8},

@@ -10,6 +10,7 @@ import torch
 
 from audit.dataset.batches import Batch
 from audit.findings import Status
+from audit.measuring.columns import Row
 from audit.measuring.donors import DonorBank
 from audit.measuring.plan import MeasurementPlan
 from audit.measuring.rows import Rows, measure_batch
@@ -66,7 +67,7 @@ def _attempt(
 
 
 def _no_memory_row(batch: Batch) -> Rows:
-    row = {
+    row: Row = {
         "row": batch.rows[0],
         "sample_id": batch.ids[0],
         "path": batch.ids[0],

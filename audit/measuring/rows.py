@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 from torch import Tensor
 
@@ -111,8 +111,8 @@ def measure_batch(
         add(made, found, "")
         for index, row in enumerate(made):
             row.update({name: _item(values[index]) for name, values in numbers.items()})
-            row["status"] = STATUSES[int(row["status"])]
-            _settle(row, batch, index, bool(finite[index]))
+            status = STATUSES[int(numbers["status"][index])]
+            _settle(row, status if finite[index] else Status.NOT_FINITE, batch, index)
         for index, measured in zip(chosen, columns, strict=bool(columns)):
             # What a network answers where it gave NaN before says nothing.
             if finite[index]:
@@ -137,7 +137,7 @@ def _other_masks(maps: Tensor, foreground: Tensor, ignored: Tensor | None) -> di
 
 def unreadable_rows(batch: Batch, table: Any) -> list[Row]:
     """A row for each sample of a batch that could not be read."""
-    rows = []
+    rows: list[Row] = []
     for position, error in batch.unreadable:
         sample = table.loc[position]
         rows.append(
@@ -156,6 +156,11 @@ def unreadable_rows(batch: Batch, table: Any) -> list[Row]:
     return rows
 
 
+def position_of(row: Row) -> int:
+    """Place of a row in the list of samples, by which the rows of a shard are sorted."""
+    return cast(int, row["row"])
+
+
 def _identity(batch: Batch, index: int) -> Row:
     return {
         "row": batch.rows[index],
@@ -168,18 +173,17 @@ def _identity(batch: Batch, index: int) -> Row:
     }
 
 
-def _settle(row: Row, batch: Batch, index: int, finite: bool) -> None:
+def _settle(row: Row, status: Status, batch: Batch, index: int) -> None:
     """Name why a sample is not scored, and leave no number that means nothing."""
+    row["status"] = status
     row["pointing_hit"] = None if row["pointing_hit"] is None else bool(row["pointing_hit"])
-    if not finite:
-        row.update(status=Status.NOT_FINITE, prediction=None, confidence=None, probability=None)
-        row["margin"] = None
-    if row["status"] != Status.SCORED:
+    if status is Status.NOT_FINITE:
+        row.update(dict.fromkeys(("prediction", "confidence", "probability", "margin")))
+    if status is not Status.SCORED:
         problem = batch.loaded[index].foreground_problem
         row["reason"], _, row["detail"] = problem.partition(": ")
-        if not problem or row["status"] == Status.NOT_FINITE:
-            row["reason"] = row["status"].upper()
-            row["detail"] = _EXPLANATIONS[row["status"]]
+        if not problem or status is Status.NOT_FINITE:
+            row["reason"], row["detail"] = status.upper(), _EXPLANATIONS[status]
 
 
 _EXPLANATIONS = {

@@ -71,7 +71,7 @@ def swap_again(
     chosen = at_most(own, max(IMAGES, least), bench.plan.seed, "second outline", of_each="label")
     rows: list[Row] = []
     for batch in bench.batches(chosen.index) if len(chosen) else ():
-        known = {"outline": outline, "widened_by": widened_by}
+        known: Row = {"outline": outline, "widened_by": widened_by}
         rows += [known | row for row in _swapped(bench, batch, bank)]
     return rows
 
@@ -94,7 +94,7 @@ def _swapped(bench: Workbench, batch: Batch, bank: DonorBank) -> list[Row]:
     columns = experiment(bench.model, subjects, bench.plan, bank, results)
     results.send()
     return [
-        {"sample_id": sample_id, "label": label} | measured
+        {"sample_id": sample_id, "label": label, **measured}
         for sample_id, label, measured in zip(subjects.ids, subjects.labels, columns(), strict=True)
     ]
 

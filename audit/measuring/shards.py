@@ -10,7 +10,7 @@ from audit.measuring.donors import DonorBank
 from audit.measuring.memory import measure_within_memory
 from audit.measuring.parts import Part
 from audit.measuring.plan import Workbench
-from audit.measuring.rows import Rows, unreadable_rows
+from audit.measuring.rows import Rows, position_of, unreadable_rows
 
 LOST_IN_A_ROW = 100
 """So many missing files one after another mean that the storage is gone, not the files."""
@@ -81,7 +81,7 @@ def score_shard(
             )
         on_progress(len(batch) + len(batch.unreadable))
     rows += before()
-    rows.sort(key=lambda row: row["row"])
+    rows.sort(key=position_of)
     part.write(table_of(rows))
     return len(rows)
 

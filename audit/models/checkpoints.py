@@ -35,7 +35,7 @@ class Entry:
     """
 
     state: Mapping[str, Tensor]
-    metadata: Mapping[str, Any] = field(default_factory=dict)
+    metadata: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 _MAX_CONFIG_BYTES = 16 * 2**20
 _SENTENCES = {
@@ -49,7 +49,7 @@ def kind_of(path: Path) -> str:
     return ""
 
 
-def read_config(folder: Path) -> dict[str, Any] | None:
+def read_config(folder: Path) -> Mapping[str, object] | None:
     """The settings of a folder as the Hugging Face hub has them; None where it has none."""
     path = folder / "config.json"
     if not path.is_file():

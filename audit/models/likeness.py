@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Collection, Mapping
 
 import torchvision
 from torch import Tensor
@@ -58,7 +57,7 @@ def nearest_network(state: Mapping[str, Tensor]) -> tuple[str, float]:
     return (best, likeness[best]) if best and likeness[best] else ("", 0.0)
 
 
-def _shapes(state: Mapping[str, Any]) -> Shapes:
+def _shapes(state: Mapping[str, Tensor]) -> Shapes:
     """Names and shapes, without what wrappers put before them, and what lies beside those."""
     found = {name: tuple(tensor.shape) for name, tensor in state.items()}
     while prefix := next(
@@ -70,7 +69,7 @@ def _shapes(state: Mapping[str, Any]) -> Shapes:
     return set(found.items())
 
 
-def _share(names: Mapping[str, Any], prefix: str) -> float:
+def _share(names: Collection[str], prefix: str) -> float:
     return sum(name.startswith(prefix) for name in names) / len(names)
 
 

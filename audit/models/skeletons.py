@@ -41,7 +41,7 @@ class _WeightsOnMeta(TorchFunctionMode):
         func: Callable[..., Any],
         types: Sequence[type],
         args: tuple[Any, ...] = (),
-        kwargs: Mapping[str, Any] | None = None,
+        kwargs: Mapping[str, object] | None = None,
     ) -> Any:
         given = dict(kwargs or {})
         if func in _MAKES_WEIGHTS and given.get("device") is None:

@@ -142,7 +142,7 @@ def build(name: str, classes: int, *, transform_input: bool = True) -> nn.Module
     """
     from torchvision import models
 
-    extra: dict[str, Any] = {}
+    extra: dict[str, bool] = {}
     if name in TRANSFORMING:
         extra = {"init_weights": False, "aux_logits": True, "transform_input": transform_input}
     module: nn.Module = models.get_model(name, weights=None, num_classes=classes, **extra)

@@ -9,7 +9,8 @@ import pandas as pd
 import torch
 
 from audit.dataset.batches import Batch
-from audit.exports.fiftyone import DATA, FIELDS, FORMAT, IGNORED, OBJECT, picture_name
+from audit.exports.fiftyone import FORMAT
+from audit.exports.fiftyone_documents import DATA, FIELDS, IGNORED, OBJECT, picture_name
 from audit.exports.fiftyone_fields import FOREGROUND, SALIENCY
 from audit.measuring.plan import Workbench
 from audit.measuring.rows import maps_of

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import pandas as pd
@@ -84,7 +84,7 @@ def _others(session: Session, table: pd.DataFrame) -> Iterator[tuple[str, NDArra
 def _reference(session: Session) -> LoadingPlan | None:
     """How masks by hand are loaded, where the manifest names some beside the estimates."""
     declared = session.manifest.foreground.options.get("reference")
-    if session.estimator is None or declared is None:
+    if session.estimator is None or not isinstance(declared, Mapping):
         return None
     options = {str(key): value for key, value in declared.items() if key != "source"}
     return dataclasses.replace(

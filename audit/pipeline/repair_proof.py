@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import torch
@@ -120,18 +119,18 @@ def _begun(session: Session, folder: Path) -> AbstractContextManager[Session]:
 def _write_manifests(proof: Proof, weights: Path) -> dict[str, Path]:
     """The manifest of the repaired model, and the two that prove it; returns the latter."""
     session, folder = proof.session, proof.folder
-    declared: dict[str, Any] = yaml.safe_load(session.manifest.source)
+    declared: dict[str, object] = yaml.safe_load(session.manifest.source)
     base = session.manifest.folder
 
     def written(path: Path) -> str:
         return os.path.relpath(path, base)
 
     declared["relative_to"] = os.path.relpath(base, folder)
-    new = {**declared, "model": {**declared["model"], "weights": written(weights)}}
+    new = {**declared, "model": _section(declared, "model", weights=written(weights))}
     new["name"] = f"{str(declared['name'])[:190]} repaired"
     _write(folder / "manifest.yaml", new)
-    dataset = {**declared["dataset"], "only": written(folder / "proof.csv")}
-    verdict = {**(declared.get("verdict") or {}), "minimum_images": proof.record.minimum_images}
+    dataset = _section(declared, "dataset", only=written(folder / "proof.csv"))
+    verdict = _section(declared, "verdict", minimum_images=proof.record.minimum_images)
     # What the pictures of a class look like is no part of the proof, and takes most of the time.
     shared = {"dataset": dataset, "verdict": verdict, "cmv": {"classes": "none"}, "gate": "never"}
     paths = {name: folder / f"proof-{name}.yaml" for name in (BEFORE, AFTER)}
@@ -141,7 +140,13 @@ def _write_manifests(proof: Proof, weights: Path) -> dict[str, Path]:
     return paths
 
 
-def _write(path: Path, declared: Mapping[str, Any]) -> None:
+def _section(declared: Mapping[str, object], name: str, **keys: object) -> dict[str, object]:
+    """A section as it was declared, with other values for some keys."""
+    held = declared.get(name)
+    return {**(held if isinstance(held, dict) else {}), **keys}
+
+
+def _write(path: Path, declared: Mapping[str, object]) -> None:
     text = yaml.safe_dump(dict(declared), sort_keys=False, allow_unicode=True)
     write_bytes(path, text.encode())
 

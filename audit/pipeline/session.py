@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import pandas as pd
 import torch
@@ -42,8 +42,8 @@ from audit.run_folder import RunFolder
 from audit.saliency.choosing import MethodChoice
 from audit.sampling import at_most, spread_over
 
-Declared: TypeAlias = str | Path | Mapping[str, Any]
-LaidOver: TypeAlias = Sequence[str] | Mapping[str, Any]
+Declared: TypeAlias = str | Path | Mapping[str, object]
+LaidOver: TypeAlias = Sequence[str] | Mapping[str, object]
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from audit.errors import NoAttentionError, NoGridError, NotRectifiedError
+from audit.errors import ManifestError, NoAttentionError, NoGridError, NotRectifiedError
 from audit.saliency.attention import check_attention, gradient_rollout
 from audit.saliency.cams import gradcam, gradcam_plus_plus, hirescam, layercam
 from audit.saliency.contributions import gradient_x_input, integrated_gradients
@@ -71,7 +71,7 @@ class MethodChoice:
 def choose_method(
     asked: Callable[..., Any],
     name: str,
-    options: Mapping[str, Any],
+    options: Mapping[str, object],
     *,
     model: nn.Module,
     image: Tensor,
@@ -126,10 +126,20 @@ def choose_method(
     if asked not in _OF_LAYERS:
         return MethodChoice(partial(asked, **options), name)
     try:
-        layer = find_layer(model, image, options.get("layer"))
+        layer = find_layer(model, image, _ordered(options))
     except NoGridError:
         return MethodChoice(gradient, "gradient", name, Unserved.NO_GRID)
     return MethodChoice(partial(asked, **{**options, "layer": layer}), name, layer=layer)
+
+
+def _ordered(options: Mapping[str, object]) -> str | Layer | None:
+    """The layer that somebody named; the signature of a method does not refuse other kinds."""
+    named = options.get("layer")
+    if named is None or isinstance(named, str | Layer):
+        return named
+    raise ManifestError(
+        f"saliency.options.layer: expected a dotted name such as layer4, found {named!r:.80}"
+    )
 
 
 def _has_derivative(model: nn.Module, image: Tensor) -> bool:

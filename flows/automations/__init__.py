@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
-from typing import Any
 from uuid import UUID
 
 import yaml
@@ -71,7 +70,9 @@ def register(wanted: Wanted) -> list[str]:
     return [automation.name for automation in automations]
 
 
-def _filled(wanted: Wanted, audit: str, client: SyncPrefectClient) -> Iterator[dict[str, Any]]:
+def _filled(
+    wanted: Wanted, audit: str, client: SyncPrefectClient
+) -> Iterator[Mapping[str, object]]:
     blocks = [_block(address, client) for address in wanted.blocks]
     values = {"audit": audit, "deployment_id": str(_deployment(audit, client))}
     if wanted.run_again:
@@ -82,7 +83,7 @@ def _filled(wanted: Wanted, audit: str, client: SyncPrefectClient) -> Iterator[d
         yield from fill(file, {**values, **block})
 
 
-def fill(file: str, values: Mapping[str, str]) -> list[dict[str, Any]]:
+def fill(file: str, values: Mapping[str, str]) -> list[Mapping[str, object]]:
     """The automations of a file, with the names of one audit.
 
     Parameters
@@ -93,7 +94,7 @@ def fill(file: str, values: Mapping[str, str]) -> list[dict[str, Any]]:
         ``audit`` (its slug), ``deployment_id``, ``block_id``, ``block_name``.
     """
     text = Template((FILES / file).read_text(encoding="utf-8")).substitute(values)
-    held: list[dict[str, Any]] = yaml.safe_load(text)
+    held: list[Mapping[str, object]] = yaml.safe_load(text)
     return held
 
 

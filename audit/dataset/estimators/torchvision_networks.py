@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,9 @@ from audit.dataset.estimators.networks import (
     weights_file,
 )
 from audit.errors import ManifestError, ModelError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 SIDE = 520
 BATCH = 4
@@ -120,7 +123,7 @@ def _loaded(name: str, path: Path) -> Any:
 
     try:
         if path.suffix == ".safetensors":
-            state: Mapping[str, Any] = load_file(path)
+            state: Mapping[str, Tensor] = load_file(path)
         else:
             state = torch.load(path, map_location="cpu", weights_only=True)
         more = {"weights": None, "weights_backbone": None}
@@ -138,7 +141,7 @@ def _loaded(name: str, path: Path) -> Any:
     return module
 
 
-def _outputs(state: Mapping[str, Any]) -> int | None:
+def _outputs(state: Mapping[str, Tensor]) -> int | None:
     """How many outputs the last layer of a state dict has."""
     lasts = (
         "roi_heads.mask_predictor.mask_fcn_logits.bias",

@@ -1,0 +1,280 @@
+"""FiftyOne's own documents, in MongoDB's Extended JSON: of a dataset and of each of its samples."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, NotRequired, TypedDict
+
+import numpy as np
+import pandas as pd
+
+from audit.exports.fiftyone_fields import (
+    FOREGROUND,
+    SALIENCY,
+    VERSION,
+    FieldDocument,
+    sample_fields,
+)
+from audit.findings import ClassFinding, Findings, RunFacts
+from audit.run_folder import file_slug
+
+DATA: Final = "data"
+FIELDS: Final = "fields"
+OBJECT, IGNORED = 255, 128
+"""Values of a mask; 0 is the background."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """The picture of a sample: its size in pixels, and whether a mask lies beside it."""
+
+    height: int
+    width: int
+    has_mask: bool
+
+
+def picture_name(row: int) -> str:
+    """Name of a sample's picture, mask and map, by its row in the list of samples.
+
+    Examples
+    --------
+    >>> picture_name(12)
+    '0000012.png'
+    """
+    return f"{row:07d}.png"
+
+
+ObjectId = TypedDict("ObjectId", {"$oid": str})
+"""In Extended JSON."""
+
+
+class RunInfo(TypedDict):
+    """What the run was, shown beside the dataset."""
+
+    audit: str
+    run_id: str
+    model: str
+    model_sha256: str
+    samples_exported: int
+    verdicts: Mapping[str, str]
+
+
+class DatasetDocument(TypedDict):
+    """What ``metadata.json`` holds."""
+
+    _id: ObjectId
+    name: str
+    slug: str
+    version: str
+    persistent: bool
+    media_type: str
+    group_media_types: Mapping[str, str]
+    tags: Sequence[str]
+    info: RunInfo
+    app_config: Mapping[str, object]
+    classes: Mapping[str, Sequence[str]]
+    default_classes: Sequence[str]
+    mask_targets: Mapping[str, Mapping[str, str]]
+    default_mask_targets: Mapping[str, str]
+    skeletons: Mapping[str, object]
+    sample_fields: Sequence[FieldDocument]
+    frame_fields: Sequence[FieldDocument]
+    saved_views: Sequence[object]
+    workspaces: Sequence[object]
+    annotation_runs: Mapping[str, object]
+    brain_methods: Mapping[str, object]
+    evaluations: Mapping[str, object]
+    runs: Mapping[str, object]
+
+
+class ImageMetadata(TypedDict):
+    """Of a picture."""
+
+    _cls: str
+    size_bytes: int | None
+    mime_type: str
+    width: int
+    height: int
+    num_channels: int
+
+
+class LabelDocument(TypedDict):
+    """A ``Classification``, ``Segmentation`` or ``Heatmap``, as `_cls` says."""
+
+    _id: ObjectId
+    _cls: str
+    tags: Sequence[str]
+    label: NotRequired[str]
+    confidence: NotRequired[float | None]
+    mask_path: NotRequired[str]
+    map_path: NotRequired[str]
+    range: NotRequired[Sequence[float]]
+
+
+class SampleDocument(TypedDict):
+    """One sample of ``samples.json``; null is what was not measured."""
+
+    _id: ObjectId
+    filepath: str
+    tags: Sequence[str]
+    metadata: ImageMetadata
+    _media_type: str
+    _rand: float
+    audit_id: str
+    status: str
+    ground_truth: LabelDocument
+    saliency: LabelDocument
+    prediction: NotRequired[LabelDocument]
+    verdict: NotRequired[LabelDocument]
+    kind: NotRequired[str]
+    foreground: NotRequired[LabelDocument]
+    margin: float | None
+    foreground_area: float | None
+    foreground_mass: float | None
+    mass_lift: float | None
+    swap_same_right: float | None
+    swap_other_right: float | None
+
+
+def dataset_document(findings: Findings, facts: RunFacts, count: int) -> DatasetDocument:
+    """What ``metadata.json`` holds: the fields of the samples, and what the run was.
+
+    Parameters
+    ----------
+    findings, facts : Findings, RunFacts
+        Of one run.
+    count : int
+        Samples that are exported, of all that were audited.
+    """
+    classes = list(facts.class_names)
+    name = f"{file_slug(findings.audit.name)}-{facts.run_id}"
+    return {
+        "_id": _object_id(facts.run_id),
+        "name": name,
+        "slug": file_slug(name),
+        "version": VERSION,
+        "persistent": False,
+        "media_type": "image",
+        "group_media_types": {},
+        "tags": [],
+        "info": {
+            "audit": findings.audit.name,
+            "run_id": facts.run_id,
+            "model": facts.model_name,
+            "model_sha256": facts.hashes.model,
+            "samples_exported": count,
+            "verdicts": {f.label_name: f.verdict.value for f in findings.findings},
+        },
+        "app_config": {},
+        "classes": {"ground_truth": classes, "prediction": classes},
+        "default_classes": [],
+        "mask_targets": {FOREGROUND: {str(OBJECT): "object", str(IGNORED): "ignored"}},
+        "default_mask_targets": {},
+        "skeletons": {},
+        "sample_fields": sample_fields(),
+        "frame_fields": [],
+        "saved_views": [],
+        "workspaces": [],
+        "annotation_runs": {},
+        "brain_methods": {},
+        "evaluations": {},
+        "runs": {},
+    }
+
+
+def sample_documents(
+    scores: pd.DataFrame, findings: Findings, facts: RunFacts, pictures: Mapping[int, Picture]
+) -> list[SampleDocument]:
+    """What ``samples.json`` holds below ``samples``.
+
+    Parameters
+    ----------
+    scores : DataFrame
+        All rows of ``scores.parquet``.
+    findings, facts : Findings, RunFacts
+        Of the run.
+    pictures : mapping of int to Picture
+        By row.
+    """
+    by_label = {finding.label: finding for finding in findings.findings}
+    return [
+        _sample(row, scores.iloc[row], by_label.get(int(scores["label"].iloc[row])), facts, picture)
+        for row, picture in pictures.items()
+    ]
+
+
+def _sample(
+    row: int,
+    held: pd.Series,
+    finding: ClassFinding | None,
+    facts: RunFacts,
+    picture: Picture,
+) -> SampleDocument:
+    audit_id, name = str(held["sample_id"]), picture_name(row)
+    label = int(held["label"])
+
+    def labelled(field: str, kind: str) -> LabelDocument:
+        return {"_id": _object_id(facts.run_id, audit_id, field), "_cls": kind, "tags": []}
+
+    right = (_right(held.get(f"swap_{side}_predictions"), label) for side in ("same", "other"))
+    heat = labelled(SALIENCY, "Heatmap")
+    truth = labelled("ground_truth", "Classification")
+    document: SampleDocument = {
+        "_id": _object_id(facts.run_id, audit_id),
+        "filepath": f"{DATA}/{name}",
+        "tags": [],
+        "metadata": _metadata(picture),
+        "_media_type": "image",
+        "_rand": int(hashlib.sha256(audit_id.encode()).hexdigest()[:12], 16) / 16**12,
+        "audit_id": audit_id,
+        "status": str(held["status"]),
+        "ground_truth": {**truth, "label": str(held["label_name"])},
+        "saliency": {**heat, "map_path": f"{FIELDS}/{SALIENCY}/{name}", "range": [0, 255]},
+        "margin": _number(held.get("margin")),
+        "foreground_area": _number(held.get("foreground_area")),
+        "foreground_mass": _number(held.get("foreground_mass")),
+        "mass_lift": _number(held.get("mass_lift")),
+        "swap_same_right": next(right),
+        "swap_other_right": next(right),
+    }
+    if pd.notna(held["prediction"]):
+        document["prediction"] = answer = labelled("prediction", "Classification")
+        answer["label"] = facts.class_names[int(held["prediction"])]
+        answer["confidence"] = _number(held.get("confidence"))
+    if finding is not None:
+        document["verdict"] = word = labelled("verdict", "Classification")
+        word["label"], document["kind"] = finding.verdict.value, finding.kind.value
+    if picture.has_mask:
+        document["foreground"] = mask = labelled(FOREGROUND, "Segmentation")
+        mask["mask_path"] = f"{FIELDS}/{FOREGROUND}/{name}"
+    return document
+
+
+def _metadata(picture: Picture) -> ImageMetadata:
+    return {
+        "_cls": "ImageMetadata",
+        "size_bytes": None,
+        "mime_type": "image/png",
+        "width": picture.width,
+        "height": picture.height,
+        "num_channels": 3,
+    }
+
+
+def _right(answers: Any, label: int) -> float | None:
+    """Share of swaps that are answered rightly; None where there were none."""
+    if answers is None or not isinstance(answers, Sequence | np.ndarray) or not len(answers):
+        return None
+    return float(np.mean(np.asarray(answers) == label))
+
+
+def _number(value: Any) -> float | None:
+    """A finite number, or None: JSON has no NaN."""
+    return None if value is None or not np.isfinite(float(value)) else float(value)
+
+
+def _object_id(*parts: str) -> ObjectId:
+    """An ObjectId in Extended JSON, the same for the same thing in every export."""
+    return {"$oid": hashlib.sha256("\0".join(parts).encode()).hexdigest()[:24]}
