@@ -136,7 +136,7 @@ def run_as_flow(session: Session, progress: Progress, shards_go_to: TaskRunner[A
 def _audit(session: Session, progress: Progress, known: Findings | None = None) -> Ending:
     logger = get_run_logger()
     log_start(logger, session)
-    findings = known or take_steps(session, progress, AsTasks())
+    findings = known or take_steps(session, progress, AsTasks(session.manifest.run.timeout))
     reports, public_url = reports_of(session.run), session.manifest.report.public_url
     show_findings(findings, reports, public_url)
     tell_events(findings, address_of(reports[0], public_url) if reports else "")

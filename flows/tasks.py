@@ -42,12 +42,21 @@ _OPTIONS: dict[str, Any] = {"cache_policy": NO_CACHE, "persist_result": False}
 
 
 class AsTasks:
-    """Runs each step as a task in this thread, and the shards as tasks of their own."""
+    """Runs each step as a task in this thread, and the shards as tasks of their own.
+
+    Parameters
+    ----------
+    timeout : float, optional
+        Seconds that a task may take.
+    """
+
+    def __init__(self, timeout: float | None = None) -> None:
+        self._timeout = timeout
 
     def run_step(self, name: str, step: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run one step as a task; what it is given stays in this process and is not recorded."""
 
-        @task(name=name, description=step.__doc__, **_OPTIONS)
+        @task(name=name, description=step.__doc__, timeout_seconds=self._timeout, **_OPTIONS)
         def taken() -> T:
             return step(*args, **kwargs)
 
@@ -55,8 +64,9 @@ class AsTasks:
 
     def score_shards(self, session: Session, progress: Progress) -> None:
         """Hand all shards to the task runner and wait for them."""
-        handle = Handle(session, progress)
-        score_shard.map(unmapped(handle), range(session.shards)).result()
+        limited = score_shard.with_options(timeout_seconds=self._timeout)
+        one = limited if self._timeout else score_shard
+        one.map(unmapped(Handle(session, progress)), range(session.shards)).result()
 
 
 def _may_pass(task: Any, run: Any, state: State[Any]) -> bool:

@@ -10,15 +10,18 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 from uuid import UUID
 
 import httpx
 import pytest
 from planted_history import CLASSES, write_night
+from prefect import flow
 from prefect.blocks.notifications import CustomWebhookNotificationBlock
 from prefect.blocks.webhook import Webhook
 from prefect.client.orchestration import SyncPrefectClient, get_client
@@ -34,8 +37,10 @@ from prefect.states import Crashed, Running
 from audit.errors import ManifestError
 from audit.findings import Findings, read_findings
 from audit.pipeline.compare import with_history
+from audit.pipeline.progress import SILENT
 from audit.pipeline.review import review
-from flows import automations, events
+from audit.pipeline.session import Session
+from flows import automations, events, tasks
 from flows.audit_dataset import audit_dataset
 from flows.automations import FILES, Wanted, fill, register
 
@@ -326,3 +331,47 @@ def test_a_server_that_is_away_costs_the_events_and_no_work(tmp_path: Path) -> N
         timeout=60,
     )
     assert (ended.returncode, ended.stdout) == (0, "done\n"), ended.stderr
+
+
+@dataclass
+class Shards:
+    """What of a session the shards need."""
+
+    shards: int = 2
+
+    def shard(self, number: int) -> range:
+        return range(3)
+
+
+def test_a_shard_that_takes_too_long_is_tried_again_and_a_step_ends_the_run(
+    server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries: list[int] = []
+
+    def score(session: object, shard: int, progress: object) -> bool:
+        tries.append(shard)
+        for _ in range(200 if shard == 0 and tries.count(0) == 1 else 1):
+            time.sleep(0.05)
+        return True
+
+    monkeypatch.setattr(tasks, "score", score)
+    monkeypatch.setattr(
+        tasks,
+        "Handle",
+        lambda session, progress: SimpleNamespace(session=session, progress=progress),
+    )
+    quick = tasks.score_shard.with_options(retry_delay_seconds=0)
+    monkeypatch.setattr(tasks, "score_shard", quick)
+
+    @flow(persist_result=False)
+    def night(step: bool) -> str:
+        by_tasks = tasks.AsTasks(2.0)
+        if step:
+            by_tasks.run_step("slow", time.sleep, 20.0)
+        by_tasks.score_shards(cast(Session, Shards()), SILENT)
+        return "done"
+
+    assert night(step=False) == "done"
+    assert sorted(tries) == [0, 0, 1]
+    with pytest.raises(TimeoutError):
+        night(step=True)

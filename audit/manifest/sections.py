@@ -213,6 +213,9 @@ class RunSection(_Closed):
     runner: str = Field(default="threads", pattern=r"^(threads|processes|(dask|ray)(:.{1,200})?)$")
     """Who does the shards, where Prefect runs the audit: `threads` (this process), `processes` (one
     for each GPU of this node, or two), `dask` or `ray`, with an address after a colon."""
+    timeout: float | None = Field(default=None, gt=0)
+    """Seconds that a shard or another step may take, where Prefect runs the audit: a shard is then
+    tried again, another step ends the run, which resumes."""
 
     batch_size: Literal["auto"] | int = "auto"
     """Images at a time, 1 or more; halved where memory does not suffice."""
