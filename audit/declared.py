@@ -39,7 +39,9 @@ def declared_path(folder: Path, text: str | Path, key: str) -> Path:
                 raise
     except (OSError, ValueError, RuntimeError) as error:
         said = (error.strerror if isinstance(error, OSError) else None) or str(error)
-        raise ManifestError(f"{key}: no path that can be: {shown!r} ({said})") from error
+        raise ManifestError(
+            f"{key}: no path that can be: {shown!r} ({said}). Write one relative to the manifest."
+        ) from error
     return path
 
 
@@ -71,9 +73,13 @@ def read_declared(
             raise kind(f"{key}: expected a regular file, found {what}: {path.name}")
         if found.st_size > limit:
             raise kind(
-                f"{key}: {path.name} has {found.st_size:,} bytes; at most {limit:,} are read"
+                f"{key}: {path.name} has {found.st_size:,} bytes, expected at most {limit:,}. Is "
+                "it the file that was meant?"
             )
         with path.open("rb") as opened:
             return opened.read(limit)
     except OSError as error:
-        raise kind(f"{key}: {path.name} cannot be read ({error.strerror})") from error
+        raise kind(
+            f"{key}: {path.name} cannot be read ({error.strerror}). Expected a file, named "
+            f"relative to the manifest; correct the name, or its permissions."
+        ) from error

@@ -20,7 +20,12 @@ A message says where, what was expected, what was found and what to do.
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+
 from audit.secrets import with_names
+
+_SHOWN = 8
 
 
 class AuditError(Exception):
@@ -85,3 +90,20 @@ class SampleError(AuditError):
         super().__init__(f"{reason}: {detail}")
         self.reason = reason
         self.detail = detail
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Point to the known names that are like one that is not: a sentence for the end of a message.
+
+    Examples
+    --------
+    >>> nearest("wolve", ["wolf", "husky"])
+    " Did you mean 'wolf'?"
+    >>> nearest("cat", ["wolf", "husky"])
+    ' Expected one of: wolf, husky.'
+    """
+    known = list(known)
+    if close := difflib.get_close_matches(name, known, n=1):
+        return f" Did you mean {close[0]!r}?"
+    more = f", ... ({len(known)} in all)" if len(known) > _SHOWN else ""
+    return f" Expected one of: {', '.join(known[:_SHOWN])}{more}."

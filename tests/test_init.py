@@ -207,6 +207,9 @@ def test_the_best_split_is_taken_and_said(tmp_path: Path) -> None:
 
 def test_images_without_classes_ask_for_a_list(tmp_path: Path) -> None:
     paint(tmp_path / "photos" / "1.png")
+    # What lies beside the folder tells nothing of it.
+    (tmp_path / "others").mkdir()
+    (tmp_path / "others" / "metadata.csv").write_text("file_name,label\n2.png,cat\n")
     with pytest.raises(DatasetError, match="1 images and no folder a class .* --annotations"):
         write_manifest(tmp_path / "m.yaml", str(tmp_path / "photos"), "resnet18:D", None, None)
 

@@ -125,7 +125,10 @@ def visualize_classes(
     outputs = class_scores(model, example).shape[1]
     beyond = [label for label in classes if not 0 <= label < outputs]
     if beyond:
-        raise ModelError(f"cmv.classes: the model has {outputs} outputs, so no class {beyond[0]}")
+        raise ModelError(
+            f"cmv.classes: the model has {outputs} outputs, so no class {beyond[0]}; "
+            f"expected 0 to {outputs - 1}"
+        )
     each = pictures_each(objective)
     plan = AscentPlan(
         recipe=make(),

@@ -29,14 +29,15 @@ def _columns(
     if image is None or image not in schema.names or not (fields := _image_field(schema, image)):
         raise DatasetError(
             f"dataset.image_column: {shown} has no column of image bytes"
-            f"{f' {image!r}' if image else ''}; found: {', '.join(schema.names)}"
+            f"{f' {image!r}' if image else ''}; found: {', '.join(schema.names)}. Write the name "
+            "of the one that holds them: bytes, or a struct with bytes."
         )
     if label is None:
         label = next((name for name in LABELS if name in schema.names), None)
     if label is None or label not in schema.names:
         raise DatasetError(
             f"dataset.label_column: {shown} has no column {label or LABELS[0]!r}; "
-            f"found: {', '.join(schema.names)}"
+            f"found: {', '.join(schema.names)}. Write the name of the one that holds the class."
         )
     feature = features.get(label)
     names = feature.get("names") if isinstance(feature, dict) else None
@@ -81,7 +82,9 @@ def parquet_rows(
         try:
             opened = pq.ParquetFile(path)
         except (OSError, pa.ArrowException) as error:
-            raise DatasetError(f"dataset: {shown} cannot be read ({error})") from error
+            raise DatasetError(
+                f"dataset: {shown} cannot be read as Parquet ({error}). Copy it again."
+            ) from error
         fields, label_column, names = _columns(opened.schema_arrow, image, label, shown)
         wanted = [label_column]
         if by_name := len(fields) > 1 and _has_no_bytes(opened, fields):
@@ -124,7 +127,10 @@ def saved_rows(
     try:
         files = [entry["filename"] for entry in _json(folder / "state.json")["_data_files"]]
     except (KeyError, TypeError) as error:
-        raise DatasetError(f"dataset: state.json in {folder.name} names no data files") from error
+        raise DatasetError(
+            f"dataset: state.json in {folder.name} names no data files. Expected a folder as "
+            "save_to_disk leaves it, with _data_files; save the dataset again."
+        ) from error
     places = Places(folder, follow_links)
     for name in files:
         try:
@@ -132,7 +138,9 @@ def saved_rows(
             with pa.memory_map(str(path)) as mapped:
                 yield from _stream(path, mapped, places, image, label)
         except (SampleError, OSError, pa.ArrowException) as error:
-            raise DatasetError(f"dataset: {name!r:.100} cannot be read ({error})") from error
+            raise DatasetError(
+                f"dataset: {name!r:.100} cannot be read ({error}). Copy the folder again, whole."
+            ) from error
 
 
 def _stream(
@@ -187,4 +195,6 @@ def _json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise DatasetError(f"dataset: {path.name} cannot be read ({error})") from error
+        raise DatasetError(
+            f"dataset: {path.name} cannot be read ({error}). Save the dataset again."
+        ) from error

@@ -32,7 +32,10 @@ def only_listed(table: pd.DataFrame, path: Path) -> pd.DataFrame:
     try:
         listed = pd.read_csv(path, dtype=str, keep_default_na=False)
     except (OSError, ValueError) as error:
-        raise DatasetError(f"dataset.only: {path.name} cannot be read as CSV ({error})") from error
+        raise DatasetError(
+            f"dataset.only: {path.name} cannot be read as CSV ({error}). Expected a table with a "
+            "column sample_id, as images_to_check.csv of a run is."
+        ) from error
     if "sample_id" not in listed:
         raise DatasetError(
             f"dataset.only: {path.name}: expected a column sample_id, found "

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from audit.dataset.json_spans import spans
 from audit.dataset.label_rules import check_rule, choose_label
-from audit.dataset.places import Places
+from audit.dataset.places import Places, found_there
 from audit.dataset.samples import Annotation, Box, Remark, Sample, Skipped
 from audit.dataset.segments import area_of, number
 from audit.errors import DatasetError, SampleError
@@ -108,7 +108,11 @@ class _Found:
 def _find(root: Path, annotations: str | None) -> Path:
     if annotations is not None:
         if not (root / annotations).is_file():
-            raise DatasetError(f"dataset.annotations: no file {annotations} in {root}")
+            there = found_there(root, "*.json")
+            raise DatasetError(
+                f"dataset.annotations: no file {annotations} in {root}; {there}. Write the path of "
+                "the annotations below dataset.root."
+            )
         return root / annotations
     if root.is_file():
         return root
@@ -188,7 +192,10 @@ def _object(value: Mapping[str, object], span: tuple[int, int]) -> _Object:
 def _image_folder(root: Path, path: Path, images: str | None, found: _Found) -> Path:
     if images is not None:
         if not (root / images).is_dir():
-            raise DatasetError(f"dataset.images: no folder {images} in {root}")
+            raise DatasetError(
+                f"dataset.images: no folder {images} in {root}; {found_there(root, '*/')}. Write "
+                "the folder that the file names are relative to, below dataset.root."
+            )
         return root / images
     start = path.parent if root.is_file() else root
     split = path.stem.removeprefix("instances_")

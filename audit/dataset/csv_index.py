@@ -11,7 +11,7 @@ from typing import Any
 
 from audit.dataset.box_columns import BOX_COLUMNS, find_box_columns, read_boxes
 from audit.dataset.boxes import BOX_FORMATS, are_shares, corners, recognise_format, within_unit
-from audit.dataset.places import Places
+from audit.dataset.places import Places, found_there
 from audit.dataset.samples import Box, Remark, Sample, Skipped
 from audit.dataset.tables import Rows, open_table
 from audit.errors import DatasetError, ManifestError, SampleError
@@ -80,7 +80,10 @@ def csv_index(
         columns.box_format = box_format
     entries = _gather(table, columns, Places(root, follow_links))
     if not entries:
-        raise DatasetError(f"dataset.index: {table.name} has no rows")
+        raise DatasetError(
+            f"dataset.index: {table.name} has no rows below its header. Expected one an image, or "
+            "an object: is it the table that was meant?"
+        )
     yield from _settle_boxes(entries, columns)
     for path_text, entry in entries.items():
         yield entry.skipped or _sample(path_text, entry)
@@ -122,7 +125,11 @@ def _locate(root: Path, index: str | None) -> tuple[Path, Path]:
     for name in names:
         if (root / name).is_file():
             return root / name, root
-    raise DatasetError(f"dataset.index: no {' or '.join(names)} in {root}")
+    raise DatasetError(
+        f"dataset.index: no {' or '.join(names)} in {root}; "
+        f"{found_there(root, '*.csv', '*.parquet')}. "
+        "Write the name of the table, below dataset.root."
+    )
 
 
 def _columns(
@@ -147,7 +154,7 @@ def _columns(
             hint = ". The first line looks like an image's: a header is missing"
         raise DatasetError(
             f"dataset.{key}: {table.name} has no column {wanted!r}; "
-            f"found: {', '.join(map(str, table.columns))}{also}{hint}"
+            f"found: {', '.join(map(str, table.columns))}{also}. Write the column's name{hint}"
         )
 
     path_index, label_index = one("path_column", path, _PATHS), one("label_column", label, _LABELS)

@@ -134,13 +134,13 @@ def _laid_out(images: Path) -> DatasetDraft:
     # Flat images belong to a layout whose folder is further up.
     places = [images] if folders else [images, images.parent, images.parent.parent]
     for root in places:
-        if found := layout_of(root):
+        if found := layout_of(root, images):
             return _of_layout(found[0], root, found[1])
     splits = [name for name in _BEST_SPLITS if name in folders]
     if splits and set(folders) <= {*SPLITS}:
         root = images / splits[0]
         said = f"the split {splits[0]}, of {', '.join(folders)}"
-        if found := layout_of(root):
+        if found := layout_of(root, root):
             draft = _of_layout(found[0], root, found[1])
             draft.guessed.insert(0, said)
             return draft

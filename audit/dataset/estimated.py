@@ -90,7 +90,7 @@ def check_estimated_options(options: Mapping[str, object]) -> None:
             "foreground.drawn_on: estimates are drawn on the upright picture; leave it out"
         )
     if "outlines" in options:
-        raise ManifestError("foreground.outlines: unknown option. The tool itself sets it.")
+        raise ManifestError("foreground.outlines: unknown option; leave it out")
     reference = options.get("reference")
     if reference is not None and (
         not isinstance(reference, Mapping) or not isinstance(reference.get("source"), str)

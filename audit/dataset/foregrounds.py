@@ -70,7 +70,8 @@ def chosen_source(
     if source in _NEEDS and outlines != source:
         raise ManifestError(
             f"foreground.source: {source} needs outlines from dataset.reader: {_NEEDS[source]}, "
-            "and no sample has one"
+            "and no sample has one. Take that reader, or another source: mask_file, bounding_box, "
+            "estimated, none."
         )
     return source
 
@@ -113,7 +114,10 @@ def open_foreground(
     if "root" in chosen:
         chosen["root"] = root = declared_path(folder, str(chosen["root"]), "foreground.root")
         if not root.is_dir():
-            raise ManifestError(f"foreground.root: no such folder: {options['root']}")
+            raise ManifestError(
+                f"foreground.root: no such folder: {options['root']}. Write that of the masks, "
+                "relative to the manifest."
+            )
     bound = bind(function, chosen, key="foreground", given={"outlines": outlines})
     files: Callable[[Sample], list[Path]] = own_files
     if source == "mask_file":

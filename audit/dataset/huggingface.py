@@ -8,7 +8,7 @@ from pathlib import Path
 
 from audit.dataset.arrow_rows import LABELS, parquet_rows, saved_rows
 from audit.dataset.image_folder import image_folder
-from audit.dataset.places import Places
+from audit.dataset.places import Places, found_there, no_folder
 from audit.dataset.samples import Remark, Sample, Skipped
 from audit.dataset.tables import open_table
 from audit.errors import DatasetError, SampleError
@@ -48,7 +48,7 @@ def huggingface(
         None of these layouts, or a column is missing.
     """
     if not root.is_dir():
-        raise DatasetError(f"dataset.root: no such folder: {root}")
+        raise DatasetError(no_folder(root))
     folder, chosen = _split_folder(root, split)
     if chosen and split is None:
         yield Remark(f"the split {chosen} is taken; dataset.split names another")
@@ -70,7 +70,11 @@ def _split_folder(root: Path, split: str | None) -> tuple[Path, str | None]:
             if (start / name).is_dir() or any(start.glob(f"{name}-*.parquet")):
                 return (start / name if (start / name).is_dir() else start), name
     if split is not None:
-        raise DatasetError(f"dataset.split: no folder and no Parquet file of {split} in {root}")
+        raise DatasetError(
+            f"dataset.split: no folder and no Parquet file of {split} in {root}; "
+            f"{found_there(root, '*/', '*.parquet', 'data/*.parquet')}. Write a split that is "
+            "there, or leave it out."
+        )
     return root, None
 
 
@@ -118,7 +122,11 @@ def _rows(metadata: Path) -> Iterator[Mapping[str, object]]:
     if metadata.suffix != ".jsonl":
         table = open_table(metadata, known=frozenset({"file_name", *LABELS}))
         if "file_name" not in table.columns:
-            raise DatasetError(f"dataset: {metadata.name} has no column file_name")
+            raise DatasetError(
+                f"dataset: {metadata.name} has no column file_name; found: "
+                f"{', '.join(table.columns)}. Rename the one that holds the images' names, or take "
+                "dataset.reader: csv_index, which is told it."
+            )
         for values in table.rows:
             yield dict(zip(table.columns, values, strict=True))
         return
@@ -130,7 +138,13 @@ def _rows(metadata: Path) -> Iterator[Mapping[str, object]]:
                 row = json.loads(line)
             except (ValueError, RecursionError) as error:
                 where = f"{metadata.name}, line {number}"
-                raise DatasetError(f"dataset: {where}: not valid JSON ({error})") from error
+                raise DatasetError(
+                    f"dataset: {where}: not valid JSON ({error}). Expected an object a line; "
+                    "correct that line."
+                ) from error
             if not isinstance(row, dict):
-                raise DatasetError(f"dataset: {metadata.name}, line {number}: expected an object")
+                raise DatasetError(
+                    f"dataset: {metadata.name}, line {number}: expected an object such as "
+                    f'{{"file_name": "a.jpg", "label": "cat"}}, found {line.strip()!r:.60}'
+                )
             yield row

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from audit.dataset.layouts import advice, are_wordnet
 from audit.dataset.mask_names import is_mask_name
+from audit.dataset.places import no_folder
 from audit.dataset.samples import Remark, Sample, Skipped
 from audit.errors import DatasetError
 
@@ -40,7 +41,7 @@ def image_folder(root: Path, *, follow_links: bool = False) -> Iterator[Sample |
         There is no such folder, or no class folder in it.
     """
     if not root.is_dir():
-        raise DatasetError(f"dataset.root: no such folder: {root}")
+        raise DatasetError(no_folder(root))
     folders = sorted(p for p in root.iterdir() if p.is_dir() and not _JUNK.match(p.name))
     names = [folder.name for folder in folders]
     if not folders or advice(root, names):

@@ -13,6 +13,7 @@ from audit.errors import DatasetError
 _LARGEST = 8 * 2**30
 _SPACE = re.compile(r"[ \t\n\r]*")
 _DECODER = json.JSONDecoder()
+_REMEDY = "Export the annotations again: such a file is cut off, or was never one of them."
 
 
 def spans(path: Path) -> Iterator[tuple[str, Any, int, int]]:
@@ -36,19 +37,23 @@ def spans(path: Path) -> Iterator[tuple[str, Any, int, int]]:
         No such JSON; the message names line and column.
     """
     if path.stat().st_size > _LARGEST:
-        raise DatasetError(f"{path.name}: more than {_LARGEST >> 30} GiB of JSON")
+        raise DatasetError(
+            f"{path.name}: more than {_LARGEST >> 30} GiB of JSON, which is not read. Split it, or "
+            "name it in dataset.annotations only if it is one."
+        )
     # One character a byte, so that places in the text are places in the file.
     text = path.read_bytes().decode("latin-1")
     try:
         yield from _members(text)
     except json.JSONDecodeError as error:
         raise DatasetError(
-            f"{path.name}: not valid JSON: {error.msg} at line {error.lineno}, column {error.colno}"
+            f"{path.name}: not valid JSON: {error.msg} at line {error.lineno}, column "
+            f"{error.colno}. {_REMEDY}"
         ) from error
     except RecursionError as error:
-        raise DatasetError(f"{path.name}: brackets are nested too deeply") from error
+        raise DatasetError(f"{path.name}: brackets are nested too deeply. {_REMEDY}") from error
     except ValueError as error:
-        raise DatasetError(f"{path.name}: not valid JSON: {error}") from error
+        raise DatasetError(f"{path.name}: not valid JSON: {error}. {_REMEDY}") from error
 
 
 def _members(text: str) -> Iterator[tuple[str, Any, int, int]]:

@@ -23,7 +23,9 @@ def check_rule(rule: str, classes: Sequence[str] | None) -> None:
     if isinstance(classes, str) or not all(isinstance(name, str) for name in classes or ()):
         raise ManifestError(f"dataset.classes: expected a list of names, found {classes!r}")
     if rule == "listed" and not classes:
-        raise ManifestError("dataset.label: listed needs dataset.classes, the first one wins")
+        raise ManifestError(
+            "dataset.label: listed needs dataset.classes. Write the names, first the one that wins."
+        )
 
 
 def choose_label(

@@ -55,13 +55,15 @@ def _signs(root: Path) -> Iterator[tuple[str, str]]:
         yield "csv_index", f"the file {found.name}"
 
 
-def layout_of(root: Path) -> tuple[str, str] | None:
+def layout_of(root: Path, images: Path) -> tuple[str, str] | None:
     """Tell the layout of a folder, unless its own folders may well be classes.
 
     Parameters
     ----------
     root : Path
         The folder.
+    images : Path
+        Where the images are said to lie: `root`, or a folder below it.
 
     Returns
     -------
@@ -70,8 +72,11 @@ def layout_of(root: Path) -> tuple[str, str] | None:
     """
     found = recognise(root)
     folders = {path.name for path in root.iterdir() if path.is_dir()}
-    # A list beside class folders may be anything; their metadata are no accident.
-    plain = folders <= _FOLDERS or (found is not None and "metadata" in found[1])
+    # A list beside class folders may be anything; their metadata are no accident. Those of a
+    # neighbour of the images, though, tell of the neighbour.
+    table = root / (found[1].split()[-1] if found else "")
+    own = images == root or images.is_relative_to(table.parent)
+    plain = folders <= _FOLDERS or (table.name.startswith("metadata.") and own)
     return found if plain else None
 
 

@@ -45,7 +45,9 @@ def check_pattern(pattern: object, key: str = "foreground.pattern") -> None:
         try:
             fields = [name for _, name, _, _ in string.Formatter().parse(one) if name is not None]
         except ValueError as error:
-            raise ManifestError(f"{key}: {one!r} is no pattern ({error})") from error
+            raise ManifestError(
+                f"{key}: {one!r} is no pattern ({error}). Expected one such as '{{stem}}_mask.png'."
+            ) from error
         if not {"stem", "name"} & set(fields) or not set(fields) <= set(_FIELDS):
             raise ManifestError(
                 f"{key}: expected a name with {{stem}} (the image's name without its ending) or "

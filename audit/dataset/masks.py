@@ -123,7 +123,9 @@ def check_mask_options(options: Mapping[str, object]) -> None:
         if isinstance(threshold, bool) or not isinstance(threshold, (int, float)) or threshold <= 0:
             refuse("threshold", "a share of the brightest pixel's (0.5) or a grey value (128)")
         if options.get("values") is not None:
-            raise ManifestError("foreground: threshold and values exclude each other")
+            raise ManifestError(
+                "foreground: threshold and values exclude each other; leave one of them out"
+            )
 
 
 def _missing(sample: Sample, root: Path | None, pattern: str | list[str] | None) -> str:

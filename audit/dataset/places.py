@@ -7,6 +7,8 @@ from pathlib import Path
 
 from audit.errors import SampleError
 
+_SHOWN = 6
+
 
 class Places:
     """Resolves paths below a folder.
@@ -72,3 +74,22 @@ class Places:
 
     def _is_below(self, real: str) -> bool:
         return real == self._real or real.startswith(self._real.rstrip(os.sep) + os.sep)
+
+
+def no_folder(root: Path) -> str:
+    """Say that the root is not there, or no folder, and what to write."""
+    what = "expected a folder, found a file" if root.exists() else "no such folder"
+    return f"dataset.root: {what}: {root}. Write its path, relative to the manifest."
+
+
+def found_there(root: Path, *patterns: str) -> str:
+    """Say what lies in a folder instead of what was looked for: up to six names of a kind."""
+    if not root.is_dir():
+        return "there is no such folder"
+    names = [
+        path.relative_to(root).as_posix()
+        for pattern in patterns
+        for path in sorted(root.glob(pattern))
+    ]
+    more = ", ..." if len(names) > _SHOWN else ""
+    return f"found: {', '.join(names[:_SHOWN]) or 'none'}{more}"

@@ -6,6 +6,7 @@ import itertools
 import json
 import logging
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -128,12 +129,17 @@ def read_dataset(
         table = samples_table(samples(), on_progress=on_progress)
     if table.empty:
         raise DatasetError(
-            f"dataset: {reader} found no image below {root} ({len(skipped)} entries skipped)"
+            f"dataset: {reader} found no image below {root} ({_skipped_in_words(skipped)}). Are "
+            "dataset.root and dataset.reader those of this dataset? `saliency-audit init --images "
+            "DIR` recognises which they are."
         )
     ids = table["sample_id"]
     if ids.duplicated().any():
         twice = ids[ids.duplicated()].iloc[0]
-        raise DatasetError(f"dataset.reader: {reader} yielded the id {twice!r} twice")
+        raise DatasetError(
+            f"dataset.reader: {reader} yielded the id {twice!r} twice. Expected one that is "
+            "unique: a path below the root, say."
+        )
     missing = table.loc[table["size"] < 0, "sample_id"]
     if len(missing):
         remarks.append(
@@ -143,6 +149,18 @@ def read_dataset(
     for remark in remarks:
         _log.warning("dataset: %s", remark)
     return Dataset(table, tuple(skipped), tuple(remarks))
+
+
+def _skipped_in_words(skipped: Sequence[Skipped]) -> str:
+    """How many entries were left out, why most of them, and one of these."""
+    if not skipped:
+        return "no entry at all"
+    often, count = Counter(item.reason for item in skipped).most_common(1)[0]
+    first = next(item for item in skipped if item.reason == often)
+    return (
+        f"{len(skipped)} entries skipped, {count} of them {often}, such as "
+        f"{first.path!r:.80}: {first.detail:.120}"
+    )
 
 
 def printable(text: str) -> str:

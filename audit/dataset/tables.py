@@ -75,7 +75,10 @@ def open_table(
     except DatasetError:
         raise
     except Exception as error:
-        raise DatasetError(f"dataset.index: {path.name} cannot be read ({error})") from error
+        raise DatasetError(
+            f"dataset.index: {path.name} cannot be read ({error}). Expected a CSV or a Parquet "
+            "file that is whole; name another."
+        ) from error
 
 
 def _parquet(path: Path) -> Rows:
@@ -122,7 +125,10 @@ def _csv(path: Path, separator: str | None, encoding: str, known: frozenset[str]
         chosen = separator or max(SEPARATORS, key=lambda s: _likely(first, s, known))
         columns = tuple(name.strip() for name in _split(first, chosen))
     if not any(columns):
-        raise DatasetError(f"dataset.index: {path.name} has no header in its first line")
+        raise DatasetError(
+            f"dataset.index: {path.name} has no header in its first line. Expected the names of "
+            "its columns there, such as path,label."
+        )
     return Rows(path.name, columns, _csv_rows(path, chosen, encoding, columns))
 
 
@@ -151,7 +157,7 @@ def _csv_rows(
                         raise DatasetError(
                             f"dataset.index: {path.name}, line {lines.line_num}: {len(values)} "
                             f"values for the {width} columns of the header; a value with a "
-                            f"{separator!r} in it must stand in double quotes"
+                            f"{separator!r} in it must stand in double quotes: correct the line"
                         )
                     values = values[:width]
                 if values:
@@ -160,7 +166,8 @@ def _csv_rows(
             raise DatasetError(_not_text(path, encoding, error)) from error
         except csv.Error as error:
             raise DatasetError(
-                f"dataset.index: {path.name}, line {lines.line_num}: {error}"
+                f"dataset.index: {path.name}, line {lines.line_num}: {error}. Expected values with "
+                f"{separator!r} between them; correct the line, or write dataset.separator"
             ) from error
 
 

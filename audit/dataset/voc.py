@@ -11,7 +11,7 @@ from xml.parsers import expat
 
 from audit.dataset.image_folder import IMAGE_SUFFIXES
 from audit.dataset.label_rules import check_rule, choose_label
-from audit.dataset.places import Places
+from audit.dataset.places import Places, found_there
 from audit.dataset.samples import Annotation, Box, Sample, Skipped
 from audit.dataset.segments import number
 from audit.errors import DatasetError, SampleError
@@ -141,7 +141,9 @@ def _stems(root: Path, split: str | None) -> list[str]:
             stems = [line.split()[0] for line in lines if line.strip()]
             return [stem for stem in stems if "/" not in stem and "\0" not in stem]
     raise DatasetError(
-        f"dataset.split: no list {tried[0].relative_to(root)} or {tried[1].relative_to(root)}"
+        f"dataset.split: no list {tried[0].relative_to(root)} or {tried[1].relative_to(root)} in "
+        f"{root}; {found_there(root, 'ImageSets/Main/*.txt', 'ImageSets/Segmentation/*.txt')}. "
+        "Write a split that is there, or leave it out."
     )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from audit.dataset.image_folder import IMAGE_SUFFIXES
+from audit.dataset.places import found_there
 from audit.dataset.samples import Sample, Skipped
 from audit.errors import DatasetError
 
@@ -38,14 +39,18 @@ def webdataset(
     """
     paths = [root] if root.is_file() else sorted(root.glob(shards))
     if not paths:
-        raise DatasetError(f"dataset.shards: no {shards} in {root}")
+        raise DatasetError(
+            f"dataset.shards: no {shards} in {root}; {found_there(root, '*')}. Write a pattern of "
+            "the shards' names."
+        )
     for path in paths:
         try:
             with tarfile.open(path, "r:") as opened:
                 yield from _one(path, opened, label_key)
         except (tarfile.TarError, OSError) as error:
             raise DatasetError(
-                f"dataset.shards: {path.name} is no uncompressed tar ({error}); .tar.gz: gunzip it"
+                f"dataset.shards: {path.name} is no uncompressed tar ({error}). Is it compressed? "
+                "gunzip makes of a .tar.gz one that can be read in places; else copy it again."
             ) from error
 
 

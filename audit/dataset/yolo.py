@@ -10,7 +10,7 @@ from pathlib import Path
 from audit.dataset.boxes import corners, within_unit
 from audit.dataset.image_folder import IMAGE_SUFFIXES
 from audit.dataset.label_rules import check_rule, choose_label
-from audit.dataset.places import Places
+from audit.dataset.places import Places, found_there
 from audit.dataset.samples import Annotation, Box, Sample, Skipped
 from audit.dataset.segments import number
 from audit.declared import read_declared
@@ -104,7 +104,10 @@ def _find(root: Path, data: str | None) -> Path:
     others = sorted([*root.glob("*.yaml"), *root.glob("*.yml")]) if data is None else []
     if len(others) == 1:
         return others[0]
-    raise DatasetError(f"dataset.data: no {' or '.join(names)} in {root}")
+    raise DatasetError(
+        f"dataset.data: no {' or '.join(names)} in {root}; {found_there(root, '*.yaml', '*.yml')}. "
+        "Write the name of the file that lists the classes."
+    )
 
 
 def _yaml(path: Path) -> Mapping[str, object]:
@@ -112,7 +115,10 @@ def _yaml(path: Path) -> Mapping[str, object]:
     try:
         found = load_yaml(content.decode("utf-8-sig"))
     except ValueError as error:
-        raise DatasetError(f"dataset.data: {path.name} is no valid YAML ({error})") from error
+        raise DatasetError(
+            f"dataset.data: {path.name} is no valid YAML ({error}). Correct it there; expected the "
+            "keys names, and val, test or train."
+        ) from error
     if not isinstance(found, dict) or "names" not in found:
         raise DatasetError(f"dataset.data: {path.name} has no key names; expected YOLO's data.yaml")
     return found
@@ -129,9 +135,14 @@ def _class_names(found: Mapping[str, object], path: Path) -> dict[int, str]:
     try:
         listed = {int(index): str(name) for index, name in pairs}
     except (TypeError, ValueError) as error:
-        raise DatasetError(f"dataset.data: names in {path.name}: {error}") from error
+        raise DatasetError(
+            f"dataset.data: names in {path.name}: expected a list, or a number each, found "
+            f"{names!r:.60} ({error})"
+        ) from error
     if not listed:
-        raise DatasetError(f"dataset.data: {path.name} names no classes")
+        raise DatasetError(
+            f"dataset.data: {path.name} names no classes. Write them below its key names."
+        )
     return listed
 
 
@@ -140,7 +151,11 @@ def _images(found: Mapping[str, object], split: str | None, path: Path) -> list[
     chosen = split or next((name for name in ("val", "test", "train") if found.get(name)), "val")
     listed = found.get(chosen)
     if not listed:
-        raise DatasetError(f"dataset.split: {path.name} names no {chosen}")
+        there = [name for name in ("train", "val", "test") if found.get(name)]
+        raise DatasetError(
+            f"dataset.split: {path.name} names no {chosen}; found: {', '.join(there) or 'none'}. "
+            "Write one of its splits, or add this one to the file."
+        )
     images: list[Path] = []
     for text in listed if isinstance(listed, list) else [listed]:
         place = _place(str(text), found.get("path"), path)
@@ -164,7 +179,7 @@ def _place(text: str, start: object, path: Path) -> Path:
             return place
     raise DatasetError(
         f"dataset.split: {text!r:.200} of {path.name} is not there; tried beside the file and "
-        f"below its path {str(start)!r:.200}"
+        f"below its path {str(start)!r:.200}. Correct `path` in that file, or move the images."
     )
 
 

@@ -62,7 +62,7 @@ def load_manifest(
     _rename(raw, path.name)
     for internal in ("folder", "source"):
         if internal in raw:
-            raise ManifestError(f"{path.name}: {internal}: unknown key")
+            raise ManifestError(f"{path.name}: {internal}: unknown key; leave it out")
     expanded = _expand(raw, path.name) if expand else raw
     source = yaml.safe_dump(raw, sort_keys=False, allow_unicode=True)
     base = expanded.get("relative_to")
@@ -82,9 +82,14 @@ def _read_yaml(path: Path) -> dict[str, object]:
     try:
         raw = load_yaml(read_declared(path, "manifest", MAX_BYTES).decode("utf-8-sig"))
     except UnicodeDecodeError as error:
-        raise ManifestError(f"{path}: cannot be read as UTF-8 text ({error})") from error
+        raise ManifestError(
+            f"{path}: cannot be read as UTF-8 text ({error}). Save it as UTF-8; is it the manifest?"
+        ) from error
     except UnreadableYamlError as error:
-        raise ManifestError(f"{path.name}: not valid YAML: {error}") from error
+        raise ManifestError(
+            f"{path.name}: not valid YAML: {error}. Correct it there; `saliency-audit init` writes "
+            "a manifest that is."
+        ) from error
     if not isinstance(raw, dict):
         raise ManifestError(
             f"{path.name}: expected a mapping of keys (name, dataset, model, ...), "
@@ -106,7 +111,9 @@ def _as_yaml(declared: Mapping[str, object]) -> dict[str, object]:
     try:
         raw: dict[str, object] = load_yaml(yaml.safe_dump(plain(declared)))
     except RecursionError:
-        raise ManifestError("manifest: a value that holds itself") from None
+        raise ManifestError(
+            "manifest: a value that holds itself. Expected mappings, lists, texts and numbers."
+        ) from None
     except (UnreadableYamlError, yaml.YAMLError) as error:
         raise ManifestError(f"manifest: expected values that YAML can hold: {error}") from error
     return raw
@@ -121,7 +128,9 @@ def _apply(raw: dict[str, object], override: str) -> None:
     for parent in parents:
         section = section.setdefault(parent, {})
         if not isinstance(section, dict):
-            raise ManifestError(f"--set {key}: {parent} is not a section of keys")
+            raise ManifestError(
+                f"--set {key}: {parent} is not a section of keys. Write section.key=value"
+            )
     try:
         section[last] = load_yaml(text)
     except UnreadableYamlError as error:
@@ -153,7 +162,9 @@ def _expand(value: Any, key: str) -> Any:
         def lookup(match: re.Match[str]) -> str:
             name = match.group(1)
             if name not in os.environ:
-                raise ManifestError(f"{key}: the environment variable {name} is not set")
+                raise ManifestError(
+                    f"{key}: the environment variable {name} is not set. Set it, or write a value."
+                )
             remember(name, os.environ[name])
             return os.environ[name]
 

@@ -95,7 +95,8 @@ def load_model(section: ModelSection, folder: Path, device: torch.device) -> Aud
         # Networks of kinds that torch's own methods do not bear.
         raise ModelError(
             f"model.loader: what {section.loader} returned, a {type(loaded).__name__}, cannot be "
-            f"used as a network ({type(error).__name__}: {first_line(error)})"
+            f"used as a network ({type(error).__name__}: {first_line(error)}). Return a plain "
+            "torch.nn.Module."
         ) from error
 
 
@@ -105,14 +106,20 @@ def _load(function: Callable[[], Any], name: str) -> Any:
     except AuditError:
         raise
     except TypeError as error:
-        raise ManifestError(f"model: {name} could not be called: {error}") from error
+        raise ManifestError(
+            f"model: {name} could not be called: {error}. Write its arguments beside model.loader."
+        ) from error
     except SystemExit as error:
         raise ModelError(
-            f"model.loader: {name} ends the process (sys.exit({error.code!r})) when it is called"
+            f"model.loader: {name} ends the process (sys.exit({error.code!r})) when it is called. "
+            "Let it return the network, or raise an error that says why it cannot."
         ) from None
     except Exception as error:
         # A user's loader can fail in any way.
-        raise ModelError(f"model.loader: {name} failed: {type(error).__name__}: {error}") from error
+        raise ModelError(
+            f"model.loader: {name} failed: {type(error).__name__}: {error}. Call it alone, outside "
+            "of the audit, until it returns a network."
+        ) from error
 
 
 def _finish(
@@ -205,8 +212,14 @@ def read_class_names(path: Path) -> Sequence[str]:
     try:
         lines = content.decode("utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
-        raise ModelError(f"model.classes: {path.name} cannot be read ({error})") from error
+        raise ModelError(
+            f"model.classes: {path.name} cannot be read as UTF-8 text ({error}). Save it as UTF-8, "
+            "one name a line."
+        ) from error
     names = [line.strip() for line in lines if line.strip()]
     if not names:
-        raise ModelError(f"model.classes: {path.name} is empty")
+        raise ModelError(
+            f"model.classes: {path.name} is empty. Write one name a line, in the order of the "
+            "model's outputs."
+        )
     return names

@@ -141,7 +141,8 @@ class AuditedModel(nn.Module):
             scores, where = class_scores_in(self.module(normalised))
         except SystemExit as error:
             raise ModelError(
-                f"model: the network ends the process (sys.exit({error.code!r})) when it is asked"
+                f"model: the network ends the process (sys.exit({error.code!r})) when it is asked. "
+                "Let its forward return class scores, or raise an error."
             ) from None
         if where != self.scores_in:
             self.scores_in = where

@@ -19,6 +19,7 @@ from audit.models.file_kinds import other_loader
 from audit.models.hashes import file_sha256
 
 _DEPTH = 2
+_AGAIN = "Copy or download it again, or save it again with torch.save(model.state_dict(), ...)."
 """Mappings within mappings that are looked into: ``{"checkpoint": {"state_dict": ...}}``."""
 
 
@@ -99,13 +100,15 @@ def load_checkpoint(path: Path, *, inert: bool = False) -> Checkpoint:
     if path.exists() and (elsewhere := other_loader(path)):
         raise ModelError(f"model.weights: {elsewhere}")
     if not path.is_file():
-        raise ModelError(f"model.weights: no such file: {path.name}")
+        raise ModelError(
+            f"model.weights: no such file: {path.name}. Write its path, relative to the manifest."
+        )
     with path.open("rb") as opened:
         head = opened.read(64)
     if head.startswith(b"version https://git-lfs"):
         raise ModelError(f"model.weights: {path.name} is a Git LFS pointer; run `git lfs pull`")
     if head.lstrip().lower().startswith((b"<!doctype", b"<html", b"<?xml")):
-        raise ModelError(f"model.weights: {path.name} is a web page; the download failed")
+        raise ModelError(f"model.weights: {path.name} is a web page; download it again")
     if path.suffix == ".safetensors":
         entries, names = _load_safetensors(path)
     else:
@@ -131,7 +134,9 @@ def _load_safetensors(path: Path) -> tuple[dict[str, Entry], tuple[str, ...] | N
             metadata = opened.metadata() or {}
             state = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, ValueError) as error:
-        raise ModelError(f"model.weights: {path.name} is damaged ({_plain(error)})") from error
+        raise ModelError(
+            f"model.weights: {path.name} is damaged ({_plain(error)}). {_AGAIN}"
+        ) from error
     names = None
     if "classes" in metadata:
         try:
@@ -148,10 +153,13 @@ def _refuse_zip_bomb(path: Path) -> None:
         with zipfile.ZipFile(path) as archive:
             squeezed = [m.filename for m in archive.infolist() if m.compress_type != 0]
     except (zipfile.BadZipFile, OSError) as error:
-        raise ModelError(f"model.weights: {path.name} is damaged ({_plain(error)})") from error
+        raise ModelError(
+            f"model.weights: {path.name} is damaged ({_plain(error)}). {_AGAIN}"
+        ) from error
     if squeezed:
         raise ModelError(
-            f"model.weights: {path.name} holds compressed members, which torch never writes"
+            f"model.weights: {path.name} holds compressed members, which torch never writes. "
+            "Save it again with torch.save; an archive that holds the file must be unpacked."
         )
 
 
@@ -173,7 +181,8 @@ def _load_pickle(path: Path, unread: Sequence[str] = ()) -> Any:
                 "Lightning? model: {loader: lightning} leaves its hyper-parameters unread."
             ) from None
         raise ModelError(
-            f"model.weights: {path.name} is no file of weights ({_plain(error)})"
+            f"model.weights: {path.name} is no file of weights ({_plain(error)}). Expected what "
+            f"torch.save or safetensors wrote. {_AGAIN}"
         ) from None
     return loaded
 
@@ -201,14 +210,17 @@ def _unwrap(
         )
     entries = dict(_entries(loaded))
     if not entries:
-        raise ModelError(f"model.weights: {path.name} holds no tensors")
+        raise ModelError(
+            f"model.weights: {path.name} holds no tensors, expected a network's: save "
+            "model.state_dict()."
+        )
     for entry in entries.values():
         for name, tensor in entry.state.items():
             dense = tensor.layout == torch.strided
             held = max(tensor.untyped_storage().nbytes(), 1) if dense else 0
             if dense and tensor.numel() * tensor.element_size() > held:
                 raise ModelError(
-                    f"model.weights: {path.name}: {name} claims more than the file holds"
+                    f"model.weights: {path.name}: {name} claims more than the file holds. {_AGAIN}"
                 )
     return entries, _class_names(loaded)
 

@@ -99,7 +99,8 @@ def clip_model(
     except Exception as error:
         raise ModelError(
             f"model.weights: {folder.name} makes no features of {texts[0]!r} "
-            f"({type(error).__name__}: {first_line(error)})"
+            f"({type(error).__name__}: {first_line(error)}). Does the folder hold the tokenizer, "
+            "too? Save it with processor.save_pretrained."
         ) from error
     model = described(ZeroShot(clip, features), folder, tuple(class_names), remarks)
     # The texts are weights, too.

@@ -86,7 +86,7 @@ def torchscript_model(
     except Exception as error:
         raise ModelError(
             f"model.weights: {path.name} is no TorchScript graph "
-            f"({type(error).__name__}: {first_line(error)})"
+            f"({type(error).__name__}: {first_line(error)}). Expected what torch.jit.save wrote."
         ) from error
     return _described(module, path, what).to(device)
 

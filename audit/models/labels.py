@@ -56,7 +56,9 @@ def match_labels(
         return _by_order(labels, outputs)
     if len(class_names) != outputs:
         raise ModelError(
-            f"model.classes: {len(class_names)} names for a model with {outputs} outputs"
+            f"model.classes: {len(class_names)} names for a model with {outputs} outputs, such as "
+            f"{class_names[0]!r} and {class_names[-1]!r}. Write the {outputs} names into the file, "
+            "one a line, in output order."
         )
     outputs_named, names = _outputs_by_name(class_names), _told_apart(class_names)
     numbered = {name: [index] for index, name in enumerate(names)}
@@ -67,7 +69,7 @@ def match_labels(
         if len(candidates) > 1:
             raise ModelError(
                 f"dataset: label {label!r} fits several classes of the model: "
-                f"{', '.join(repr(names[i]) for i in candidates)}"
+                f"{', '.join(repr(names[i]) for i in candidates)}. Rename the class as one of them."
             )
         if candidates:
             found[label] = candidates[0]
@@ -149,7 +151,8 @@ def _by_index(
     if beyond:
         raise ModelError(
             f"dataset: label {beyond[0]} is beyond the model's {len(names)} outputs (0 to "
-            f"{len(names) - 1})"
+            f"{len(names) - 1}). Number the classes from 0, or write the model's names into "
+            "model.classes."
         )
     return indices, _as_the_dataset_says(names, indices)
 

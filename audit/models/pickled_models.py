@@ -83,7 +83,10 @@ def _unpickled(path: Path, target: Path, folder: Path) -> Checkpoint:
             env={**os.environ, "PYTHONPATH": search},
         )
     except subprocess.TimeoutExpired:
-        raise ModelError(f"model.weights: {path.name} was not unpickled in {_SECONDS} s") from None
+        raise ModelError(
+            f"model.weights: {path.name} was not unpickled in {_SECONDS} s. Save its tensors "
+            "alone: torch.save(model.state_dict(), ...)."
+        ) from None
     if ended.returncode != 0 or not target.is_file():
         said = (ended.stderr.strip().splitlines() or [f"exit code {ended.returncode}"])[-1][:200]
         raise ModelError(

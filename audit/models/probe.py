@@ -125,7 +125,8 @@ def probe(
         raise
     except Exception as error:
         raise ModelError(
-            f"model: fails on {len(images)} images ({type(error).__name__}: {first_line(error)})"
+            f"model: fails on {len(images)} images ({type(error).__name__}: {first_line(error)}). "
+            "It works on one: does its forward take batches of any size?"
         ) from error
     predictions = scores.argmax(1)
     if needs_gradient:
@@ -217,7 +218,11 @@ def _check_gradient(model: AuditedModel, images: Tensor, classes: Tensor) -> Non
             f"({first_line(error)}). Is there a no_grad, argmax or .data in its forward?"
         ) from error
     if not bool(gradient.isfinite().all()):
-        raise ModelError("model: the gradient of a class score is NaN or infinite")
+        raise ModelError(
+            "model: the gradient of a class score is NaN or infinite. Is there a division by zero, "
+            "a root or a logarithm of 0 in its forward? saliency.method: occlusion needs no "
+            "gradient."
+        )
     if float(gradient.abs().max()) == 0.0:
         raise ModelError(
             "model: the gradient of a class score is zero everywhere. Does the model end in a "

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from audit.errors import ModelError
 from audit.models.checkpoints import Checkpoint
 from audit.models.skeletons import skeleton_of
-from audit.models.weights_entries import choose_weights, note
+from audit.models.weights_entries import OTHER_NETWORK, choose_weights, note
 
 _COUNTER = "num_batches_tracked"
 
@@ -133,13 +133,15 @@ def _load(
     except RuntimeError:
         raise ModelError(
             f"model.weights: the file does not fit {name}: "
-            f"{key_difference(module.state_dict(), state)}"
+            f"{key_difference(module.state_dict(), state)}. {OTHER_NETWORK}"
         ) from None
     lacking = [key for key in missing if not key.endswith(_COUNTER) and not optional(key)]
     if lacking or unexpected:
         expected = {key: value for key, value in module.state_dict().items() if not optional(key)}
         difference = key_difference(expected, state)
-        raise ModelError(f"model.weights: the file does not fit {name}: {difference}")
+        raise ModelError(
+            f"model.weights: the file does not fit {name}: {difference}. {OTHER_NETWORK}"
+        )
 
 
 def _try_loading(

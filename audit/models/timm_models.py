@@ -79,7 +79,8 @@ def timm_model(
         return model.to(device)
     if weights != "DEFAULT":
         raise ModelError(
-            f"model.weights: no such file: {weights}. DEFAULT stands for those that timm downloads."
+            f"model.weights: no such file: {weights}. Write its path, relative to the manifest; or "
+            "DEFAULT, which stands for those that timm downloads."
         )
     try:
         module = timm.create_model(name, pretrained=True, in_chans=in_chans)

@@ -108,7 +108,7 @@ def _with_library_weights(name: str, weights: str) -> AuditedModel:
         known = [w.name for w in models.get_model_weights(name)]
         raise ModelError(
             f"model.weights: no such file, and {name} has no weights {weights!r}; "
-            f"it has {', '.join(known)}"
+            f"it has {', '.join(known)}. Write one of these, or a file relative to the manifest."
         ) from None
     try:
         module = models.get_model(name, weights=chosen)

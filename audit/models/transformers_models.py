@@ -74,7 +74,10 @@ def checked_folder(
     if any(weights.glob("*.safetensors")):
         return weights, ()
     if not any(weights.glob("*.bin")):
-        raise ModelError(f"model.weights: {weights.name} holds no weights (model.safetensors)")
+        raise ModelError(
+            f"model.weights: {weights.name} holds no weights: expected model.safetensors. Save "
+            "them with model.save_pretrained."
+        )
     check_trust(weights, trust, _PICKLED)
     return weights, (trusted_remark(weights, _PICKLED),)
 
@@ -99,7 +102,7 @@ def pretrained(kind: Any, folder: Path, safetensors: bool) -> nn.Module:
     except Exception as error:
         raise ModelError(
             f"model.weights: {kind.__name__} cannot load {folder.name} "
-            f"({type(error).__name__}: {first_line(error)})"
+            f"({type(error).__name__}: {first_line(error)}). Save it again with save_pretrained."
         ) from error
     lacking = sorted(str(name) for name in info.get("missing_keys", ()))
     if lacking:
@@ -140,7 +143,10 @@ def _processor(folder: Path) -> Mapping[str, Any]:
         try:
             read = json.loads(path.read_text())
         except (OSError, ValueError) as error:
-            raise ModelError(f"model.weights: {name} cannot be read ({error})") from error
+            raise ModelError(
+                f"model.weights: {name} cannot be read ({error}). Save it again with "
+                "save_pretrained."
+            ) from error
         found = read.get("image_processor", read) if isinstance(read, dict) else None
         if not isinstance(found, dict):
             raise ModelError(f"model.weights: expected settings in {name}, found a list")

@@ -11,6 +11,7 @@ from torch import Tensor
 from audit.errors import ModelError
 from audit.models.checkpoints import Checkpoint, Entry
 
+OTHER_NETWORK = "Write in model.name the network that was trained, with its number of classes."
 _OF_TRAINING = ("n_averaged", "criterion", "loss", "metric", "acc", "confmat", "auroc", "f1")
 """Beginnings of names that lie beside a network's weights and do not answer for it."""
 
@@ -96,7 +97,7 @@ def choose_weights(
         raise ModelError(
             f"model.weights: the file does not fit {name}: none of its {len(names)} names "
             f"({', '.join(names[:3])}, ...) is one of that network's "
-            f"({', '.join(sorted(needed)[:3])}, ...)"
+            f"({', '.join(sorted(needed)[:3])}, ...). {OTHER_NETWORK}"
         )
     if chosen is not None:
         counted = _those_chosen(counted, chosen)

@@ -167,7 +167,10 @@ def try_one_batch(session: Session) -> Tried:
         batch = next(iter(iterate_batches(few, loader, len(few))))
     if not len(batch):
         _, error = batch.unreadable[0]
-        raise DatasetError(f"dataset: none of {len(few)} images tried can be read; first: {error}")
+        raise DatasetError(
+            f"dataset: none of {len(few)} images tried can be read; first: {error}. Open that file "
+            "in a viewer: if it can be seen there, save it as JPEG or PNG."
+        )
     device = session.model.device
     accuracy = probe(
         session.model,

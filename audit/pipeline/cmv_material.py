@@ -58,7 +58,7 @@ class Material:
         held = [_resized(images, self.side) for images in self._loaded(self.rows)]
         if not held:
             raise ManifestError(
-                "cmv.recipes: maco needs images, and none of those tried is readable"
+                "cmv.recipes: maco needs images, and none of those tried is readable. Leave it out."
             )
         return torch.cat(held).clamp(0, 1)
 

@@ -98,7 +98,9 @@ def visualize_alone(
         expected = ", ".join(OBJECTIVES)
         raise ManifestError(f"--objective: expected {expected} or both, found {objective!r}")
     if against is not None and objective != "contrast":
-        raise ManifestError("--against: goes with --objective contrast only")
+        raise ManifestError(
+            "--against: goes with --objective contrast only; write that, too, or leave it out"
+        )
     objectives = ("logit", "softmax") if objective == "both" else (objective,)
     wanted = session.manifest.cmv.model_copy(update={"objectives": objectives})
     chosen = {session.output(name): name for name in classes} or dict(session.labels)

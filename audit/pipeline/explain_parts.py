@@ -50,10 +50,16 @@ def explain_by_parts(session: Session, batch: Batch, label: int, donor: int) -> 
         )
     foreground, device = batch.foreground[0], session.model.device
     if not foreground.any():
-        raise DatasetError(f"{batch.ids[0]}: it has no foreground, so nothing can be exchanged")
+        raise DatasetError(
+            f"{batch.ids[0]}: it has no foreground, so nothing can be exchanged. Name an image "
+            "that has one."
+        )
     others = _lent(session, batch, donor)
     if not len(others):
-        raise DatasetError(f"{session.class_names[donor]}: none of its images has a background")
+        raise DatasetError(
+            f"{session.class_names[donor]}: none of its images has a background. Name another "
+            "class."
+        )
     return swap_map(
         partial(class_scores, session.engine),
         to_float(batch.images[0].to(device)),

@@ -66,7 +66,9 @@ def alone(home: Path, key: str) -> Iterator[None]:
             home.mkdir(parents=True, exist_ok=True)
             handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
         except OSError as error:
-            raise RunFolderError(f"{home}: cannot be written ({error})") from error
+            raise RunFolderError(
+                f"{home}: cannot be written ({error}). Name another folder with --out."
+            ) from error
         try:
             if _is_taken(handle, path):
                 os.ftruncate(handle, 0)

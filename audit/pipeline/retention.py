@@ -104,7 +104,9 @@ def list_runs(folder: str | Path, keep: int = KEPT) -> tuple[ListedRun, ...]:
     """
     root = Path(folder).resolve()
     if not root.is_dir():
-        raise RunFolderError(f"{folder}: no such folder; runs lie below runs, or --out of serve")
+        raise RunFolderError(
+            f"{folder}: no such folder. Name the one that holds the runs: runs, or --out of serve."
+        )
     homes = [root, *(p for p in sorted(root.iterdir()) if p.is_dir() and not p.is_symlink())]
     return tuple(run for home in homes for run in _with_reasons(list(_runs_in(home)), max(1, keep)))
 

@@ -23,7 +23,7 @@ from audit.dataset.foregrounds import chosen_source, open_foreground
 from audit.dataset.loader import Loader, LoadingPlan
 from audit.dataset.readers import read_dataset, stamp_foregrounds
 from audit.dataset.samples import Skipped
-from audit.errors import ManifestError
+from audit.errors import ManifestError, nearest
 from audit.manifest import Manifest, fingerprint, load_manifest
 from audit.measuring.parts import Part
 from audit.measuring.plan import MeasurementPlan, Workbench
@@ -156,7 +156,7 @@ class Session:
         for names in (self.class_names, self.model.class_names or ()):
             if name in names:
                 return names.index(name)
-        raise ManifestError(f"{name!r} is no class of the model")
+        raise ManifestError(f"{name!r} is no class of the model.{nearest(name, self.class_names)}")
 
     def measurement(self) -> MeasurementPlan:
         """What is done to every image."""
@@ -341,7 +341,11 @@ def _check_cmv_classes(session: Session) -> None:
     if isinstance(wanted, tuple):
         unknown = [name for name in wanted if name not in session.labels.values()]
         if unknown:
-            raise ManifestError(f"cmv.classes: {unknown[0]!r} is no class of the dataset")
+            known = sorted(set(session.labels.values()))
+            raise ManifestError(
+                f"cmv.classes: {unknown[0]!r} is no class of the dataset."
+                f"{nearest(unknown[0], known)}"
+            )
 
 
 def _without_patch(version: str) -> str:

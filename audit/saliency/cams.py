@@ -224,7 +224,10 @@ def _features_and_slopes(
         scores = model(images.detach().clone())
         features = recording.take_last()
         if features is None:
-            raise ModelError(f"saliency.options.layer: the network never calls {layer.name!r}")
+            raise ModelError(
+                f"saliency.options.layer: the network never calls {layer.name!r}. Name another, or "
+                "leave it out."
+            )
         slopes = derivative(scores, targets, features)
         maps = layer.grid.maps
         return maps(features.detach()), maps(slopes), scores.detach()

@@ -119,14 +119,16 @@ def _check_name(network: nn.Module, name: str) -> None:
         near = difflib.get_close_matches(name, modules, n=3, cutoff=0.4)
         raise ModelError(
             f"saliency.options.layer: the network has no layer {name!r}. "
-            f"Close: {', '.join(near) or 'none'}; all: dict(model.named_modules())."
+            f"Close: {', '.join(near) or 'none'}; all: dict(model.named_modules()). Name one of "
+            "them, or leave it out."
         )
 
 
 def _named(trace: Trace, name: str) -> Layer:
     if name not in trace.calls:
         raise ModelError(
-            f"saliency.options.layer: the network never calls {name!r}, or it puts out no tensor"
+            f"saliency.options.layer: the network never calls {name!r}, or it puts out no tensor. "
+            "Name another, or leave it out."
         )
     call = trace.calls[name]
     grid = call.left

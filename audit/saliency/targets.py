@@ -36,7 +36,9 @@ class Contrast(nn.Module):
         """Margins ``(N, K)`` of images ``(N, 3, H, W)``."""
         scores: Tensor = self.model(images)
         if scores.shape[1] < 2:
-            raise ModelError("saliency.target: a contrast needs two classes, the model has one")
+            raise ModelError(
+                "saliency.target: a contrast needs two classes, the model has one. Write logit."
+            )
         best = scores.topk(2, dim=1)
         classes = torch.arange(scores.shape[1], device=scores.device)
         is_best = classes[None] == best.indices[:, :1]

@@ -32,7 +32,9 @@ def demo(
         return
     for option, given in (("--trunk", trunk), ("--plant", plant)):
         if given is not None:
-            raise ManifestError(f"{option}: belongs to --photographs DIR")
+            raise ManifestError(
+                f"{option}: belongs to --photographs DIR: name that, too, or leave it out"
+            )
     from flows.demo import make_demo
 
     with err.status("painting scenes and training a small network (under a minute)"):

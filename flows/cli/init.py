@@ -126,7 +126,9 @@ def write_manifest(
         raise ManifestError(f"{out}: exists already; name another with --out")
     for option, given in (("--images", images), ("--masks", masks), ("--annotations", annotations)):
         if given is not None and not Path(given).exists():
-            raise ManifestError(f"{option}: no such file or folder: {given}")
+            raise ManifestError(
+                f"{option}: no such file or folder: {given}. Write a path that is there."
+            )
     network = draft_model(model)
     dataset = draft_dataset(
         Path(images), Path(masks) if masks else None, Path(annotations) if annotations else None

@@ -53,7 +53,7 @@ def find_estimator(
     find = functools.partial(ESTIMATORS[kind], named)
     given = {"folder": folder, "device": device, "key": key}
     for internal in given.keys() & options.keys():
-        raise ManifestError(f"{key}.{internal}: unknown option")
+        raise ManifestError(f"{key}.{internal}: unknown option; leave it out")
     found: Estimator = bind(find, options, key=key, given=given)()
     return found
 

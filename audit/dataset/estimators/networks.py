@@ -91,7 +91,9 @@ def weights_file(named: str, folder: Path, key: str) -> Path:
     """
     path = (folder / Path(named).expanduser()).resolve()
     if not path.is_file():
-        raise ManifestError(f"{key}: no such file: {named}")
+        raise ManifestError(
+            f"{key}: no such file: {named}. Write its path, relative to the manifest."
+        )
     return path
 
 

@@ -101,7 +101,10 @@ def _session(path: Path, key: str, providers: Sequence[str]) -> Any:
         return onnxruntime.InferenceSession(str(path), options, providers=list(providers))
     except Exception as error:
         # onnxruntime has a kind of exception for each kind of damage.
-        raise ModelError(f"{key}: {path.name} cannot be opened by onnxruntime ({error})") from error
+        raise ModelError(
+            f"{key}: {path.name} cannot be opened by onnxruntime ({error}). Expected a whole .onnx "
+            "file that this release knows: copy or export it again."
+        ) from error
 
 
 @functools.cache
@@ -151,5 +154,8 @@ def _one_outline(said: NDArray[Any], key: str) -> NDArray[np.floating]:
     if said.ndim != 3:
         raise ModelError(f"{key}: expected outlines (N, 1, H, W), found {said.shape}")
     if not np.isfinite(said).all():
-        raise ModelError(f"{key}: the network gave NaN or infinite values")
+        raise ModelError(
+            f"{key}: expected outlines of 0..1, found NaN or infinite values. Are mean and std "
+            "those of its training?"
+        )
     return said.astype(np.float32)

