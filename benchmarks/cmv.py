@@ -20,7 +20,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from audit.cmv import CPU_BATCH, Cmv, Second, visualize_classes
+from audit.cmv import CPU_BATCH, Cmv, CmvRequest, Execution, Second, visualize_classes
 from audit.cmv.ascent import AscentBatch
 from audit.cmv.measuring import measure
 from audit.cmv.objectives import OBJECTIVES
@@ -87,7 +87,7 @@ def one_a_call(
     for label in classes:
         for done in AscentBatch(model.model, plan, Pending([label]), model.device, 1).run():
             if not isinstance(done, int):
-                yield measure(model, done, recipe=options.recipe, objective="logit", seed=0)
+                yield measure(model, done, CmvRequest(options.recipe))
 
 
 def many_a_call(
@@ -97,11 +97,11 @@ def many_a_call(
     return visualize_classes(
         model,
         classes,
-        recipe=options.recipe,
+        CmvRequest(options.recipe),
         steps=options.steps,
         early=not options.all_steps,
         size=options.size,
-        batch_size=options.batch,
+        execution=Execution(options.batch),
     )
 
 
@@ -202,12 +202,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for one in visualize_classes(
         model,
         classes,
-        recipe=options.recipe,
-        objective=options.objective,
+        CmvRequest(options.recipe, options.objective, second=second),
         steps=options.steps,
         early=not options.all_steps,
         size=options.size,
-        second=second,
     ):
         made.append(one)
         print(f"{len(made)}/{len(classes)}", one.label, one.transfer_rank, file=sys.stderr)

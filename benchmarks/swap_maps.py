@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from audit.geometry import Geometry
 from audit.interventions import FILLS, feather, paste, removal_mask
-from audit.measuring.swap_maps import CELLS, parts_of, swap_map
+from audit.measuring.swap_maps import CELLS, Donors, parts_of, swap_map
 from audit.models import AuditedModel
 from audit.models.engine import Engine
 from audit.saliency import METHODS, class_scores, explain
@@ -96,8 +96,7 @@ def _of_class(
             images[index],
             masks[index],
             label,
-            donors[worst][1:],
-            donors[label],
+            Donors(donors[worst][1:], donors[label]),
             seed=int(index),
         )
         held, is_object = parts_of(masks[index], CELLS)

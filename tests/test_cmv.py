@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import fields
 from functools import partial
 from typing import Any, ClassVar
 
@@ -17,6 +18,8 @@ from audit.cmv import (
     OBJECTIVES,
     RECIPES,
     Cmv,
+    CmvRequest,
+    Execution,
     Second,
     color_correlation,
     natural_palette,
@@ -84,9 +87,20 @@ def odd_model() -> Engine:
     return Engine(AuditedModel(network, None, Geometry(SIDE), (0.5,) * 3, (0.25,) * 3))
 
 
+def climbing(model: Engine, classes: Sequence[int], **options: Any) -> Generator[Cmv, None, None]:
+    """Pictures by options of which each is that of the noun that has it."""
+
+    def of(noun: type[Any]) -> Any:
+        return noun(**{f.name: options.pop(f.name) for f in fields(noun) if f.name in options})
+
+    return visualize_classes(
+        model, classes, of(CmvRequest), execution=of(Execution), **{"steps": 24, **options}
+    )
+
+
 def made(model: Engine, classes: Sequence[int], **options: Any) -> dict[int, Cmv]:
     """The first picture of each class."""
-    stream = visualize_classes(model, classes, **{"steps": 24, **options})
+    stream = climbing(model, classes, **options)
     return {c.label: c for c in stream if c.variant == 0}
 
 
@@ -317,12 +331,12 @@ def test_a_model_that_is_climbed_holds_no_hook_meanwhile() -> None:
             nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.AdaptiveAvgPool2d(1), nn.Flatten()
         )
     model = Engine(AuditedModel(network, None, Geometry(SIDE)))
-    climbing = visualize_classes(model, [1, 2], objective="diversity", steps=4)
-    next(climbing)
+    pictures = climbing(model, [1, 2], objective="diversity", steps=4)
+    next(pictures)
     assert model.folded(torch.zeros(1, 3, SIDE, SIDE)) is not model.model
     for part in (model, model.folded(torch.zeros(1, 3, SIDE, SIDE))):
         assert not any(m._forward_hooks for m in part.modules())
-    climbing.close()
+    pictures.close()
 
 
 def test_diversity_makes_different_pictures_of_a_class() -> None:
@@ -332,7 +346,7 @@ def test_diversity_makes_different_pictures_of_a_class() -> None:
     with torch.no_grad():
         network[0].weight.copy_(torch.randn(8, 3, 3, 3, generator=torch.Generator().manual_seed(1)))
     model = Engine(AuditedModel(network, None, Geometry(SIDE)))
-    results = list(visualize_classes(model, [1, 2], objective="diversity", steps=24))
+    results = list(climbing(model, [1, 2], objective="diversity"))
     assert [(c.label, c.variant) for c in results] == [(k, v) for k in (1, 2) for v in range(4)]
     assert len({c.image.numpy().tobytes() for c in results}) == 8
     assert not network[0]._forward_hooks
@@ -409,7 +423,7 @@ def test_progress_is_complete_when_classes_end_early() -> None:
 
 def test_pictures_come_as_they_are_finished() -> None:
     done: list[int] = []
-    stream = visualize_classes(
+    stream = climbing(
         linear_model(12), range(12), steps=2, on_progress=lambda now, total: done.append(now)
     )
     assert done == []
@@ -495,7 +509,7 @@ def test_a_network_that_flattens_by_view_is_climbed_too() -> None:
 
 def result_of(model: Engine, image: Tensor, label: int, **options: Any) -> Cmv:
     done = Finished(label, image[None], 7, ())
-    return measure(model, done, recipe="robust", objective="logit", seed=0, **options)[0]
+    return measure(model, done, CmvRequest(**options))[0]
 
 
 def test_a_picture_that_shows_nothing_has_failed_and_says_why() -> None:
@@ -568,7 +582,7 @@ def test_jpeg_keeps_flat_pictures_and_changes_noise() -> None:
 )
 def test_what_cannot_be_is_said_before_work_begins(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ManifestError, match=message):
-        visualize_classes(linear_model(), [0], **options)
+        climbing(linear_model(), [0], **options)
 
 
 def test_an_unknown_class_is_named() -> None:

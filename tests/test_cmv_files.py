@@ -14,6 +14,7 @@ from PIL import Image
 from planted import CLASSES, write_dataset
 
 import audit.pipeline.cmv_pictures
+from audit.cmv import CmvRequest
 from audit.errors import ManifestError
 from audit.pipeline.cmv_material import Material, check_second
 from audit.pipeline.cmv_pictures import draw_cmvs
@@ -47,9 +48,9 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
     calls: list[list[int]] = []
     plain = audit.pipeline.cmv_pictures.visualize_classes
 
-    def counted(model: Any, classes: list[int], **options: Any) -> Any:
+    def counted(model: Any, classes: list[int], request: CmvRequest, **options: Any) -> Any:
         calls.append(list(classes))
-        return plain(model, classes, **options)
+        return plain(model, classes, request, **options)
 
     monkeypatch.setattr(audit.pipeline.cmv_pictures, "visualize_classes", counted)
     return calls

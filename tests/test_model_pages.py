@@ -16,7 +16,7 @@ import yaml
 from safetensors.torch import save_file
 from torch import nn
 
-from audit.cmv import visualize_classes
+from audit.cmv import CmvRequest, visualize_classes
 from audit.errors import ModelError
 from audit.interventions import feather, paste
 from audit.manifest import Manifest, ModelSection, load_manifest
@@ -291,7 +291,7 @@ def test_class_visualizations_of_the_page(
     kind, _, model, _ = loaded
     if kind in BLACK:
         return
-    (made,) = visualize_classes(Engine(model), [1], recipe="simonyan", steps=4)
+    (made,) = visualize_classes(Engine(model), [1], CmvRequest("simonyan"), steps=4)
     assert made.label == 1
 
 

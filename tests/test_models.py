@@ -16,7 +16,7 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch import nn
 
-from audit.cmv import visualize_classes
+from audit.cmv import CmvRequest, visualize_classes
 from audit.errors import AuditError, ManifestError, ModelError
 from audit.geometry import Geometry
 from audit.manifest import ModelSection
@@ -440,7 +440,7 @@ def test_a_network_of_grey_images_is_given_the_luma_that_pillow_makes(tmp_path: 
     assert count_outputs(model) == 3
     maps, _ = METHODS["gradient"](model, images, torch.tensor([0, 1]), seeds=[0, 0])
     assert float(maps.sum()) > 0
-    (made,) = visualize_classes(Engine(model), [1], recipe="simonyan", steps=2)
+    (made,) = visualize_classes(Engine(model), [1], CmvRequest("simonyan"), steps=2)
     assert made.label == 1
 
 

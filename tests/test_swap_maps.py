@@ -13,7 +13,7 @@ from torch import Tensor
 
 import audit
 from audit.errors import InputError
-from audit.measuring.swap_maps import SwapMap, swap_map
+from audit.measuring.swap_maps import Donors, SwapMap, swap_map
 from audit.report.overlays import signed_overlay
 
 SIDE = 32
@@ -41,7 +41,7 @@ def test_an_additive_model_gives_back_what_each_part_holds() -> None:
     weight = torch.randn(SIDE, SIDE, generator=generator)
     image = torch.full((3, SIDE, SIDE), 0.75)
     donors = torch.full((1, 3, SIDE, SIDE), 0.25)
-    found = swap_map(additive(weight), image, square(), 0, donors, donors, seed=1)
+    found = swap_map(additive(weight), image, square(), 0, Donors(donors, donors), seed=1)
     # All parts together are the whole picture, whatever is soft between them.
     whole = found.body.effect + found.surroundings.effect
     assert whole == pytest.approx(-0.5 * float(weight.sum()), rel=1e-4)
@@ -60,7 +60,9 @@ def test_the_part_that_holds_the_cue_has_the_most_negative_effect() -> None:
         image = torch.rand(3, SIDE, SIDE, generator=torch.Generator().manual_seed(corner)) / 2
         image[:, top : top + 6, left : left + 6] = 1.0
         donors = torch.rand(4, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(9)) / 2
-        found = swap_map(additive(weight), image, square(), 0, donors, donors[:0], seed=corner)
+        found = swap_map(
+            additive(weight), image, square(), 0, Donors(donors, donors[:0]), seed=corner
+        )
         where = np.unravel_index(np.nanargmin(found.effect), found.effect.shape)
         assert (where[0] // 8, where[1] // 8) == (top // 8, left // 8)
         assert found.surroundings.effect < -5 * found.surroundings.error
@@ -86,8 +88,10 @@ def planted() -> dict[str, SwapMap]:
             torch.from_numpy(image).permute(2, 0, 1).float() / 255,
             torch.from_numpy(mask > 0),
             label,
-            torch.stack([background(s) for s in range(6) if s != label]),
-            torch.stack([background(label)]),
+            Donors(
+                torch.stack([background(s) for s in range(6) if s != label]),
+                torch.stack([background(label)]),
+            ),
             seed=label,
         )
     return found
@@ -105,7 +109,7 @@ def test_the_same_seed_gives_the_same_map_and_another_nearly_the_same() -> None:
     image = torch.rand(3, SIDE, SIDE, generator=torch.Generator().manual_seed(3))
     donors = torch.rand(4, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(4))
     first, again, other = (
-        swap_map(additive(weight), image, square(), 0, donors, donors, seed=seed)
+        swap_map(additive(weight), image, square(), 0, Donors(donors, donors), seed=seed)
         for seed in (5, 5, 6)
     )
     assert np.array_equal(first.effect, again.effect)
@@ -117,9 +121,9 @@ def test_too_little_to_measure_is_said() -> None:
     image, donors = torch.zeros(3, SIDE, SIDE), torch.zeros(2, 3, SIDE, SIDE)
     scores = additive(torch.ones(SIDE, SIDE))
     with pytest.raises(ValueError, match="found 0 donors"):
-        swap_map(scores, image, square(), 0, donors[:0], donors, seed=0)
+        swap_map(scores, image, square(), 0, Donors(donors[:0], donors), seed=0)
     with pytest.raises(ValueError, match="8 pictures"):
-        swap_map(scores, image, square(), 0, donors, donors, seed=0, masks=8)
+        swap_map(scores, image, square(), 0, Donors(donors, donors), seed=0, masks=8)
 
 
 def test_parts_are_coloured_by_their_sign_and_only_where_certain() -> None:

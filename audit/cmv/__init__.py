@@ -6,17 +6,25 @@ show a cue is no evidence that there is none.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 
 import torch
 from torch import Tensor
 
 from audit.cmv.ascent import AscentBatch
-from audit.cmv.measuring import Cmv, Second, measure
+from audit.cmv.measuring import Cmv, measure
 from audit.cmv.objectives import OBJECTIVES, pictures_each
 from audit.cmv.painting import NATURAL_COLORS, Palette, color_correlation, natural_palette
-from audit.cmv.recipes import RECIPES
+from audit.cmv.recipes import RECIPES, Recipe
+from audit.cmv.request import (
+    AT_ONCE,
+    ROBUST_LOGIT,
+    CmvRequest,
+    Execution,
+    Progress,
+    Second,
+)
 from audit.cmv.slots import AscentPlan, Pending
 from audit.errors import ManifestError, ModelError
 from audit.models.audited import has_bfloat16
@@ -29,6 +37,8 @@ __all__ = [
     "OBJECTIVES",
     "RECIPES",
     "Cmv",
+    "CmvRequest",
+    "Execution",
     "Second",
     "color_correlation",
     "natural_palette",
@@ -39,30 +49,21 @@ CPU_BATCH = 4
 """Pictures at a time on a CPU; a label's slot among them is fixed, see :class:`AscentBatch`."""
 _GPU_BATCH = 64
 
-Progress = Callable[[int, int], None]
-
 
 def visualize_classes(
     model: Engine,
     classes: Sequence[int],
+    request: CmvRequest = ROBUST_LOGIT,
     *,
-    recipe: str = "robust",
-    objective: str = "logit",
     steps: int = 128,
     early: bool = True,
     size: int | None = None,
-    seed: int = 0,
-    batch_size: int | None = None,
-    images: Tensor | None = None,
-    rivals: Mapping[int, int] | None = None,
-    second: Second | None = None,
-    half: bool = True,
-    on_progress: Progress | None = None,
+    execution: Execution = AT_ONCE,
 ) -> Generator[Cmv, None, None]:
     """Visualize classes, several at a time.
 
-    A class's picture depends on the model, the options, `seed` and its label alone: on a CPU to
-    the last bit, at any batch size and beside any other classes.
+    A class's picture depends on the model, the request, steps, size and its label alone: on a CPU
+    to the last bit, at any batch size and beside any other classes.
 
     Parameters
     ----------
@@ -70,33 +71,16 @@ def visualize_classes(
         On the device that shall work.
     classes : sequence of int
         Class indices, each once.
-    recipe : str
-        ``robust``, ``maco``, ``simonyan`` or ``"package.module:function"``, a function without
-        parameters that returns a :class:`audit.cmv.recipes.Recipe`.
-    objective : str
-        ``logit`` (class score), ``softmax`` (logarithm of the posterior), ``contrast`` (class
-        score less that of the rival) or ``diversity`` (four different pictures of each class).
+    request : CmvRequest
+        Recipe, objective, seed, and what these need.
     steps : int
         Of ascent at most, >= 1.
     early : bool
         Whether a class that is reached and stable ends before.
     size : int, optional
         Side in pixels; None: that of the model's input.
-    seed : int
-        Of the run; each class draws from its own stream.
-    batch_size : int, optional
-        Pictures at a time on a GPU; halved when memory runs out. A CPU takes 4 always.
-    images : float (N, 3, S, S), optional
-        Some of the audited dataset, in 0..1 and of the pictures' size, whose colours and
-        amplitudes the recipe ``maco`` takes; None: those of natural images.
-    rivals : mapping of int to int, optional
-        For ``contrast``: rather than which class. Where none is named, the mean of all others.
-    second : Second, optional
-        A model that is asked what it sees in the pictures.
-    half : bool
-        Whether a GPU may climb in bfloat16; what is reported is measured without it.
-    on_progress : callable, optional
-        ``(done, total)`` in units of one step of one class; a class that ends early jumps.
+    execution : Execution
+        Pictures at a time, precision, and who is told of progress.
 
     Returns
     -------
@@ -111,16 +95,8 @@ def visualize_classes(
     ModelError
         The model has no such class.
     """
-    make = resolve(recipe, RECIPES, key="cmv.recipe")
-    if objective not in OBJECTIVES:
-        expected = " | ".join(OBJECTIVES)
-        raise ManifestError(f"cmv.objectives: expected {expected}, found {objective!r}")
-    side = model.geometry.size if size is None else size
-    if steps < 1 or side < 4 or (batch_size is not None and batch_size < 1):
-        raise ManifestError(
-            "cmv: expected steps >= 1, size >= 4 and batch_size >= 1, "
-            f"found {steps}, {side} and {batch_size}"
-        )
+    side, batch_size = model.geometry.size if size is None else size, execution.batch_size
+    make = _checked(request, steps, side, batch_size)
     example = torch.full((1, 3, side, side), 0.5, device=model.device)
     outputs = class_scores(model, example).shape[1]
     beyond = [label for label in classes if not 0 <= label < outputs]
@@ -129,20 +105,20 @@ def visualize_classes(
             f"cmv.classes: the model has {outputs} outputs, so no class {beyond[0]}; "
             f"expected 0 to {outputs - 1}"
         )
-    each = pictures_each(objective)
+    each = pictures_each(request.objective)
     plan = AscentPlan(
         recipe=make(),
-        objective=OBJECTIVES[objective],
+        objective=OBJECTIVES[request.objective],
         each=each,
         steps=steps,
         early=early,
         size=side,
-        palette=_palette(model, images if recipe == "maco" else None),
-        seed=seed,
-        rivals=rivals or {},
-        half=half and model.device.type == "cuda" and has_bfloat16(model.device),
+        palette=_palette(model, request.images if request.recipe == "maco" else None),
+        seed=request.seed,
+        rivals=request.rivals,
+        half=execution.half and model.device.type == "cuda" and has_bfloat16(model.device),
     )
-    count = _Counter(steps, len(classes), on_progress)
+    count = _Counter(steps, len(classes), execution.on_progress)
     slots, climbs = _shares(model, len(classes), each, example, batch_size)
     # Pictures of one class that shall differ are compared in the model's own layers.
     climbed = model.folded(example) if each == 1 else model.model
@@ -154,9 +130,7 @@ def visualize_classes(
                 yield done
                 continue
             yield steps - done.steps
-            yield from measure(
-                model, done, recipe=recipe, objective=objective, seed=seed, second=second
-            )
+            yield from measure(model, done, request)
 
     def told() -> Generator[Cmv, None, None]:
         on_cpu = model.device.type == "cpu"
@@ -168,6 +142,22 @@ def visualize_classes(
                     yield item
 
     return told()
+
+
+def _checked(
+    request: CmvRequest, steps: int, side: int, batch_size: int | None
+) -> Callable[[], Recipe]:
+    """What makes the recipe, once all that is asked for can be."""
+    make: Callable[[], Recipe] = resolve(request.recipe, RECIPES, key="cmv.recipe")
+    if request.objective not in OBJECTIVES:
+        expected = " | ".join(OBJECTIVES)
+        raise ManifestError(f"cmv.objectives: expected {expected}, found {request.objective!r}")
+    if steps < 1 or side < 4 or (batch_size is not None and batch_size < 1):
+        raise ManifestError(
+            "cmv: expected steps >= 1, size >= 4 and batch_size >= 1, "
+            f"found {steps}, {side} and {batch_size}"
+        )
+    return make
 
 
 def _shares(

@@ -12,9 +12,9 @@ from PIL import Image
 from torch import Tensor, nn
 
 from audit.cmv.painting import draw_crops, soften, view
+from audit.cmv.request import CmvRequest, Second
 from audit.cmv.slots import Finished, Stages
 from audit.findings import Code, Reason
-from audit.models import AuditedModel
 from audit.pixels import to_picture
 
 _VIEWS = 16
@@ -95,31 +95,7 @@ class Cmv:
         return None
 
 
-@dataclass(frozen=True, eq=False)
-class Second:
-    """A second model, which is asked and not climbed.
-
-    Parameters
-    ----------
-    model : AuditedModel
-        On the device of the first.
-    labels : dict of int to int
-        The first model's outputs to the second's.
-    """
-
-    model: AuditedModel
-    labels: dict[int, int]
-
-
-def measure(
-    model: nn.Module,
-    done: Finished,
-    *,
-    recipe: str,
-    objective: str,
-    seed: int,
-    second: Second | None = None,
-) -> list[Cmv]:
+def measure(model: nn.Module, done: Finished, request: CmvRequest) -> list[Cmv]:
     """Measure the pictures of one class.
 
     Parameters
@@ -128,12 +104,10 @@ def measure(
         From images in 0..1 to class scores.
     done : Finished
         The pictures.
-    recipe, objective, seed
-        For the record.
-    second : Second, optional
-        Asked for the rank of the class where it knows it.
+    request : CmvRequest
+        For the record; its second model is asked for the rank of the class where it knows it.
     """
-    measured = []
+    measured, second = [], request.second
     for variant, picture in enumerate(done.images):
         image = picture[None]
         # All variations of one picture at once: the same batch whatever was climbed beside it.
@@ -147,9 +121,9 @@ def measure(
             Cmv(
                 label=done.label,
                 variant=variant,
-                recipe=recipe,
-                objective=objective,
-                seed=seed,
+                recipe=request.recipe,
+                objective=request.objective,
+                seed=request.seed,
                 image=picture.detach().float().cpu().clone(),
                 score=float(scores[0, done.label]),
                 probability=float(probability[0]),

@@ -10,7 +10,7 @@ import pandas as pd
 from audit.dataset.batches import Batch
 from audit.measuring.donors import DonorBank, donor_seed
 from audit.measuring.plan import Workbench
-from audit.measuring.swap_maps import SwapMap, swap_map
+from audit.measuring.swap_maps import Donors, SwapMap, swap_map
 from audit.pixels import to_float
 from audit.saliency import class_scores
 
@@ -73,7 +73,9 @@ def measure_parts(
         to_float(batch.images[index].to(device)),
         foreground.to(device),
         label,
-        bank.fetch(list(others), device),
-        bank.fetch(list(bank.draw_from(label, sha256, seed, PART_DONORS)), device),
+        Donors(
+            bank.fetch(list(others), device),
+            bank.fetch(list(bank.draw_from(label, sha256, seed, PART_DONORS)), device),
+        ),
         seed=seed,
     )

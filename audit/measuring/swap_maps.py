@@ -98,16 +98,22 @@ class SwapMap:
         )
 
 
+@dataclass(frozen=True, eq=False)
+class Donors:
+    """Backgrounds of other classes, at least one, and of the image's own; float (n, 3, H, W)."""
+
+    others: Tensor
+    own: Tensor
+
+
 def swap_map(
     scores: Scores,
     image: Tensor,
     foreground: Tensor,
     label: int,
-    others: Tensor,
-    own: Tensor,
+    donors: Donors,
     *,
     seed: int,
-    cells: int = CELLS,
     masks: int = MASKS,
 ) -> SwapMap:
     """Measure which parts of an image move its class margin.
@@ -122,12 +128,10 @@ def swap_map(
         True on the object.
     label : int
         The class.
-    others, own : float (n, 3, H, W)
-        Backgrounds of other classes, at least one, and of the image's own.
+    donors : Donors
+        Whose backgrounds take the places of the parts.
     seed : int
         Of this image alone.
-    cells : int
-        Parts along a side.
     masks : int
         Pictures for each kind of donor.
 
@@ -136,17 +140,17 @@ def swap_map(
     ValueError
         There is nothing to replace, no donor, or fewer pictures than parts ask for.
     """
-    parts, is_object = parts_of(foreground, cells)
-    if not len(parts) or not len(others) or masks < 2 * len(parts):
+    parts, is_object = parts_of(foreground, CELLS)
+    if not len(parts) or not len(donors.others) or masks < 2 * len(parts):
         raise ValueError(
-            f"swap_map: expected donors, and 2 pictures a part; found {len(others)} donors, "
+            f"swap_map: expected donors, and 2 pictures a part; found {len(donors.others)} donors, "
             f"{masks} pictures and {len(parts)} parts"
         )
     replaced = _draw(len(parts), masks, seed)
-    foreign = _fit(replaced, _margins(scores, image, parts, replaced, label, others))
+    foreign = _fit(replaced, _margins(scores, image, parts, replaced, label, donors.others))
     control = Total(float("nan"), float("nan"))
-    if len(own):
-        familiar = _fit(replaced, _margins(scores, image, parts, replaced, label, own))
+    if len(donors.own):
+        familiar = _fit(replaced, _margins(scores, image, parts, replaced, label, donors.own))
         control = _total(familiar, ~is_object)
     return SwapMap(
         effect=_laid(parts, foreign[0]),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from audit.cmv import Cmv, visualize_classes
+from audit.cmv import Cmv, CmvRequest, Execution, visualize_classes
 from audit.cmv.objectives import pictures_each
 from audit.errors import RunFolderError
 from audit.findings import CmvEntry, read_index, write_index
@@ -90,16 +90,18 @@ def _visualize(
     return visualize_classes(
         session.engine,
         missing,
-        recipe=recipe,
-        objective=objective,
+        CmvRequest(
+            recipe,
+            objective,
+            session.manifest.run.seed,
+            images=material.images() if recipe == "maco" else None,
+            rivals=material.rivals,
+            second=material.second,
+        ),
         steps=wanted.steps,
         early=wanted.early,
         size=material.side,
-        seed=session.manifest.run.seed,
-        images=material.images() if recipe == "maco" else None,
-        rivals=material.rivals,
-        second=material.second,
-        half=material.half,
+        execution=Execution(half=material.half),
     )
 
 

@@ -13,7 +13,7 @@ from audit.dataset.batches import Batch
 from audit.errors import DatasetError, ManifestError
 from audit.measuring.donors import backgrounds_of
 from audit.measuring.part_effects import PART_DONORS
-from audit.measuring.swap_maps import SwapMap, swap_map
+from audit.measuring.swap_maps import Donors, SwapMap, swap_map
 from audit.pipeline.outlines import ensure_outlines
 from audit.pipeline.session import Session
 from audit.pixels import to_float
@@ -65,8 +65,7 @@ def explain_by_parts(session: Session, batch: Batch, label: int, donor: int) -> 
         to_float(batch.images[0].to(device)),
         foreground.to(device),
         label,
-        others,
-        _lent(session, batch, label),
+        Donors(others, _lent(session, batch, label)),
         seed=sample_seed(session.manifest.run.seed, batch.ids[0], "parts"),
     )
 

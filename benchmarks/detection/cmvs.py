@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from audit.cmv import Cmv, visualize_classes
+from audit.cmv import Cmv, CmvRequest, visualize_classes
 from audit.cues.cmv_alignment import cmv_alignment
 from audit.pipeline.session import AuditRequest, open_session
 from audit.verdicts.cmv_share import background_shares
@@ -27,7 +27,8 @@ def measure_cmvs(manifest: Path, run: Path) -> pd.DataFrame:
     session = open_session(AuditRequest(str(manifest), str(run), device="cpu"))
     seed = session.manifest.run.seed
     made: dict[int, Cmv] = {
-        c.label: c for c in visualize_classes(session.engine, sorted(session.labels), seed=seed)
+        c.label: c
+        for c in visualize_classes(session.engine, sorted(session.labels), CmvRequest(seed=seed))
     }
     with session.workbench() as bench:
         rows = list(session.table.index)
