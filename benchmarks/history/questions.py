@@ -1,0 +1,175 @@
+"""The four questions: two halves of one world, years, planted cues, retrained models.
+
+A week that cannot hold a suspect class is not judged further: no class is suspect whose mean loss,
+and whose mean harm on any one class's backgrounds, lie below their floors, whatever the tests say.
+That is exact, and makes a year of clean weeks cheap.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from audit.findings import Change, Verdict
+from audit.history.compare import Measured, compare
+from audit.verdicts.affected import pair_losses
+from audit.verdicts.decide import VICTIM_FLOOR
+from audit.verdicts.swap_rates import swap_effects
+from benchmarks.history.resampling import Ints, World, week
+
+WEEKS = 52
+AUDITS = 2
+"""Within how many audits a planted cue shall be named."""
+ALARMS = (Change.NEW, Change.WORSENED, Change.IMPROVED, Change.FIXED)
+
+
+class Screen:
+    """What of many weeks can be told at once: whether any class may be suspect.
+
+    Parameters
+    ----------
+    world : World
+        Of whose rows the weeks are.
+    """
+
+    def __init__(self, world: World) -> None:
+        scores, limits = world.scores, world.manifest.verdict
+        table = pair_losses(scores, world.follow_up).pivot_table(
+            index="sample_id", columns="donor_label", values="harm"
+        )
+        self._losses = swap_effects(scores)["g"].to_numpy()
+        self._harms = table.reindex(scores["sample_id"]).to_numpy()
+        self._floors = (limits.effect, max(VICTIM_FLOOR, limits.effect))
+
+    def may_alarm(self, drawn: Mapping[str, Ints]) -> NDArray[np.bool_]:
+        """Whether a class reaches a floor, by week; False means that none is suspect.
+
+        Parameters
+        ----------
+        drawn : mapping of class name to int (weeks, images)
+            Places in the scores.
+        """
+        loss, harm = self._floors
+        found = [np.nanmean(self._losses[places], 1) >= loss for places in drawn.values()]
+        for places in drawn.values():
+            held = self._harms[places]
+            known = np.isfinite(held)
+            means = np.where(known, held, 0).sum(1) / np.maximum(known.sum(1), 1)
+            found.append((means >= harm).any(1))
+        return np.logical_or.reduce(found)
+
+
+def words_of(earlier: Measured, later: Measured) -> dict[str, Change]:
+    """What the product says of each class."""
+    return {one.label_name: one.change for one in compare(earlier, later).classes}
+
+
+def halves(
+    world: World, random: np.random.Generator, times: int, images: int, other: World | None = None
+) -> Counter[str]:
+    """A/A: disjoint images of the clean classes, `images` of each, over and over.
+
+    Parameters
+    ----------
+    world : World
+        The first half is of it.
+    other : World, optional
+        The same model on the same images with other donors: then the second half is of it.
+    """
+    found: Counter[str] = Counter()
+    for _ in range(times):
+        parts: tuple[list[Ints], list[Ints]] = ([], [])
+        for name in world.of("clean"):
+            order = random.permutation(world.places[name])
+            count = min(images, len(order) // 2)
+            parts[0].append(order[:count])
+            parts[1].append(order[count : 2 * count])
+        first, second = (np.concatenate(part) for part in parts)
+        words = words_of(world.audit(first), (other or world).audit(second)).values()
+        found.update(word.value for word in words)
+        found["comparisons"] += 1
+        found["comparisons with an alarm"] += any(word in ALARMS for word in words)
+    return found
+
+
+def years(
+    world: World,
+    random: np.random.Generator,
+    count: int,
+    images: int,
+    names: Sequence[str] | None = None,
+) -> Counter[str]:
+    """Years of weekly audits of clean classes, each with images drawn anew.
+
+    Parameters
+    ----------
+    names : sequence of str, optional
+        The classes; None: those that are clean.
+    """
+    screen, found = Screen(world), Counter[str]()
+    names = world.of("clean") if names is None else names
+    for _ in range(count):
+        drawn = {name: random.choice(world.places[name], (WEEKS, images)) for name in names}
+        suspect = new = False
+        for number in np.flatnonzero(screen.may_alarm(drawn)).tolist():
+            found["weeks judged in full"] += 1
+            judged = world.audit(_week(drawn, number), fresh=random)
+            held = judged.findings.with_verdict(Verdict.SUSPECT)
+            found["suspect verdicts"] += len(held)
+            suspect |= bool(held)
+            if held and number:
+                before = world.audit(_week(drawn, number - 1), fresh=random)
+                new |= Change.NEW in words_of(before, judged).values()
+        found["years"] += 1
+        found["years with a suspect class"] += suspect
+        found["years with a new class"] += new
+    return found
+
+
+def _week(drawn: Mapping[str, Ints], number: int) -> Ints:
+    return np.concatenate([places[number] for places in drawn.values()])
+
+
+def cues(
+    calm: World, planted: World, random: np.random.Generator, times: int, images: int
+) -> Counter[str]:
+    """After how many audits a planted cue is named, after one calm week; each week is fresh."""
+    found: Counter[str] = Counter()
+    clean = calm.of("clean")
+    names = [name for name in planted.of("suspect") if name in calm.places]
+    everybody = [*clean, *(name for name in names if name not in clean)]
+    for _ in range(times):
+        before = calm.audit(week(calm, random, everybody, images), fresh=random)
+        waiting = set(names)
+        for number in range(1, AUDITS + 1):
+            night = planted.audit(week(planted, random, everybody, images), fresh=random)
+            words = words_of(before, night)
+            named = {name for name in waiting if words[name] is Change.NEW}
+            found[f"named by audit {number}"] += len(named)
+            waiting -= named
+            if not waiting:
+                break
+        found[f"not within {AUDITS}"] += len(waiting)
+    return found
+
+
+def retrained(
+    earlier: World, later: World, random: np.random.Generator, times: int, images: int
+) -> Counter[str]:
+    """The words of a retraining on the same images, for classes whose truth changed and others."""
+    found: Counter[str] = Counter()
+    common = [name for name in earlier.places if name in later.places]
+    for _ in range(times):
+        drawn = [
+            random.choice(earlier.places[name], min(images, len(earlier.places[name])), False)
+            for name in common
+        ]
+        rows = np.concatenate(drawn)
+        # The rows of two audits of the same list of images stand in the same order.
+        for name, word in words_of(earlier.audit(rows), later.audit(rows)).items():
+            kinds = f"{earlier.truth.get(name, 'else')} to {later.truth.get(name, 'else')}"
+            found[f"{kinds}: {word.value}"] += 1
+    return found
