@@ -16,6 +16,8 @@ from pydantic import Field
 from audit.errors import AuditError
 from audit.findings import Findings, outcome
 from audit.manifest import load_manifest
+from audit.pipeline.handles import Handle
+from audit.pipeline.log_lines import log_end, log_start
 from audit.pipeline.progress import SILENT, Progress
 from audit.pipeline.report import reports_of
 from audit.pipeline.run import night, take_steps
@@ -23,8 +25,6 @@ from audit.pipeline.session import AuditRequest, Session, open_session
 from audit.report.sentences.outcome import outcome_line
 from audit.run_folder import RunFolder
 from flows.events import tell_events
-from flows.handles import Handle
-from flows.log_lines import log_end, log_start
 from flows.runners import task_runner
 from flows.server import server_for_workers
 from flows.tasks import AsTasks, address_of, show_findings

@@ -24,6 +24,7 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
 from audit.findings import Findings
+from audit.pipeline.handles import Handle
 from audit.pipeline.measure import score
 from audit.pipeline.progress import Progress
 from audit.pipeline.session import Session
@@ -32,7 +33,6 @@ from audit.report.sentences import english
 from audit.report.sentences.outcome import outcome_line
 from audit.report.untrusted import cleaned
 from audit.run_folder import file_slug
-from flows.handles import Handle
 
 P = ParamSpec("P")
 T = TypeVar("T")

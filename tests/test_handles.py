@@ -16,11 +16,11 @@ from rich.console import Console
 
 import audit
 from audit.errors import AuditError
+from audit.pipeline.handles import Handle
 from audit.pipeline.progress import SILENT
 from audit.pipeline.run import begun
 from flows.audit_dataset import run_as_flow
 from flows.cli.progress import shown_progress
-from flows.handles import Handle
 
 
 @pytest.fixture(scope="module")

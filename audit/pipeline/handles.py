@@ -1,4 +1,4 @@
-"""What crosses the border of a Prefect task: names and paths; in threads, an open session."""
+"""What is handed to a worker: names and paths; in threads, an open session."""
 
 from __future__ import annotations
 
