@@ -14,6 +14,7 @@ from prefect.task_runners import TaskRunner
 from pydantic import Field
 
 from audit.errors import AuditError
+from audit.exports.run_page import address_of
 from audit.findings import Findings, outcome
 from audit.manifest import load_manifest
 from audit.pipeline.handles import Handle
@@ -27,7 +28,7 @@ from audit.run_folder import RunFolder
 from flows.events import tell_events
 from flows.runners import task_runner
 from flows.server import server_for_workers
-from flows.tasks import AsTasks, address_of, show_findings
+from flows.tasks import AsTasks, show_findings
 
 _NAME = "audit-dataset"
 

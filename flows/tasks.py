@@ -23,13 +23,12 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
+from audit.exports.run_page import address_of, class_rows
 from audit.findings import Findings
 from audit.pipeline.handles import Handle
 from audit.pipeline.measure import score
 from audit.pipeline.progress import Progress
 from audit.pipeline.session import Session
-from audit.report.formatting import brief_interval
-from audit.report.sentences import english
 from audit.report.sentences.outcome import outcome_line
 from audit.report.untrusted import cleaned
 from audit.run_folder import file_slug
@@ -132,7 +131,7 @@ def show_findings(findings: Findings, reports: list[Path], public_url: str | Non
     try:
         create_table_artifact(
             key=f"{name}-findings",
-            table=_table(findings),
+            table=class_rows(findings),
             description="One row a class, the most urgent first.",
         )
         create_markdown_artifact(key=f"{name}-summary", markdown=outcome_line(findings))
@@ -144,25 +143,3 @@ def show_findings(findings: Findings, reports: list[Path], public_url: str | Non
             )
     except Exception:
         _log.warning("Prefect's server took no artifacts; the run folder has all of it")
-
-
-def address_of(path: Path, public_url: str | None) -> str:
-    """Where a file of a run folder can be opened; "" where nobody but this computer can."""
-    return f"{public_url.rstrip('/')}/{path.parent.name}/{path.name}" if public_url else ""
-
-
-def _table(findings: Findings) -> list[dict[str, object]]:
-    comparison = findings.comparison
-    changes = {one.label_name: one.change.value for one in comparison.classes} if comparison else {}
-    return [
-        {
-            "class": f.label_name,
-            "verdict": f.verdict.value,
-            "since the run before": changes.get(f.label_name, ""),
-            "kind": f.kind.value,
-            "gap, points": brief_interval(f.estimate("background_gap")),
-            "images": f.images,
-            "why": english(f.reasons[0]) if f.reasons else "",
-        }
-        for f in findings.findings[:200]
-    ]

@@ -1,4 +1,4 @@
-"""What a run writes into a log that somebody else keeps: about ten lines, to be read in a minute."""
+"""What a run writes into somebody else's log: about ten lines, to be read in a minute."""
 
 from __future__ import annotations
 
