@@ -16,7 +16,7 @@ from pypdf import PdfReader
 
 import report_templates
 from audit.errors import ReportError, RunFolderError
-from audit.findings import Code, Control, ControlName, Reason, SwapMatrix, Verdict
+from audit.findings import Code, Control, ControlName, Reason, SwapMatrix, Verdict, read_facts
 from audit.report import page_limits, pages, pdf, pictures, render
 from audit.report.context import load_context
 from audit.report.render import render_html, render_pdf, render_report
@@ -336,9 +336,25 @@ def test_a_file_that_became_no_sample_is_named_by_its_path(tmp_path):
     folder = write_run(tmp_path, NAMES[:2])
     with (folder / "problems.csv").open("a") as table:
         table.write(",beagle/7.jpg,,NO_LABEL,no annotated object of a class that counts,skipped\n")
+    counts = read_facts(folder / "run.json").counts
+    change_facts(folder, counts=counts.model_copy(update={"skipped": 1}))
     context = load_context(folder)
     assert context.problems.rows[-1].image == "beagle/7.jpg"
-    assert "beagle/7.jpg" in parse(render_html(context)).text
+    text = parse(render_html(context)).text
+    assert "beagle/7.jpg" in text
+    # What the first page counts is what the table lists: 2 rejected, 1 noted, 1 left out.
+    assert context.problems.by_reason == (
+        ("rejected", "DATA_CORRUPT", 2),
+        ("skipped", "NO_LABEL", 1),
+        ("noted", "EXIF_ROTATED", 1),
+    )
+    first, rest = text.split("Contents", 1)
+    assert "2 rejected" in first
+    assert "1 left out" in first
+    assert "1 entry of the dataset was left out, which counts as no image" in rest
+    none = parse(render_html(load_context(write_run(tmp_path / "b", NAMES[:2])))).text
+    assert "0 left out" not in none
+    assert "entries of the dataset" not in none
 
 
 def test_nothing_private_is_shown(tmp_path):

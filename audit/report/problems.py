@@ -11,13 +11,15 @@ from audit.errors import ReportError
 from audit.report.untrusted import clean_text, discreet, discreet_name
 
 ROWS_SHOWN = 50
+KINDS = ("rejected", "skipped", "noted")
+"""What became of an entry; in the order in which a reader should meet them."""
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One row of ``problems.csv``; `kind` is ``noted`` or ``rejected``.
+    """One row of ``problems.csv``; `kind` is ``noted``, ``rejected`` or ``skipped``.
 
-    `image` is the sample's id, or the path of what never became a sample.
+    `image` is the sample's id, or the path of what never became a sample and was skipped.
     """
 
     image: str
@@ -62,7 +64,7 @@ def read_problems(path: Path) -> Problems:
         return Problems((), (), 0)
     except (OSError, csv.Error) as error:
         raise ReportError(f"{path.name}: cannot be read ({error.__class__.__name__})") from error
-    ordered = sorted(counts.items(), key=lambda item: (item[0][0] != "rejected", -item[1], item[0]))
+    ordered = sorted(counts.items(), key=lambda item: (KINDS.index(item[0][0]), -item[1], item[0]))
     by_reason = tuple((kind, reason, n) for (kind, reason), n in ordered)
     return Problems(tuple(rows), by_reason, sum(counts.values()))
 
@@ -75,5 +77,5 @@ def _problem(row: dict[str, str | None]) -> Problem:
         name=discreet_name(held.get("label_name", "")),
         reason=clean_text(held.get("reason", ""), 60) or "unknown",
         detail=discreet(held.get("detail", ""), 240),
-        kind="noted" if held.get("kind") == "noted" else "rejected",
+        kind=kind if (kind := held.get("kind", "")) in KINDS else "rejected",
     )
