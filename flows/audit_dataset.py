@@ -14,12 +14,12 @@ from prefect.task_runners import TaskRunner
 from pydantic import Field
 
 from audit.errors import AuditError
-from audit.exports.run_page import address_of
 from audit.findings import Findings, outcome
 from audit.manifest import load_manifest
 from audit.pipeline.handles import Handle
 from audit.pipeline.log_lines import log_end, log_start
 from audit.pipeline.progress import SILENT, Progress
+from audit.pipeline.publish import address_of
 from audit.pipeline.report import reports_of
 from audit.pipeline.run import night, take_steps
 from audit.pipeline.session import AuditRequest, Session, open_session
@@ -138,10 +138,11 @@ def _audit(session: Session, progress: Progress, known: Findings | None = None) 
     logger = get_run_logger()
     log_start(logger, session)
     findings = known or take_steps(session, progress, AsTasks(session.manifest.run.timeout))
-    reports, public_url = reports_of(session.run), session.manifest.report.public_url
-    show_findings(findings, reports, public_url)
-    tell_events(findings, address_of(reports[0], public_url) if reports else "")
-    log_end(logger, findings, session.run)
+    run, settings = session.run, session.manifest.report
+    show_findings(findings, run, settings)
+    reports = reports_of(run)
+    tell_events(findings, address_of(reports[0], run, settings) if reports else "")
+    log_end(logger, findings, run)
     return flow_state(findings, session.run)
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from prefect import task, unmapped
@@ -23,15 +22,16 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
-from audit.exports.run_page import address_of, class_rows
+from audit.exports.run_page import class_rows, page_of
 from audit.findings import Findings
+from audit.manifest import ReportSection
 from audit.pipeline.handles import Handle
 from audit.pipeline.measure import score
 from audit.pipeline.progress import Progress
+from audit.pipeline.publish import address_of
+from audit.pipeline.report import reports_of
 from audit.pipeline.session import Session
-from audit.report.sentences.outcome import outcome_line
-from audit.report.untrusted import cleaned
-from audit.run_folder import file_slug
+from audit.run_folder import RunFolder, file_slug
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -112,33 +112,35 @@ class _ShardProgress:
                 update_progress_artifact(self._artifact, share)
 
 
-def show_findings(findings: Findings, reports: list[Path], public_url: str | None = None) -> None:
-    """Findings as a table, summary as text, reports as links, on the run's page in Prefect.
+def show_findings(findings: Findings, run: RunFolder, settings: ReportSection) -> None:
+    """Findings as a table, a page with pictures, reports as links, on the run's page in Prefect.
 
     Named after the audit, so that the audits of a server do not overwrite each other's. A server
     that does not answer costs the page, and no work.
 
     Parameters
     ----------
-    findings : Findings
+    findings, run : Findings, RunFolder
         Of the run.
-    reports : list of Path
-        In its folder.
-    public_url : str, optional
-        Where the folders of the runs can be opened; without it links lead to the worker's disk.
+    settings : ReportSection
+        Of its manifest: where reports can be opened.
     """
-    findings, name = cleaned(findings), file_slug(findings.audit.name)
+    name, reports = file_slug(findings.audit.name), reports_of(run)
     try:
         create_table_artifact(
             key=f"{name}-findings",
             table=class_rows(findings),
             description="One row a class, the most urgent first.",
         )
-        create_markdown_artifact(key=f"{name}-summary", markdown=outcome_line(findings))
+        link = address_of(reports[0], run, settings) if reports else ""
+        create_markdown_artifact(
+            key=f"{name}-summary",
+            markdown=page_of(findings, run.path if settings.artifact_pictures else None, link),
+        )
         for path in reports:
             create_link_artifact(
                 key=f"{name}-{path.name.replace('.', '-')}",
-                link=address_of(path, public_url) or path.as_uri(),
+                link=address_of(path, run, settings) or path.as_uri(),
                 link_text=path.name,
             )
     except Exception:

@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 import yaml
-from planted_history import CLASSES, run
+from planted_history import CLASSES, run, write_night
 from prefect.client.schemas.objects import State, StateType
 from prefect.exceptions import ParameterTypeError
 from prefect.flows import load_flow_from_entrypoint
 
 from audit.errors import AuditError, ManifestError
+from audit.manifest import ReportSection
+from audit.run_folder import RunFolder
 from flows import tasks
 from flows.audit_dataset import audit_dataset
 from flows.deployments import ENTRYPOINT, Order, deployment_file, write_deployment
@@ -73,8 +75,15 @@ def test_the_form_of_a_run_offers_what_can_be(manifest: Path) -> None:
             audit_dataset.validate_parameters({"manifest": str(manifest), **wrong})
 
 
+def finished(folder: Path) -> RunFolder:
+    """A run folder with a record and a page."""
+    night = write_night(folder / "20261126-020000", {"ant": 0.0, "bee": 0.0}, started=1)
+    (night.path / "report.html").write_text("<html>")
+    return night
+
+
 def test_artifacts_are_named_after_the_audit_and_links_open(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     made: dict[str, dict[str, Any]] = {}
     for kind in ("table", "markdown", "link"):
@@ -82,25 +91,28 @@ def test_artifacts_are_named_after_the_audit_and_links_open(
             tasks, f"create_{kind}_artifact", lambda key, **held: made.update({key: held})
         )
     findings = run({**dict.fromkeys(CLASSES, 0.0), "bee": 0.5}).findings
-    report = [Path("/runs/20261126-020000/report.html")]
-    tasks.show_findings(findings, report, "https://audits.example/farm/")
+    night = finished(tmp_path)
+    there = ReportSection(public_url="https://audits.example/farm/")
+    tasks.show_findings(findings, night, there)
     assert set(made) == {f"farm-animals-{end}" for end in ("findings", "summary", "report-html")}
     link = made["farm-animals-report-html"]["link"]
     assert link == "https://audits.example/farm/20261126-020000/report.html"
+    assert link in made["farm-animals-summary"]["markdown"]
     rows = {row["class"]: row for row in made["farm-animals-findings"]["table"]}
     assert rows["bee"]["verdict"] == "suspect"
-    tasks.show_findings(findings, report)
-    assert made["farm-animals-report-html"]["link"].startswith("file:///runs/")
+    tasks.show_findings(findings, night, ReportSection())
+    assert made["farm-animals-report-html"]["link"].startswith("file:///")
 
 
 def test_a_server_that_is_away_costs_the_page_and_no_work(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
     def away(**_: Any) -> None:
         raise ConnectionError("no route")
 
     monkeypatch.setattr(tasks, "create_table_artifact", away)
-    tasks.show_findings(run({"ant": 0.0, "bee": 0.0}).findings, [])
+    quiet = run({"ant": 0.0, "bee": 0.0}).findings
+    tasks.show_findings(quiet, finished(tmp_path), ReportSection())
     assert "took no artifacts" in caplog.text
 
 

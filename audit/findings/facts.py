@@ -64,3 +64,7 @@ class RunFacts(Record):
     summary: Summary | None = None
     confirmed: tuple[str, ...] = ()
     """When later runs found that nothing had changed, and ended with this one's findings."""
+    published: str | None = None
+    """The address of the folder with the reports, where `report.publish` asked for it."""
+    publish_error: str | None = None
+    """Why there is none."""

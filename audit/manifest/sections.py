@@ -268,7 +268,14 @@ class ReportSection(_Closed):
     templates: str | None = None
     """A folder of your own partials, named as those in `report_templates`."""
     public_url: str | None = Field(default=None, pattern=r"^https?://")
-    """Where others can open the folder that holds the runs; links in Prefect lead there."""
+    """Where others can open the folder that holds the runs, or what lies at `publish`; links in
+    Prefect lead there."""
+    publish: str | None = Field(default=None, pattern=r"^[a-z][a-z0-9+.-]*://")
+    """Where reports, exports and findings are copied at the end of a run, below a folder a run:
+    `s3://bucket/audits`, `file:///srv/audits`, any address that fsspec knows."""
+    artifact_pictures: bool = True
+    """Whether a run's page in Prefect shows small pictures of suspect classes, which its server
+    then keeps."""
     max_html_mb: float = Field(default=3.0, ge=1, le=1000)
     """Size of the page, in megabytes; pictures beyond it lie in a folder beside the page."""
 

@@ -10,6 +10,7 @@ from audit.measuring.donors import MAX_HOLE
 from audit.pipeline.class_checks import ClassCheck
 from audit.pipeline.masks import mask_sentences
 from audit.pipeline.methods import NO_CMVS, described
+from audit.pipeline.publish import unreachable_because
 from audit.pipeline.session import Session
 from audit.pipeline.trial import Trial, blank
 
@@ -33,6 +34,8 @@ def notes(
         yield f"saliency.method: {described(session.saliency)}"
     if not session.saliency.differentiable and session.manifest.cmv.classes != "none":
         yield f"cmv: {NO_CMVS}"
+    if unreachable := unreachable_because(session.manifest.report.publish):
+        yield f"report.publish: {unreachable}; the run would keep its reports to itself"
     yield from _outlines(session, batch, classes)
     yield from _answers(session, batch, trial, classes)
 

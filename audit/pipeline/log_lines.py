@@ -37,7 +37,8 @@ def log_end(logger: Logger, findings: Findings, run: RunFolder) -> None:
     """How fast it was, each suspect class with its gap, the reports, and how it ended."""
     findings = cleaned(findings)
     summary = findings.summary
-    seconds = read_facts(run.run_json).timings.get("scores") or 0.0
+    facts = read_facts(run.run_json)
+    seconds = facts.timings.get("scores") or 0.0
     logger.info(
         "Scored %s of %s%s; accuracy %s",
         f"{summary.scored:,}",
@@ -57,4 +58,8 @@ def log_end(logger: Logger, findings: Findings, run: RunFolder) -> None:
         logger.warning("And %d more suspect classes", len(suspects) - SUSPECTS)
     for path in reports_of(run):
         logger.info("Report: %s", path)
+    if facts.published:
+        logger.info("Published: %s", facts.published)
+    if facts.publish_error:
+        logger.warning("Not published: %s", facts.publish_error)
     logger.log(logging.INFO if summary.gate_passed else logging.ERROR, "%s", outcome_line(findings))

@@ -31,6 +31,7 @@ from audit.measuring.shards import MAY_PASS
 from audit.pipeline.compare import compare, with_history
 from audit.pipeline.compose import compose
 from audit.pipeline.decide import decide
+from audit.pipeline.publish import publish
 from audit.pipeline.report import write_reports
 from audit.pipeline.run_json import finish, now, timed, update_facts
 from audit.pipeline.session import Session
@@ -161,6 +162,8 @@ def confirm(run: RunFolder, manifest: Manifest) -> Findings:
             with timed(run, "report"):
                 write_reports(run, manifest.report)
             finish(run, findings.summary)
+            if manifest.report.publish:
+                publish(run, manifest.name, manifest.report.publish)
         confirmed = (*read_facts(run.run_json).confirmed, now())[-CONFIRMATIONS:]
         update_facts(run, confirmed=confirmed)
     return findings.model_copy(update={"comparison": compare(run.path, run.path)})

@@ -22,6 +22,7 @@ from audit.pipeline.nights import alone, close_abandoned, confirm, unchanged_run
 from audit.pipeline.outlines import make_outlines
 from audit.pipeline.prepare import prepare
 from audit.pipeline.progress import SILENT, Lines, Progress, Together
+from audit.pipeline.publish import publish
 from audit.pipeline.report import write_reports
 from audit.pipeline.run_json import finish, mark_failed, timed
 from audit.pipeline.run_log import STEPS, logged
@@ -233,4 +234,6 @@ def take_steps(
     findings = step("compose", compose, run, decided)
     step("report", write_reports, run, manifest.report)
     finish(run, findings.summary)
+    if manifest.report.publish:
+        step("publish", publish, run, manifest.name, manifest.report.publish)
     return findings

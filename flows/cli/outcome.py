@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from rich.markup import escape
 from rich.table import Table
 
-from audit.findings import Findings, Outcome, Verdict
+from audit.findings import Findings, Outcome, Verdict, read_facts
 from audit.pipeline.report import reports_of
 from audit.report.formatting import brief_interval, share
 from audit.report.sentences import failed
@@ -27,6 +29,15 @@ _COLOURS = {
     Verdict.INCONCLUSIVE: "dim",
     Verdict.CLEAR: "green",
 }
+
+
+def _published(run: RunFolder) -> Iterator[str]:
+    """Where the reports were copied, or why they were not."""
+    facts = read_facts(run.run_json) if run.run_json.exists() else None
+    if facts and facts.published:
+        yield f"Published: {escape(facts.published)}"
+    if facts and facts.publish_error:
+        yield f"[yellow]Not published: {escape(facts.publish_error)}[/]"
 
 
 def show_findings(findings: Findings, run: RunFolder) -> None:
@@ -56,6 +67,8 @@ def show_findings(findings: Findings, run: RunFolder) -> None:
         err.print(f"... and {left_out} more in {run.classes_csv.name}")
     for path in reports_of(run):
         err.print(f"Report: {escape(shown(path))}")
+    for line in _published(run):
+        err.print(line)
     err.print(escape(ending(findings)), highlight=False)
     # Last, so that nobody misses it: what follows from a blind audit is not worth reading.
     for control in findings.failed_controls:
