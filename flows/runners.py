@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-from multiprocessing.queues import Queue
 from typing import Any
 
 import torch
 from prefect.task_runners import ProcessPoolTaskRunner, ThreadPoolTaskRunner
 
 from audit.errors import ManifestError
+from audit.pipeline.devices import free_gpus, take_gpu
 
 RUNNERS = ("threads", "processes", "dask", "ray")
 _CPU_PROCESSES = 2
@@ -43,38 +41,23 @@ def task_runner(asked: str) -> Any:
         return ThreadPoolTaskRunner(max_workers=1)
     if name == "processes":
         return _processes()
-    if name == "dask":
-        try:
-            from prefect_dask.task_runners import DaskTaskRunner
-        except ImportError as error:
-            raise _missing(name, error) from None
-        return DaskTaskRunner(address=address or None)
     try:
+        if name == "dask":
+            from prefect_dask.task_runners import DaskTaskRunner
+
+            return DaskTaskRunner(address=address or None)
         from prefect_ray.task_runners import RayTaskRunner
+
+        return RayTaskRunner(address=address or None)
     except ImportError as error:
-        raise _missing(name, error) from None
-    return RayTaskRunner(address=address or None)
-
-
-def _missing(name: str, error: ImportError) -> ManifestError:
-    return ManifestError(
-        f"--runner {name} needs more packages ({error}). Install them: "
-        f"pip install 'saliency-audit[{name}]'"
-    )
+        raise ManifestError(
+            f"--runner {name} needs more packages ({error}). Install them: "
+            f"pip install 'saliency-audit[{name}]'"
+        ) from None
 
 
 def _processes() -> Any:
     gpus = torch.cuda.device_count()
     if not gpus:
         return ProcessPoolTaskRunner(max_workers=_CPU_PROCESSES)
-    free: Queue[int] = multiprocessing.get_context("spawn").Queue()
-    for index in range(gpus):
-        free.put(index)
-    return ProcessPoolTaskRunner(max_workers=gpus, initializer=_take_gpu, initargs=(free,))
-
-
-def _take_gpu(free: Queue[int]) -> None:
-    """Let a process see one GPU only, its own; before CUDA is woken."""
-    seen = os.environ.get("CUDA_VISIBLE_DEVICES")
-    names = seen.split(",") if seen else [str(k) for k in range(torch.cuda.device_count())]
-    os.environ["CUDA_VISIBLE_DEVICES"] = names[free.get()]
+    return ProcessPoolTaskRunner(max_workers=gpus, initializer=take_gpu, initargs=(free_gpus(),))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -71,15 +70,11 @@ def server_for_workers() -> AbstractContextManager[Any]:
 
 def lost_server(error: BaseException) -> str:
     """Say that Prefect went away, where that is what an error comes from; "" where it is not."""
-    met = list(_chain(error))
+    met = [error]
+    while (before := met[-1].__cause__ or met[-1].__context__) is not None:
+        met.append(before)
     if any(isinstance(one, AuditError) for one in met):
         return ""
     if any(isinstance(one, (httpx.HTTPError, PrefectException)) for one in met):
         return f"Prefect's server went away ({type(error).__name__})"
     return ""
-
-
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__

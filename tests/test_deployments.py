@@ -14,10 +14,11 @@ from prefect.flows import load_flow_from_entrypoint
 
 from audit.errors import AuditError, ManifestError
 from audit.manifest import ReportSection
+from audit.pipeline.orders import Order
 from audit.run_folder import RunFolder
 from flows import tasks
 from flows.audit_dataset import audit_dataset
-from flows.deployments import ENTRYPOINT, Order, deployment_file, write_deployment
+from flows.deployments import ENTRYPOINT, deployment_file, write_deployment
 
 MANIFEST = "name: Farm animals\ndataset: {root: images}\nmodel: {loader: 'a:b'}\n"
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+import multiprocessing
+import os
+from multiprocessing.queues import Queue
 
 import torch
 
@@ -52,3 +55,18 @@ def check_precision(manifest: Manifest, device: torch.device) -> None:
         "run.precision: bf16: this CPU has no instructions for bfloat16; float32 is many times "
         "as fast here"
     )
+
+
+def free_gpus() -> Queue[int]:
+    """The GPUs of this node, for processes to take one each; see :func:`take_gpu`."""
+    free: Queue[int] = multiprocessing.get_context("spawn").Queue()
+    for index in range(torch.cuda.device_count()):
+        free.put(index)
+    return free
+
+
+def take_gpu(free: Queue[int]) -> None:
+    """Let a process see one GPU only, its own; before CUDA is woken."""
+    seen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    names = seen.split(",") if seen else [str(k) for k in range(torch.cuda.device_count())]
+    os.environ["CUDA_VISIBLE_DEVICES"] = names[free.get()]

@@ -2,10 +2,11 @@
 
     python -m benchmarks.history [RUN ...] [--prepare DIR] [--years N] [--halves N] [--images N]
 
-Of each run the clean classes are resampled: those whose truth was measured (worlds of ``--prepare``)
-or that the run itself does not call suspect. Rows are drawn with replacement, so a world with few
-images understates how weeks differ: the answer is for worlds like the run, with so many images.
-The follow-up is resampled with the images; the pairs that it looks at are those of the run.
+Of each run the clean classes are resampled: those whose truth was measured (worlds of
+``--prepare``), or that the run itself does not call suspect. Rows are drawn with replacement, so a
+world with few images understates how weeks differ: the answer is for worlds like the run, with so
+many images. The follow-up is resampled with the images; the pairs that it looks at are those of the
+run.
 """
 
 from __future__ import annotations

@@ -38,7 +38,8 @@ def serve(
     runner: _Runner = None,
 ) -> None:
     """Audit on a schedule, and whenever somebody asks Prefect for a run, until stopped."""
-    from flows.deployments import Order, serve_audit
+    from audit.pipeline.orders import Order
+    from flows.deployments import serve_audit
 
     laid_over = _laid_over(overrides, runner)
     order = Order(manifest, cron, timezone, device, laid_over, limit, gate, out)
@@ -61,7 +62,8 @@ def deploy(
     file: Annotated[str, typer.Option(help="Where it is written.")] = "prefect.yaml",
 ) -> None:
     """Write a prefect.yaml that `prefect deploy` takes as it is."""
-    from flows.deployments import Order, write_deployment
+    from audit.pipeline.orders import Order
+    from flows.deployments import write_deployment
 
     laid_over = _laid_over(overrides, runner)
     order = Order(manifest, cron, timezone, device, laid_over, limit, gate, out)

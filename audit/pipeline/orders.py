@@ -1,0 +1,79 @@
+"""An audit that shall run again and again: what is said of it once, and checked before."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from audit.errors import ManifestError
+from audit.manifest import load_manifest
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is audited again and again, and when.
+
+    Parameters
+    ----------
+    manifest : str
+        Path of the manifest.
+    cron : str or None
+        Five fields, such as ``0 2 * * 1``; None: only when somebody asks.
+    timezone : str
+        A name of the IANA database, in which `cron` is meant.
+    device, overrides, limit
+        See :class:`audit.pipeline.session.AuditRequest`.
+    gate : str or None
+        When a run fails; None: as the manifest says.
+    runs : str or None
+        The folder below which each run gets one of its own; None: ``runs`` beside the manifest, so
+        that it does not hang on where a worker was started.
+    """
+
+    manifest: str
+    cron: str | None = None
+    timezone: str = "UTC"
+    device: str = "auto"
+    overrides: tuple[str, ...] = ()
+    limit: int | None = None
+    gate: str | None = None
+    runs: str | None = None
+
+    def parameters(self) -> dict[str, object]:
+        """What each run is given, by name, with paths that hold everywhere on this machine."""
+        manifest = Path(self.manifest).resolve()
+        found: dict[str, object] = {
+            "manifest": str(manifest),
+            "device": self.device,
+            "overrides": list(self.overrides),
+            "runs": str(Path(self.runs).resolve() if self.runs else manifest.parent / "runs"),
+        }
+        more = {"limit": self.limit, "gate": self.gate}
+        return found | {key: value for key, value in more.items() if value is not None}
+
+    def checked(self) -> str:
+        """The audit's name, once manifest, schedule and time zone can be.
+
+        Raises
+        ------
+        ManifestError
+            One cannot be.
+        """
+        gate = (f"gate={self.gate}",) if self.gate else ()
+        declared = load_manifest(self.manifest, (*self.overrides, *gate))
+        if self.cron is not None and len(self.cron.split()) != 5:
+            raise ManifestError(
+                f"--cron: expected five fields such as '0 2 * * 1', found {self.cron!r}"
+            )
+        try:
+            ZoneInfo(self.timezone)
+        except (ZoneInfoNotFoundError, ValueError) as error:
+            raise self.no_schedule(error) from error
+        return declared.name
+
+    def no_schedule(self, error: Exception) -> ManifestError:
+        """Says that cron line and time zone are no schedule, and why."""
+        return ManifestError(
+            f"--cron, --timezone: {self.cron!r} in {self.timezone!r} is no schedule ({error})"
+        )
