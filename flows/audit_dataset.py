@@ -19,8 +19,7 @@ from audit.manifest import load_manifest
 from audit.pipeline.handles import Handle
 from audit.pipeline.log_lines import log_end, log_start
 from audit.pipeline.progress import SILENT, Progress
-from audit.pipeline.publish import address_of
-from audit.pipeline.report import reports_of
+from audit.pipeline.publish import report_address
 from audit.pipeline.run import night, take_steps
 from audit.pipeline.session import AuditRequest, Session, open_session
 from audit.report.sentences.outcome import outcome_line
@@ -140,10 +139,9 @@ def _audit(session: Session, progress: Progress, known: Findings | None = None) 
     findings = known or take_steps(session, progress, AsTasks(session.manifest.run.timeout))
     run, settings = session.run, session.manifest.report
     show_findings(findings, run, settings)
-    reports = reports_of(run)
-    tell_events(findings, address_of(reports[0], run, settings) if reports else "")
+    tell_events(findings, report_address(run, settings))
     log_end(logger, findings, run)
-    return flow_state(findings, session.run)
+    return flow_state(findings, run)
 
 
 def flow_state(findings: Findings, run: RunFolder) -> Ending:

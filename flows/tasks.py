@@ -28,7 +28,7 @@ from audit.manifest import ReportSection
 from audit.pipeline.handles import Handle
 from audit.pipeline.measure import score
 from audit.pipeline.progress import Progress
-from audit.pipeline.publish import address_of
+from audit.pipeline.publish import address_of, report_address
 from audit.pipeline.report import reports_of
 from audit.pipeline.session import Session
 from audit.run_folder import RunFolder, file_slug
@@ -125,19 +125,18 @@ def show_findings(findings: Findings, run: RunFolder, settings: ReportSection) -
     settings : ReportSection
         Of its manifest: where reports can be opened.
     """
-    name, reports = file_slug(findings.audit.name), reports_of(run)
+    name, link = file_slug(findings.audit.name), report_address(run, settings)
     try:
         create_table_artifact(
             key=f"{name}-findings",
             table=class_rows(findings),
             description="One row a class, the most urgent first.",
         )
-        link = address_of(reports[0], run, settings) if reports else ""
         create_markdown_artifact(
             key=f"{name}-summary",
             markdown=page_of(findings, run.path if settings.artifact_pictures else None, link),
         )
-        for path in reports:
+        for path in reports_of(run):
             create_link_artifact(
                 key=f"{name}-{path.name.replace('.', '-')}",
                 link=address_of(path, run, settings) or path.as_uri(),

@@ -63,3 +63,10 @@ def test_what_modules_pass_on_has_a_type() -> None:
     # What is left are settings and calls of other libraries.
     assert len(loose) < 40, loose
     assert [line for line in loose if line.startswith("audit/verdicts/")] == []
+
+
+def test_flows_are_prefect_and_no_more() -> None:
+    rooms = [ROOT / "flows", ROOT / "flows" / "automations"]
+    lines = sum(len(p.read_text().splitlines()) for room in rooms for p in room.glob("*.py"))
+    # What needs no Prefect belongs into audit/, where notebooks and tests reach it without one.
+    assert lines < 700

@@ -91,6 +91,12 @@ def address_of(path: Path, run: RunFolder, settings: ReportSection) -> str:
     return f"{without_keys(held)}/{path.name}" if held else ""
 
 
+def report_address(run: RunFolder, settings: ReportSection) -> str:
+    """Where the report of a run can be opened, of several forms the first; "" where nobody can."""
+    reports = reports_of(run)
+    return address_of(reports[0], run, settings) if reports else ""
+
+
 def _published(run: RunFolder) -> Iterator[Path]:
     """The files, the page's own pictures among them; a dataset for FiftyOne stays where it is."""
     yield from (path for path in reports_of(run) if path.is_file())
