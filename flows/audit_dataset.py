@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from prefect import flow
-from prefect.client.schemas.objects import State, StateType
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 from prefect.task_runners import TaskRunner
 from pydantic import Field
 
 from audit.errors import AuditError
-from audit.findings import Findings, outcome
+from audit.findings import Findings
 from audit.manifest import load_manifest
 from audit.pipeline.handles import Handle
 from audit.pipeline.log_lines import log_end, log_start
@@ -22,21 +21,12 @@ from audit.pipeline.progress import SILENT, Progress
 from audit.pipeline.publish import report_address
 from audit.pipeline.run import night, take_steps
 from audit.pipeline.session import AuditRequest, Session, open_session
-from audit.report.sentences.outcome import outcome_line
-from audit.run_folder import RunFolder
-from flows.events import tell_events
+from flows.outcome import Ending, flow_state, show_findings, tell_events
 from flows.runners import task_runner
 from flows.server import server_for_workers
-from flows.tasks import AsTasks, show_findings
+from flows.tasks import AsTasks
 
 _NAME = "audit-dataset"
-
-Ending = State[Any]
-"""How a flow ended: with the summary of the findings and the ``run_folder``, as JSON."""
-
-
-class GateError(AuditError):
-    """All work is done, and the findings do not pass the gate of the manifest."""
 
 
 def _name_of_run() -> str:
@@ -87,7 +77,7 @@ def audit_dataset(
     State
         Named by :class:`audit.findings.Outcome`; its message tells the four counts, what they mean
         and the controls that failed, its data is the summary of the findings. Of type FAILED where
-        the gate was not passed; its result is then :class:`GateError`.
+        the gate was not passed; its result is then :class:`flows.outcome.GateError`.
     """
     # Parameters are told in the form that Prefect reads for its own form.
     laid_over = tuple(overrides or ()) + ((f"gate={gate}",) if gate else ())
@@ -142,17 +132,3 @@ def _audit(session: Session, progress: Progress, known: Findings | None = None) 
     tell_events(findings, report_address(run, settings))
     log_end(logger, findings, run)
     return flow_state(findings, run)
-
-
-def flow_state(findings: Findings, run: RunFolder) -> Ending:
-    """The state that a run's page shows: of type FAILED where a gate was not passed."""
-    passed, message = findings.summary.gate_passed, outcome_line(findings)
-    return State(
-        type=StateType.COMPLETED if passed else StateType.FAILED,
-        name=outcome(findings).value,
-        message=message,
-        # Of a failed state Prefect makes an exception.
-        data={**findings.summary.model_dump(), "run_folder": str(run.path)}
-        if passed
-        else GateError(message),
-    )

@@ -12,26 +12,17 @@ from typing import Any, ParamSpec, TypeVar
 
 from prefect import task, unmapped
 from prefect.artifacts import (
-    create_link_artifact,
-    create_markdown_artifact,
     create_progress_artifact,
-    create_table_artifact,
     update_progress_artifact,
 )
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
-from audit.exports.run_page import class_rows, page_of
-from audit.findings import Findings
-from audit.manifest import ReportSection
 from audit.pipeline.handles import Handle
 from audit.pipeline.measure import score
 from audit.pipeline.progress import Progress
-from audit.pipeline.publish import address_of, report_address
-from audit.pipeline.report import reports_of
 from audit.pipeline.session import Session
-from audit.run_folder import RunFolder, file_slug
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -110,37 +101,3 @@ class _ShardProgress:
             share = min(100.0, 100 * self._done / self._rows)
             with suppress(Exception):
                 update_progress_artifact(self._artifact, share)
-
-
-def show_findings(findings: Findings, run: RunFolder, settings: ReportSection) -> None:
-    """Findings as a table, a page with pictures, reports as links, on the run's page in Prefect.
-
-    Named after the audit, so that the audits of a server do not overwrite each other's. A server
-    that does not answer costs the page, and no work.
-
-    Parameters
-    ----------
-    findings, run : Findings, RunFolder
-        Of the run.
-    settings : ReportSection
-        Of its manifest: where reports can be opened.
-    """
-    name, link = file_slug(findings.audit.name), report_address(run, settings)
-    try:
-        create_table_artifact(
-            key=f"{name}-findings",
-            table=class_rows(findings),
-            description="One row a class, the most urgent first.",
-        )
-        create_markdown_artifact(
-            key=f"{name}-summary",
-            markdown=page_of(findings, run.path if settings.artifact_pictures else None, link),
-        )
-        for path in reports_of(run):
-            create_link_artifact(
-                key=f"{name}-{path.name.replace('.', '-')}",
-                link=address_of(path, run, settings) or path.as_uri(),
-                link_text=path.name,
-            )
-    except Exception:
-        _log.warning("Prefect's server took no artifacts; the run folder has all of it")

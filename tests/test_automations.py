@@ -40,7 +40,7 @@ from audit.pipeline.compare import with_history
 from audit.pipeline.progress import SILENT
 from audit.pipeline.review import review
 from audit.pipeline.session import Session
-from flows import automations, events, tasks
+from flows import automations, outcome, tasks
 from flows.audit_dataset import audit_dataset
 from flows.automations import FILES, Wanted, fill, register
 
@@ -189,7 +189,7 @@ def test_people_get_one_message_a_run_and_programs_one_a_class(
     registered: list[str], receiver: Receiver, tmp_path: Path
 ) -> None:
     found = nights(tmp_path, {"bee": 0.5}, {"cat": 0.6, "dog": 0.4})
-    events.tell_events(found, "https://audits.example/zoo/report.html")
+    outcome.tell_events(found, "https://audits.example/zoo/report.html")
     until(lambda: len(receiver.at("/classes")) >= 3 and receiver.at("/people"), "the posts")
     told = {body["class"]: body for body in receiver.at("/classes")}
     assert {name: body["change"] for name, body in told.items()} == {
@@ -287,8 +287,8 @@ def test_every_shipped_file_can_be_created_by_prefect() -> None:
 
 def told(monkeypatch: pytest.MonkeyPatch, findings: Findings) -> list[dict[str, Any]]:
     said: list[dict[str, Any]] = []
-    monkeypatch.setattr(events, "emit_event", lambda **event: said.append(event))
-    events.tell_events(findings)
+    monkeypatch.setattr(outcome, "emit_event", lambda **event: said.append(event))
+    outcome.tell_events(findings)
     return said
 
 
@@ -316,7 +316,7 @@ def test_a_server_that_is_away_costs_the_events_and_no_work(tmp_path: Path) -> N
     program = (
         "import sys\n"
         "from audit.findings import Findings\n"
-        "from flows.events import tell_events\n"
+        "from flows.outcome import tell_events\n"
         "tell_events(Findings.model_validate_json(open(sys.argv[1]).read()))\n"
         "print('done')\n"
     )

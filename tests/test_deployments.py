@@ -16,7 +16,7 @@ from audit.errors import AuditError, ManifestError
 from audit.manifest import ReportSection
 from audit.pipeline.orders import Order
 from audit.run_folder import RunFolder
-from flows import tasks
+from flows import outcome, tasks
 from flows.audit_dataset import audit_dataset
 from flows.deployments import ENTRYPOINT, deployment_file, write_deployment
 
@@ -89,19 +89,19 @@ def test_artifacts_are_named_after_the_audit_and_links_open(
     made: dict[str, dict[str, Any]] = {}
     for kind in ("table", "markdown", "link"):
         monkeypatch.setattr(
-            tasks, f"create_{kind}_artifact", lambda key, **held: made.update({key: held})
+            outcome, f"create_{kind}_artifact", lambda key, **held: made.update({key: held})
         )
     findings = run({**dict.fromkeys(CLASSES, 0.0), "bee": 0.5}).findings
     night = finished(tmp_path)
     there = ReportSection(public_url="https://audits.example/farm/")
-    tasks.show_findings(findings, night, there)
+    outcome.show_findings(findings, night, there)
     assert set(made) == {f"farm-animals-{end}" for end in ("findings", "summary", "report-html")}
     link = made["farm-animals-report-html"]["link"]
     assert link == "https://audits.example/farm/20261126-020000/report.html"
     assert link in made["farm-animals-summary"]["markdown"]
     rows = {row["class"]: row for row in made["farm-animals-findings"]["table"]}
     assert rows["bee"]["verdict"] == "suspect"
-    tasks.show_findings(findings, night, ReportSection())
+    outcome.show_findings(findings, night, ReportSection())
     assert made["farm-animals-report-html"]["link"].startswith("file:///")
 
 
@@ -111,9 +111,9 @@ def test_a_server_that_is_away_costs_the_page_and_no_work(
     def away(**_: Any) -> None:
         raise ConnectionError("no route")
 
-    monkeypatch.setattr(tasks, "create_table_artifact", away)
+    monkeypatch.setattr(outcome, "create_table_artifact", away)
     quiet = run({"ant": 0.0, "bee": 0.0}).findings
-    tasks.show_findings(quiet, finished(tmp_path), ReportSection())
+    outcome.show_findings(quiet, finished(tmp_path), ReportSection())
     assert "took no artifacts" in caplog.text
 
 

@@ -32,8 +32,8 @@ from audit.pipeline.runs import open_run
 from audit.report import overlays
 from audit.run_folder import RunFolder
 from flows import server
-from flows.audit_dataset import flow_state
 from flows.cli import app, main
+from flows.outcome import flow_state
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
 QUICK = ("--set", "cmv.classes=none", "--set", "report.formats=[html]")

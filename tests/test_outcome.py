@@ -20,8 +20,8 @@ from audit.findings import (
 )
 from audit.report.sentences.outcome import ending
 from audit.run_folder import RunFolder
-from flows.audit_dataset import GateError, flow_state
 from flows.cli.outcome import EXIT_CODES
+from flows.outcome import GateError, flow_state
 
 
 def ended(*verdicts: Verdict, **summary: Any) -> Findings:
