@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import yaml
+from prefect.deployments.runner import EntrypointType
 from prefect.schedules import Cron, Schedule
 
 from audit.errors import ManifestError
@@ -31,6 +32,8 @@ def serve_audit(order: Order) -> None:
         description=f"Saliency audit of {name}",
         limit=1,
         global_limit=1,
+        # Loaded by its path, a file is no module, and Prefect can't resolve its annotations.
+        entrypoint_type=EntrypointType.MODULE_PATH,
     )
 
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +22,7 @@ from audit.pipeline.orders import Order
 from audit.run_folder import RunFolder
 from flows import outcome, tasks
 from flows.audit_dataset import audit_dataset
-from flows.deployments import ENTRYPOINT, deployment_file, write_deployment
+from flows.deployments import ENTRYPOINT, deployment_file, serve_audit, write_deployment
 
 MANIFEST = "name: Farm animals\ndataset: {root: images}\nmodel: {loader: 'a:b'}\n"
 
@@ -64,6 +68,33 @@ def test_what_cannot_be_is_said_before_anything_is_written(manifest: Path, tmp_p
     with pytest.raises(ManifestError, match="exists already"):
         write_deployment(Order(str(manifest)), "audits", tmp_path / "prefect.yaml")
     assert (tmp_path / "prefect.yaml").read_text() == "somebody's"
+
+
+def test_a_served_run_finds_its_flow_and_takes_its_parameters(
+    monkeypatch: pytest.MonkeyPatch, manifest: Path
+) -> None:
+    said: dict[str, Any] = {}
+    monkeypatch.setattr(audit_dataset, "serve", lambda **held: said.update(held))
+    serve_audit(Order(str(manifest), "0 2 * * 1", limit=5, gate="new"))
+    made = audit_dataset.to_deployment("farm", entrypoint_type=said["entrypoint_type"])
+    # As the process that Prefect starts for a run: nothing is imported yet.
+    program = (
+        "import json, sys\n"
+        "from prefect.flows import load_flow_from_entrypoint\n"
+        "flow = load_flow_from_entrypoint(sys.argv[1], use_placeholder_flow=False)\n"
+        "print(sorted(flow.validate_parameters(json.loads(sys.argv[2]))))\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", program, str(made.entrypoint), json.dumps(said["parameters"])],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+        cwd=manifest.parent,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert ended.returncode == 0, ended.stderr[-2000:]
+    assert "gate" in ended.stdout
 
 
 def test_the_form_of_a_run_offers_what_can_be(manifest: Path) -> None:
