@@ -71,9 +71,10 @@ lock:
 clean:
 	rm -rf .venv demo
 
-## False alarms over a year and how soon a cue is named, from the rows of RUNS; no model is asked.
+## False alarms over a year, how soon a cue is named, the words of retrainings: half an hour on one core;
+## of RUNS, where there are any, the years alone.
 bench-history: setup
-	$(BIN)/python benchmarks/history.py $(RUNS)
+	$(BIN)/python -m benchmarks.history $(RUNS)
 
 ## How well shortcuts are found: about two hours on two cores; goes on where it was stopped.
 bench-detection: setup

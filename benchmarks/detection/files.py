@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,6 @@ from benchmarks.detection.pictures import paint
 from benchmarks.detection.truth import EACH, judge, measure
 from benchmarks.detection.worlds import World, make_world
 
-IMAGES = 50
 SIZES = (10, 20, 50)
 DILATION = 1 / 20
 """Share of the side by which a generous annotator draws too large."""
@@ -75,11 +75,12 @@ def _trained(world: World, architecture: str) -> nn.Module:
     return train(world, architecture)
 
 
-def write_images(world: World, folder: Path) -> None:
+def write_images(world: World, folder: Path, sizes: Sequence[int] = SIZES) -> None:
     """Write the audited images, and their masks as an exact, a hasty and a generous hand draws."""
+    images = max(sizes)
     for label, name in enumerate(world.names):
         random = np.random.default_rng([world.seed, 3, label])
-        painted = paint(world, [name] * IMAGES, [name] * IMAGES, world.seed * 10 + 3, random)
+        painted = paint(world, [name] * images, [name] * images, world.seed * 10 + 3, random)
         masks = {
             "exact": painted.masks,
             "box": np.stack([_box(mask) for mask in painted.masks]),
@@ -88,7 +89,7 @@ def write_images(world: World, folder: Path) -> None:
             ).numpy(),
         }
         for index, image in enumerate(painted.images):
-            for size in (s for s in SIZES if index < s):
+            for size in (s for s in sizes if index < s):
                 _save(image, folder / f"images-{size}" / name / f"{index:03d}.png")
             for quality, held in masks.items():
                 pixels = np.where(held[index], np.uint8(255), np.uint8(0))

@@ -1,88 +1,120 @@
 """False alarms over a year, by resampling the stored rows of finished runs; no model is asked.
 
-    python -m benchmarks.history [RUN ...] [--prepare DIR] [--years N] [--halves N] [--images N]
+    python -m benchmarks.history [RUN ...] [--out DIR] [--years N] [--images N ...]
 
-Of each run the clean classes are resampled: those whose truth was measured (worlds of
-``--prepare``), or that the run itself does not call suspect. Rows are drawn with replacement, so a
-world with few images understates how weeks differ: the answer is for worlds like the run, with so
-many images. The follow-up is resampled with the images; the pairs that it looks at are those of the
-run.
+Two painted worlds are made, trained and audited first, once: a clean one, audited with the donors
+of two seeds, and one whose network is trained with its cues absent, weak and strong. With runs of
+one's own the years alone are asked of them: their clean classes are those not called suspect.
+
+Rows are drawn with replacement, so a world with few images understates how weeks differ: the answer
+is for worlds like these, with so many images. The follow-up is resampled with the images; the pairs
+that it looks at are those of the run.
 """
 
 from __future__ import annotations
 
 import argparse
+import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
+from scipy.stats import binomtest
 
+from audit.run_folder import write_json
 from benchmarks.history.questions import cues, halves, retrained, years
 from benchmarks.history.resampling import World, opened
 from benchmarks.history.worlds import prepare
 
-CLEAN = {7430: "plain", 7431: "residual"}
-PLANTED = {7530: "plain"}
-"""Seeds of the worlds that ``--prepare`` makes, and their architectures."""
+CLEAN, PLANTED = 7430, 7530
+"""Seeds of the two worlds."""
+Row = tuple[str, str, str]
 
 
-def said(what: str, counts: Counter[str]) -> None:
-    """Print one answer."""
-    print(f"  {what}:", ", ".join(f"{key} {counts[key]}" for key in sorted(counts)), flush=True)
+def share(count: int, of: int) -> str:
+    """A count with its share and the exact interval of 95 % (Clopper and Pearson)."""
+    if not of:
+        return "0 of 0"
+    held = binomtest(count, of).proportion_ci(0.95, "exact")
+    return f"{count} of {of} = {count / of:.3f} ({held.low:.3f} to {held.high:.3f})"
 
 
-def ask(world: World, asked: argparse.Namespace) -> None:
-    """The questions to one run."""
-    clean = world.of("clean")
-    held = {len(world.places[name]) for name in clean}
-    print(f"{world.name}: {len(clean)} clean classes of {sorted(held)} images", flush=True)
+def _counts(found: Counter[str]) -> str:
+    return ", ".join(f"{word} {count}" for word, count in sorted(found.items()))
+
+
+def of_years(world: World, asked: argparse.Namespace) -> list[Row]:
+    """The years of one run, a row an answer."""
+    rows = []
     for images in asked.images:
+        found = years(world, np.random.default_rng(asked.seed), asked.years, images)
+        what = f"{world.name}, {len(world.of('clean'))} clean classes of {images} images"
+        for key in ("with a suspect class", "with a new class", "with a confirmed class"):
+            rows.append((f"years {key}", what, share(found[key], found["years"])))
+        print(*rows[-3:], sep="\n", flush=True)
+    return rows
+
+
+def of_pairs(first: World, second: World, asked: argparse.Namespace) -> list[Row]:
+    """A/A: two halves, by the donors of two seeds."""
+    found = halves(first, second, np.random.default_rng(asked.seed), asked.halves, 50)
+    number = found.pop("comparisons")
+    said = share(found.pop("with an alarm"), number)
+    print(said, _counts(found), flush=True)
+    what = f"{first.name}, {len(first.of('clean'))} clean classes, halves of 50 images"
+    return [("A/A comparisons with an alarm", what, said), ("their words", what, _counts(found))]
+
+
+def of_retrainings(models: Sequence[World], asked: argparse.Namespace) -> list[Row]:
+    """How soon a cue is named, and the words of each retraining on the same images."""
+    rows: list[Row] = []
+    for images in (asked.images[0], asked.images[-1]):
+        for planted in models[1:]:
+            random = np.random.default_rng(asked.seed)
+            found = cues(models[0], planted, random, asked.times, images)
+            what = f"{models[0].name} to {planted.name}, {images} images"
+            for key in ("new by audit 1", "new by audit 2", "suspect in both"):
+                rows.append((f"planted cue {key}", what, share(found[key], found["planted"])))
+            print(*rows[-3:], sep="\n", flush=True)
+    absent, weak, strong = models
+    for earlier, later in ((absent, weak), (weak, strong), (strong, weak), (strong, absent)):
         random = np.random.default_rng(asked.seed)
-        said(f"years, {images} images", years(world, random, asked.years, images))
-    if asked.halves:
-        random, images = np.random.default_rng(asked.seed), max(asked.images)
-        said("halves", halves(world, random, asked.halves, images))
+        found = retrained(earlier, later, random, asked.times, 50)
+        rows.append((f"{earlier.name} to {later.name}", "the same 50 images", _counts(found)))
+        print(rows[-1], flush=True)
+    return rows
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Ask the questions of each run, and of the pairs that are named."""
+    """Ask all questions, or the years of the runs that are named, and write the table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.history", description=__doc__)
     parser.add_argument("runs", nargs="*", type=Path)
-    parser.add_argument("--prepare", type=Path, help="make worlds here first, an hour of CPU")
-    parser.add_argument(
-        "--retrained", nargs=2, type=Path, action="append", default=[], metavar="RUN"
-    )
-    parser.add_argument("--other-seed", nargs=2, type=Path, action="append", default=[])
+    parser.add_argument("--out", type=Path, default=Path("build/history"))
     parser.add_argument("--years", type=int, default=200)
     parser.add_argument("--halves", type=int, default=200)
-    parser.add_argument("--times", type=int, default=20, help="of cues and retrainings")
-    parser.add_argument("--images", type=int, nargs="+", default=[20, 40])
+    parser.add_argument("--times", type=int, default=10, help="of cues and retrainings")
+    parser.add_argument("--images", type=int, nargs="+", default=[20, 30, 40])
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args(arguments)
-    pairs, seeds, runs = list(asked.retrained), list(asked.other_seed), list(asked.runs)
-    if asked.prepare:
-        for seed, architecture in CLEAN.items():
-            made = prepare(asked.prepare / f"world-{seed}", seed, architecture, clean=True)
-            runs, seeds = [*runs, made[0]], [*seeds, made]
-        for seed, architecture in PLANTED.items():
-            made = prepare(asked.prepare / f"world-{seed}", seed, architecture, clean=False)
-            pairs += [[made[0], made[1]], [made[1], made[2]], [made[0], made[2]]]
-    for folder in runs:
-        ask(opened(folder), asked)
-    images = max(asked.images)
-    for pair in seeds:
-        random = np.random.default_rng(asked.seed)
-        first, second = map(opened, pair)
-        print(f"{first.name} and {second.name}: other donors", flush=True)
-        said("halves", halves(first, random, asked.halves, images, second))
-    for pair in pairs:
-        random = np.random.default_rng(asked.seed)
-        first, second = map(opened, pair)
-        print(f"{first.name} to {second.name}", flush=True)
-        said("cues", cues(first, second, random, asked.times, images))
-        said("strengthened", retrained(first, second, random, asked.times, images))
-        said("weakened", retrained(second, first, random, asked.times, images))
+    began = time.process_time()
+    torch.set_num_threads(1)
+    if asked.runs:
+        rows = [row for run in asked.runs for row in of_years(opened(run), asked)]
+    else:
+        clean = prepare(asked.out / f"world-{CLEAN}", CLEAN, "plain", clean=True)
+        planted = prepare(asked.out / f"world-{PLANTED}", PLANTED, "plain", clean=False)
+        print(f"worlds ready after {time.process_time() - began:.0f} CPU seconds", flush=True)
+        models = [opened(run) for run in planted]
+        first, second = map(opened, clean)
+        rows = [*of_years(first, asked), *of_years(models[0], asked)]
+        rows += [*of_pairs(first, second, asked), *of_retrainings(models, asked)]
+    asked.out.mkdir(parents=True, exist_ok=True)
+    write_json(asked.out / "table.json", rows)
+    print("| question | of | found |\n|---|---|---|")
+    print("\n".join(f"| {' | '.join(row)} |" for row in rows))
+    print(f"{time.process_time() - began:.0f} CPU seconds")
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ That is exact, and makes a year of clean weeks cheap.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,64 +68,57 @@ def words_of(earlier: Measured, later: Measured) -> dict[str, Change]:
 
 
 def halves(
-    world: World, random: np.random.Generator, times: int, images: int, other: World | None = None
+    first: World, second: World, random: np.random.Generator, times: int, images: int
 ) -> Counter[str]:
     """A/A: disjoint images of the clean classes, `images` of each, over and over.
 
     Parameters
     ----------
-    world : World
-        The first half is of it.
-    other : World, optional
-        The same model on the same images with other donors: then the second half is of it.
+    first, second : World
+        The same model on the same images, with donors by two seeds.
     """
     found: Counter[str] = Counter()
     for _ in range(times):
         parts: tuple[list[Ints], list[Ints]] = ([], [])
-        for name in world.of("clean"):
-            order = random.permutation(world.places[name])
+        for name in first.of("clean"):
+            order = random.permutation(first.places[name])
             count = min(images, len(order) // 2)
             parts[0].append(order[:count])
             parts[1].append(order[count : 2 * count])
-        first, second = (np.concatenate(part) for part in parts)
-        words = words_of(world.audit(first), (other or world).audit(second)).values()
+        earlier, later = (np.concatenate(part) for part in parts)
+        words = words_of(first.audit(earlier), second.audit(later)).values()
         found.update(word.value for word in words)
         found["comparisons"] += 1
-        found["comparisons with an alarm"] += any(word in ALARMS for word in words)
+        found["with an alarm"] += any(word in ALARMS for word in words)
     return found
 
 
-def years(
-    world: World,
-    random: np.random.Generator,
-    count: int,
-    images: int,
-    names: Sequence[str] | None = None,
-) -> Counter[str]:
-    """Years of weekly audits of clean classes, each with images drawn anew.
+def years(world: World, random: np.random.Generator, count: int, images: int) -> Counter[str]:
+    """Years of weekly audits of the clean classes, each with images drawn anew.
 
-    Parameters
-    ----------
-    names : sequence of str, optional
-        The classes; None: those that are clean.
+    A class is *confirmed* where two audits in a row call it suspect.
     """
     screen, found = Screen(world), Counter[str]()
-    names = world.of("clean") if names is None else names
     for _ in range(count):
-        drawn = {name: random.choice(world.places[name], (WEEKS, images)) for name in names}
-        suspect = new = False
+        drawn = {
+            name: random.choice(world.places[name], (WEEKS, images)) for name in world.of("clean")
+        }
+        suspects: dict[int, set[str]] = {}
+        new = False
         for number in np.flatnonzero(screen.may_alarm(drawn)).tolist():
-            found["weeks judged in full"] += 1
             judged = world.audit(_week(drawn, number), fresh=random)
             held = judged.findings.with_verdict(Verdict.SUSPECT)
+            suspects[number] = {finding.label_name for finding in held}
             found["suspect verdicts"] += len(held)
-            suspect |= bool(held)
             if held and number:
                 before = world.audit(_week(drawn, number - 1), fresh=random)
                 new |= Change.NEW in words_of(before, judged).values()
         found["years"] += 1
-        found["years with a suspect class"] += suspect
-        found["years with a new class"] += new
+        found["with a suspect class"] += any(suspects.values())
+        found["with a new class"] += new
+        found["with a confirmed class"] += any(
+            names & suspects.get(number - 1, set()) for number, names in suspects.items()
+        )
     return found
 
 
@@ -136,36 +129,35 @@ def _week(drawn: Mapping[str, Ints], number: int) -> Ints:
 def cues(
     calm: World, planted: World, random: np.random.Generator, times: int, images: int
 ) -> Counter[str]:
-    """After how many audits a planted cue is named, after one calm week; each week is fresh."""
+    """After how many audits a cue that a retraining planted is named; each week is fresh."""
     found: Counter[str] = Counter()
-    clean = calm.of("clean")
-    names = [name for name in planted.of("suspect") if name in calm.places]
-    everybody = [*clean, *(name for name in names if name not in clean)]
+    names = [name for name in planted.of("suspect") if name in calm.of("clean")]
+    everybody = [*calm.of("clean")]
     for _ in range(times):
         before = calm.audit(week(calm, random, everybody, images), fresh=random)
-        waiting = set(names)
+        waiting, again = set(names), set(names)
+        found["planted"] += len(names)
         for number in range(1, AUDITS + 1):
             night = planted.audit(week(planted, random, everybody, images), fresh=random)
             words = words_of(before, night)
+            suspect = {f.label_name for f in night.findings.with_verdict(Verdict.SUSPECT)}
             named = {name for name in waiting if words[name] is Change.NEW}
-            found[f"named by audit {number}"] += len(named)
-            waiting -= named
-            if not waiting:
-                break
-        found[f"not within {AUDITS}"] += len(waiting)
+            found[f"new by audit {number}"] += len(names) - len(waiting - named)
+            waiting, again = waiting - named, again & suspect
+        found["suspect in both"] += len(again)
     return found
 
 
 def retrained(
     earlier: World, later: World, random: np.random.Generator, times: int, images: int
 ) -> Counter[str]:
-    """The words of a retraining on the same images, for classes whose truth changed and others."""
+    """The words of a retraining on the same images, by what became of the truth."""
     found: Counter[str] = Counter()
-    common = [name for name in earlier.places if name in later.places]
     for _ in range(times):
         drawn = [
-            random.choice(earlier.places[name], min(images, len(earlier.places[name])), False)
-            for name in common
+            random.choice(places, min(images, len(places)), False)
+            for name, places in earlier.places.items()
+            if name in later.places
         ]
         rows = np.concatenate(drawn)
         # The rows of two audits of the same list of images stand in the same order.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -95,11 +95,6 @@ class World:
         places = np.concatenate(held) if held else np.empty(0, np.int64)
         renamed = np.repeat(np.asarray(names, object), [len(one) for one in held])
         return self.follow_up.iloc[places].assign(sample_id=renamed).reset_index(drop=True)
-
-    def without(self, names: Sequence[str]) -> World:
-        """The same world without some classes."""
-        kept = self.scores[~self.scores["label_name"].isin(list(names))].reset_index(drop=True)
-        return replace(self, scores=kept)
 
 
 def opened(folder: Path) -> World:
