@@ -7,6 +7,7 @@ stands for "undefined" or "not measured", never 0.
 
 from __future__ import annotations
 
+from audit.findings.class_finding import ClassFinding, ClassRow, Confusion, Effect, Indicator
 from audit.findings.codes import VALUES, Code
 from audit.findings.comparison import (
     Change,
@@ -57,23 +58,16 @@ from audit.findings.files import (
     write_index,
     write_repair,
 )
+from audit.findings.matrix import MatrixCell, MatrixClass, SwapMatrix
 from audit.findings.outcome import Outcome, outcome
 from audit.findings.record import (
     SCHEMA_VERSION,
     AuditFacts,
-    ClassFinding,
-    ClassRow,
-    Confusion,
     Control,
-    Effect,
     EstimatorFacts,
     Findings,
     ForegroundFacts,
-    Indicator,
-    MatrixCell,
-    MatrixClass,
     Summary,
-    SwapMatrix,
     Thresholds,
 )
 from audit.findings.repairs import (
