@@ -37,12 +37,13 @@ from prefect.states import Crashed, Running
 from audit.errors import ManifestError
 from audit.findings import Findings, read_findings
 from audit.pipeline.compare import with_history
+from audit.pipeline.orders import AlarmOrder
 from audit.pipeline.progress import SILENT
 from audit.pipeline.review import review
 from audit.pipeline.session import Session
 from flows import automations, outcome, tasks
 from flows.audit_dataset import audit_dataset
-from flows.automations import FILES, Wanted, fill, register
+from flows.automations import FILES, fill, register
 
 SERVER = "prefect.server.api.server:create_app"
 PATIENCE = 150.0
@@ -164,7 +165,7 @@ def receiver(server: str) -> Iterator[Receiver]:
 
 @pytest.fixture(scope="module")
 def registered(manifest: Path, deployment: UUID, receiver: Receiver) -> list[str]:
-    wanted = Wanted(str(manifest), ["webhook/tickets", "custom-webhook/team"])
+    wanted = AlarmOrder(str(manifest), ["webhook/tickets", "custom-webhook/team"])
     first = register(wanted)
     assert register(wanted) == first
     return first
@@ -267,13 +268,13 @@ def test_a_silent_run_is_called_crashed_and_a_finished_one_is_not(
 
 def test_what_the_server_lacks_is_said(manifest: Path, deployment: UUID, tmp_path: Path) -> None:
     with pytest.raises(ManifestError, match="no block 'slack-webhook/nowhere'"):
-        register(Wanted(str(manifest), ["slack-webhook/nowhere"]))
+        register(AlarmOrder(str(manifest), ["slack-webhook/nowhere"]))
     with pytest.raises(ManifestError, match="expected type/name"):
-        register(Wanted(str(manifest), ["nowhere"]))
+        register(AlarmOrder(str(manifest), ["nowhere"]))
     other = tmp_path / "other.yaml"
     other.write_text(manifest.read_text().replace("Farm", "Zoo"))
     with pytest.raises(ManifestError, match="no deployment 'audit-dataset/zoo'"):
-        register(Wanted(str(other)))
+        register(AlarmOrder(str(other)))
 
 
 def test_every_shipped_file_can_be_created_by_prefect() -> None:

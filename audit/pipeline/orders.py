@@ -1,7 +1,8 @@
-"""An audit that shall run again and again: what is said of it once, and checked before."""
+"""An audit that shall run again and again: what is said of it once, and who is told."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -77,3 +78,40 @@ class Order:
         return ManifestError(
             f"--cron, --timezone: {self.cron!r} in {self.timezone!r} is no schedule ({error})"
         )
+
+
+@dataclass(frozen=True)
+class AlarmOrder:
+    """Who is told of an audit, and what is tried again by itself.
+
+    Parameters
+    ----------
+    manifest : str
+        Path of the manifest.
+    blocks : sequence of str
+        Who is told, as ``type/name``: ``slack-webhook/audits``, ``sendgrid-email/team``,
+        ``webhook/tickets``.
+    run_again : bool
+        Run again what crashed, or was silent for ten minutes.
+    """
+
+    manifest: str
+    blocks: Sequence[str] = ()
+    run_again: bool = True
+
+    def addresses(self) -> list[tuple[str, str]]:
+        """Type and name of each.
+
+        Raises
+        ------
+        ManifestError
+            One lacks either.
+        """
+        pairs = [(kind, name) for kind, _, name in (one.partition("/") for one in self.blocks)]
+        for address, pair in zip(self.blocks, pairs, strict=True):
+            if not all(pair):
+                raise ManifestError(
+                    "--notify: expected type/name of a block, such as slack-webhook/audits, found "
+                    f"{address!r}"
+                )
+        return pairs

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from string import Template
 from uuid import UUID
@@ -15,6 +14,7 @@ from prefect.exceptions import ObjectNotFound
 
 from audit.errors import ManifestError
 from audit.manifest import load_manifest
+from audit.pipeline.orders import AlarmOrder
 from audit.run_folder import file_slug
 from flows.audit_dataset import audit_dataset
 
@@ -23,27 +23,7 @@ _WEBHOOK = "webhook"
 """The type of the blocks that are called; all others notify."""
 
 
-@dataclass(frozen=True)
-class Wanted:
-    """Which automations an audit shall have.
-
-    Parameters
-    ----------
-    manifest : str
-        Path of the manifest.
-    blocks : sequence of str
-        Blocks on the Prefect server as ``type/name``: ``slack-webhook/audits``,
-        ``sendgrid-email/team``, ``webhook/tickets``.
-    run_again : bool
-        Run again what crashed, or was silent for ten minutes.
-    """
-
-    manifest: str
-    blocks: Sequence[str] = ()
-    run_again: bool = True
-
-
-def register(wanted: Wanted) -> list[str]:
+def register(order: AlarmOrder) -> list[str]:
     """Create the automations on the Prefect server, or bring those of the same name up to date.
 
     Returns
@@ -56,10 +36,10 @@ def register(wanted: Wanted) -> list[str]:
     ManifestError
         The manifest cannot be, or the server has no such deployment or block.
     """
-    name = load_manifest(wanted.manifest).name
+    name = load_manifest(order.manifest).name
     with get_client(sync_client=True) as client:
         automations = [
-            AutomationCore.model_validate(one) for one in _filled(wanted, file_slug(name), client)
+            AutomationCore.model_validate(one) for one in _filled(order, file_slug(name), client)
         ]
         for automation in automations:
             held = client.read_automations_by_name(automation.name)
@@ -71,11 +51,11 @@ def register(wanted: Wanted) -> list[str]:
 
 
 def _filled(
-    wanted: Wanted, audit: str, client: SyncPrefectClient
+    order: AlarmOrder, audit: str, client: SyncPrefectClient
 ) -> Iterator[Mapping[str, object]]:
-    blocks = [_block(address, client) for address in wanted.blocks]
+    blocks = [_block(kind, name, client) for kind, name in order.addresses()]
     values = {"audit": audit, "deployment_id": str(_deployment(audit, client))}
-    if wanted.run_again:
+    if order.run_again:
         yield from fill("run_again.yaml", values)
     for kind, name, identity in blocks:
         file = "webhook.yaml" if kind == _WEBHOOK else "notify.yaml"
@@ -109,17 +89,11 @@ def _deployment(audit: str, client: SyncPrefectClient) -> UUID:
         ) from None
 
 
-def _block(address: str, client: SyncPrefectClient) -> tuple[str, str, UUID]:
-    kind, _, name = address.partition("/")
-    if not kind or not name:
-        raise ManifestError(
-            f"--notify: expected type/name of a block, such as slack-webhook/audits, found "
-            f"{address!r}"
-        )
+def _block(kind: str, name: str, client: SyncPrefectClient) -> tuple[str, str, UUID]:
     try:
         return kind, name, client.read_block_document_by_name(name, kind).id
     except ObjectNotFound:
         raise ManifestError(
-            f"--notify: the Prefect server has no block {address!r}. Make it on the server's page "
-            "Blocks; `prefect block ls` lists those that are there."
+            f"--notify: the Prefect server has no block '{kind}/{name}'. Make it on the server's "
+            "page Blocks; `prefect block ls` lists those that are there."
         ) from None

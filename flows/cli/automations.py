@@ -24,7 +24,8 @@ def automations(
     ] = True,
 ) -> None:
     """Register automations with Prefect for an audit that is served or deployed."""
-    from flows.automations import Wanted, register
+    from audit.pipeline.orders import AlarmOrder
+    from flows.automations import register
 
-    for name in register(Wanted(manifest, notify or (), run_again)):
+    for name in register(AlarmOrder(manifest, notify or (), run_again)):
         err.print(f"Registered: {escape(name)}")
