@@ -10,7 +10,8 @@ from prefect.types.entrypoint import EntrypointType
 
 from audit.errors import ManifestError
 from audit.pipeline.orders import Order
-from audit.run_folder import file_slug, write_bytes
+from audit.run_folder import file_slug
+from audit.writing import write_bytes
 from flows.audit_dataset import audit_dataset
 
 ENTRYPOINT = "flows.audit_dataset.audit_dataset"

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from audit.errors import RunFolderError
-from audit.run_folder import RunFolder, file_slug, write_atomically, write_bytes, write_json
+from audit.run_folder import RunFolder, file_slug
+from audit.writing import write_atomically, write_bytes, write_json
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:

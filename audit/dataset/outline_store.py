@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from audit.run_folder import write_bytes
+from audit.writing import write_bytes
 
 MAX_SIDE = 2048
 """Of a stored outline; a larger picture was not written here."""

@@ -25,7 +25,8 @@ from audit.exports.fiftyone_documents import (
 )
 from audit.exports.fiftyone_fields import FOREGROUND, SALIENCY
 from audit.findings import read_facts, read_findings
-from audit.run_folder import RunFolder, write_bytes, write_json
+from audit.run_folder import RunFolder
+from audit.writing import write_bytes, write_json
 
 FORMAT: Final = "fiftyone"
 """In the manifest's ``report.formats``."""

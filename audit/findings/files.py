@@ -15,7 +15,7 @@ from audit.findings.facts import RunFacts
 from audit.findings.record import SCHEMA_VERSION, Findings
 from audit.findings.repairs import Repair
 from audit.findings.values import Record
-from audit.run_folder import write_json
+from audit.writing import write_json
 
 R = TypeVar("R", bound=Record)
 T = TypeVar("T")

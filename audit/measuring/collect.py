@@ -18,8 +18,9 @@ from audit.dataset.samples import Skipped
 from audit.findings import Counts, Status
 from audit.measuring.columns import SCORE_COLUMNS
 from audit.measuring.parts import Part
-from audit.run_folder import RunFolder, write_atomically
+from audit.run_folder import RunFolder
 from audit.secrets import guarded
+from audit.writing import write_atomically
 
 ROW_GROUP = 65_536
 PROBLEM_COLUMNS = ("sample_id", "path", "label_name", "reason", "detail", "kind")

@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from audit.errors import AuditError
-from audit.run_folder import write_atomically
 from audit.scoring import STATUSES
+from audit.writing import write_atomically
 
 Cell = str | int | float | bool | None | list[str] | list[int] | list[float]
 Row = dict[str, Cell]

@@ -26,8 +26,8 @@ from audit.dataset.loader import Loader
 from audit.interventions import FILLS, removal_mask
 from audit.measuring.columns import write_table
 from audit.pixels import to_float, to_uint8
-from audit.run_folder import reserve, write_atomically
 from audit.sampling import at_most, identities, ranks, sample_seed
+from audit.writing import reserve, write_atomically
 
 DONOR_COLUMNS: Final = pa.schema(
     [

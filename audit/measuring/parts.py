@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from audit.errors import AuditError
 from audit.measuring.columns import SCORE_COLUMNS
-from audit.run_folder import write_atomically
+from audit.writing import write_atomically
 
 STAMP: Final = b"saliency-audit"
 """The key, among a part's metadata, of what it says about itself."""

@@ -19,7 +19,8 @@ from audit.pixels import to_picture
 from audit.plugins import importable
 from audit.report.overlays import to_png
 from audit.report.sentences import english
-from audit.run_folder import RunFolder, file_slug, write_bytes
+from audit.run_folder import RunFolder, file_slug
+from audit.writing import write_bytes
 
 Keys = dict[tuple[int, str, str], str]
 Entries = dict[tuple[int, str, str, int], CmvEntry]

@@ -27,10 +27,11 @@ from audit.pipeline.compare import with_history
 from audit.pipeline.decide import Decided
 from audit.pipeline.mean_maps import read_mean_maps
 from audit.report.sentences import english
-from audit.run_folder import RunFolder, write_atomically
+from audit.run_folder import RunFolder
 from audit.secrets import guarded
 from audit.verdicts.find import with_cmv_shares
 from audit.verdicts.tables import class_table
+from audit.writing import write_atomically
 
 E = TypeVar("E", Exhibit, Cues, CmvEntry, MeanMap)
 

@@ -35,9 +35,10 @@ from audit.pipeline.decide import Decided
 from audit.pipeline.session import Session
 from audit.pixels import to_float, to_picture
 from audit.report.overlays import overlay, to_png
-from audit.run_folder import RunFolder, file_slug, write_bytes
+from audit.run_folder import RunFolder, file_slug
 from audit.verdicts.rates import wilson
 from audit.verdicts.statistics import bootstrap_mean
+from audit.writing import write_bytes
 
 _CROP_SIDE = 96
 

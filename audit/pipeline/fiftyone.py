@@ -17,8 +17,8 @@ from audit.measuring.rows import maps_of
 from audit.pipeline.session import Session
 from audit.pixels import to_picture
 from audit.report.overlays import normalise, to_png
-from audit.run_folder import write_bytes
 from audit.sampling import at_most
+from audit.writing import write_bytes
 
 EACH = 100
 """Most samples of a class: each is three pictures."""

@@ -15,8 +15,9 @@ from audit.measuring.rows import maps_of
 from audit.pipeline.session import Session
 from audit.report.overlays import mean_map, to_png
 from audit.report.page_limits import SPREADS
-from audit.run_folder import RunFolder, file_slug, write_bytes
+from audit.run_folder import RunFolder, file_slug
 from audit.sampling import permuted
+from audit.writing import write_bytes
 
 IMAGES = 40
 """Images averaged per class: enough to show where a class looks, and a bound on the work."""

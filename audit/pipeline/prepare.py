@@ -35,7 +35,8 @@ from audit.pipeline.run_json import now
 from audit.pipeline.session import Session
 from audit.pipeline.settings import settings_key
 from audit.report.style import check_style, keep_style
-from audit.run_folder import RunFolder, write_bytes
+from audit.run_folder import RunFolder
+from audit.writing import write_bytes
 
 _log = logging.getLogger(__name__)
 

@@ -17,7 +17,8 @@ from audit.pixels import to_float, to_picture
 from audit.repairs.counter_examples import counter_examples, group_table, wanted_photographs
 from audit.repairs.material import PartMaterial
 from audit.report.overlays import to_png
-from audit.run_folder import file_slug, write_atomically, write_bytes
+from audit.run_folder import file_slug
+from audit.writing import write_atomically, write_bytes
 
 PICTURES = "counter_examples"
 

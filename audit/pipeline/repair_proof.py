@@ -37,7 +37,8 @@ from audit.repairs.proof import (
     whole_quality,
 )
 from audit.report.overlays import to_png
-from audit.run_folder import RunFolder, write_bytes
+from audit.run_folder import RunFolder
+from audit.writing import write_bytes
 
 BEFORE, AFTER = "before", "after"
 

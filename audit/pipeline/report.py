@@ -16,7 +16,8 @@ from audit.pipeline.decide import decide
 from audit.pipeline.run_json import finish, now, timed, update_facts
 from audit.report.render import FORMATS, render_report
 from audit.report.style import keep_style
-from audit.run_folder import RunFolder, write_bytes
+from audit.run_folder import RunFolder
+from audit.writing import write_bytes
 
 
 def write_reports(

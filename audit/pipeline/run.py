@@ -29,7 +29,7 @@ from audit.pipeline.run_log import STEPS, logged
 from audit.pipeline.runs import Run, folder_for, home_of, point_latest
 from audit.pipeline.second_outlines import measure_second_outlines
 from audit.pipeline.session import Declared, LaidOver, Session, open_declared
-from audit.run_folder import storage_as_sentence
+from audit.writing import storage_as_sentence
 
 P = ParamSpec("P")
 T = TypeVar("T")

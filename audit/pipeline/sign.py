@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from audit.errors import RunFolderError
-from audit.run_folder import RunFolder, write_bytes
+from audit.run_folder import RunFolder
+from audit.writing import write_bytes
 
 if TYPE_CHECKING:
     from pyhanko.sign.signers import SimpleSigner

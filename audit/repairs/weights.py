@@ -14,7 +14,7 @@ from torch import Tensor
 from audit.errors import RepairError
 from audit.models.checkpoints import load_checkpoint
 from audit.repairs.head import Head, Linear
-from audit.run_folder import write_atomically
+from audit.writing import write_atomically
 
 
 def write_weights(source: Path, target: Path, head: Head, new: Linear) -> tuple[str, ...]:

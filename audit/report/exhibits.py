@@ -19,7 +19,8 @@ from audit.measuring.swap_maps import SwapMap
 from audit.measuring.swaps import Objects, swapped
 from audit.pixels import to_float, to_picture
 from audit.report.overlays import outline, overlay, signed_overlay, to_png
-from audit.run_folder import RunFolder, file_slug, write_bytes
+from audit.run_folder import RunFolder, file_slug
+from audit.writing import write_bytes
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from audit.report.page_limits import PRINT, Address, Medium, Page, fit_page, wri
 from audit.report.pages import Unprintable, fill_page
 from audit.report.pictures import Picture
 from audit.report.style import ReportStyle, read_style
-from audit.run_folder import write_bytes
+from audit.writing import write_bytes
 
 FORMATS = ("html", "pdf")
 ATTACHED = "classes.csv"

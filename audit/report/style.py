@@ -23,7 +23,7 @@ from audit.colours import READABLE, contrast
 from audit.errors import AuditError, ManifestError, ReportError
 from audit.manifest import Manifest, ReportSection
 from audit.report.pictures import Picture, inside, open_picture
-from audit.run_folder import write_bytes
+from audit.writing import write_bytes
 
 FOLDER = "theme"
 _LOG = logging.getLogger("audit.report")

@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from audit.interventions import dilate
-from audit.run_folder import write_bytes, write_json
+from audit.writing import write_bytes, write_json
 from benchmarks.detection.networks import MEAN, STD, TRUNK, train
 from benchmarks.detection.pictures import paint
 from benchmarks.detection.truth import EACH, judge, measure

@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from scipy.stats import binomtest
 
-from audit.run_folder import write_json
+from audit.writing import write_json
 from benchmarks.history.questions import cues, halves, retrained, years
 from benchmarks.history.resampling import World, opened
 from benchmarks.history.worlds import prepare

@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 
 from audit.measuring import follow_up
 from audit.pipeline.session import AuditRequest
-from audit.run_folder import write_bytes, write_json
+from audit.writing import write_bytes, write_json
 from benchmarks.detection.audits import run_steps
 from benchmarks.detection.files import manifest, write_images
 from benchmarks.detection.networks import train

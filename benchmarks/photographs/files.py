@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from safetensors.torch import save_file
 
-from audit.run_folder import write_bytes, write_json
+from audit.writing import write_bytes, write_json
 from benchmarks.photographs.estimating import estimated
 from benchmarks.photographs.hands import ESTIMATED, HANDS
 from benchmarks.photographs.networks import train

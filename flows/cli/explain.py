@@ -29,7 +29,8 @@ def explain(
     from audit.pipeline.explain import explain as explain_image
     from audit.report.overlays import to_png
     from audit.report.sentences import english_parts
-    from audit.run_folder import file_slug, write_bytes
+    from audit.run_folder import file_slug
+    from audit.writing import write_bytes
 
     found = explain_image(
         manifest, image, target=target, against=against, method=method, device=device

@@ -12,7 +12,7 @@ from rich.markup import escape
 
 from audit.errors import ManifestError
 from audit.manifest import load_manifest
-from audit.run_folder import write_bytes
+from audit.writing import write_bytes
 from flows.cli.further_options import further_options
 from flows.cli.terminal import err
 

@@ -12,8 +12,9 @@ from rich.markup import escape
 
 from audit.cancellation import Stopped
 from audit.errors import AuditError
-from audit.run_folder import RunFolder, storage_problem, write_bytes
+from audit.run_folder import RunFolder
 from audit.secrets import guarded
+from audit.writing import storage_problem, write_bytes
 from flows.cli.terminal import (
     FAILED,
     AcceptAccuracy,

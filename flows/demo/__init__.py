@@ -11,7 +11,7 @@ import yaml
 from PIL import Image
 from safetensors.torch import save_file
 
-from audit.run_folder import write_bytes, write_json
+from audit.writing import write_bytes, write_json
 from flows.demo.compose import CUTOUTS, KINDS, SIDE, compose, scene_for
 from flows.demo.network import INPUT_SIDE
 from flows.demo.scenes import paint

@@ -30,8 +30,8 @@ from audit.manifest.sections import ModelSection
 from audit.models import load_model
 from audit.models.audited import AuditedModel
 from audit.pixels import to_float, to_picture
-from audit.run_folder import write_bytes, write_json
 from audit.sampling import at_most
+from audit.writing import write_bytes, write_json
 from flows.demo.scenes import paint
 
 SIDE = 224
