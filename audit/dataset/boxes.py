@@ -6,8 +6,9 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
+from audit.dataset.decoding import MAX_PIXELS
+from audit.dataset.outlines import Outline
 from audit.dataset.samples import Box, Sample
 from audit.errors import SampleError
 
@@ -61,9 +62,29 @@ def recognise_format(boxes: Sequence[Box]) -> tuple[str, str]:
     return "xyxy", f"{said}; boxes are taken as [x0, y0, x1, y1], and those are empty"
 
 
-def are_shares(boxes: Sequence[Box]) -> bool:
-    """Whether all boxes lie within 0..1: shares of the picture's sides, and no pixels."""
-    return bool(boxes) and all(-0.01 <= v <= 1.01 for box in boxes for v in box)
+def is_share(box: Box) -> bool:
+    """Whether a box, as written, lies within 0..1, but for rounding."""
+    return all(-0.01 <= v <= 1.01 for v in box)
+
+
+def are_shares(boxes: Sequence[Box]) -> tuple[bool, str]:
+    """Tell shares of the pictures' sides from pixels by the boxes of a whole dataset.
+
+    Parameters
+    ----------
+    boxes : sequence of four numbers each
+        As written; finite.
+
+    Returns
+    -------
+    bool, str
+        Whether they are shares; and a remark for people, or "".
+    """
+    within = sum(map(is_share, boxes))
+    if within < (1 - _SURELY) * len(boxes) or not within:
+        return False, ""
+    few = f"{within} of {len(boxes)}" if within < len(boxes) else "all"
+    return True, f"{few} boxes lie within 0..1: taken as shares of the sides, not as pixels"
 
 
 def within_unit(box: Box) -> Box:
@@ -72,9 +93,7 @@ def within_unit(box: Box) -> Box:
     return (x0, y0, x1, y1)
 
 
-def bounding_box(
-    sample: Sample, *, size: tuple[int, int], margin: float = 0.0
-) -> NDArray[np.bool_]:
+def bounding_box(sample: Sample, *, size: tuple[int, int], margin: float = 0.0) -> Outline:
     """Fill the sample's boxes.
 
     Parameters
@@ -83,7 +102,8 @@ def bounding_box(
         Its `boxes` in pixels; or, where they lie within 0..1, in shares of the sides. Parts
         outside the image are cut off, and the row says so.
     size : (H0, W0)
-        Of the image.
+        Of the image. Where the annotation says on which size its boxes were drawn, the outline has
+        that one, so that a picture of another size is noticed.
     margin : float
         Added on each side, as a share of the box's own side.
 
@@ -94,27 +114,24 @@ def bounding_box(
     """
     if not sample.boxes:
         raise SampleError("NO_BOX", "the dataset has no box for this image")
-    height, width = size
-    mask = np.zeros(size, dtype=bool)
-    for x0, y0, x1, y1 in _in_pixels(sample, size):
+    annotation = sample.annotation
+    drawn_on = annotation.size if annotation else None
+    height, width = size if drawn_on is None else drawn_on[::-1]
+    if height * width > MAX_PIXELS:
+        raise SampleError("MASK_SIZE", f"the annotation says {width} x {height} pixels")
+    mask = np.zeros((height, width), dtype=bool)
+    empty = over = False
+    for x0, y0, x1, y1 in _in_pixels(sample, (height, width)):
         dx, dy = margin * (x1 - x0), margin * (y1 - y0)
         left, right = (int(np.clip(round(v), 0, width)) for v in (x0 - dx, x1 + dx))
         top, bottom = (int(np.clip(round(v), 0, height)) for v in (y0 - dy, y1 + dy))
-        if right > left and bottom > top:
-            mask[top:bottom, left:right] = True
+        mask[top:bottom, left:right] = True
+        empty |= right <= left or bottom <= top
+        over |= x0 < -1 or y0 < -1 or x1 > width + 1 or y1 > height + 1
     if not mask.any():
         raise SampleError("EMPTY_BOX", "no box has an area inside the image")
-    return mask
-
-
-def box_notes(sample: Sample, size: tuple[int, int]) -> tuple[str, ...]:
-    """What has to be known of a sample's boxes on an image of `size` (H0, W0)."""
-    height, width = size
-    over = any(
-        x0 < -1 or y0 < -1 or x1 > width + 1 or y1 > height + 1
-        for x0, y0, x1, y1 in _in_pixels(sample, size)
-    )
-    return ("BOX_CLIPPED",) if over else ()
+    notes = ("BOX_CLIPPED",) * over + ("BOX_EMPTY",) * empty
+    return Outline(mask, notes, has_own_size=drawn_on is not None)
 
 
 def _in_pixels(sample: Sample, size: tuple[int, int]) -> list[Box]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import os
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +12,7 @@ from audit.dataset.json_spans import spans
 from audit.dataset.label_rules import check_rule, choose_label
 from audit.dataset.places import Places, found_there
 from audit.dataset.samples import Annotation, Box, Remark, Sample, Skipped
-from audit.dataset.segments import area_of, number
+from audit.dataset.segments import area_of, is_crowd, number
 from audit.errors import DatasetError, SampleError
 
 _USUAL = (
@@ -64,6 +66,13 @@ def coco(
             f"annotations and categories, found {', '.join(sorted(found.keys)) or 'none'}"
         )
     places = Places(_image_folder(root, path, images, found), follow_links)
+    if unknown := [
+        one for own in found.objects.values() for one in own if one.category not in found.categories
+    ]:
+        yield Remark(
+            f"annotations of no category that {path.name} lists: {len(unknown)}, such as of "
+            f"{unknown[0].category!r:.40}; they count as none"
+        )
     seen: set[str] = set()
     for image_id, image in found.images.items():
         yield _one(image, found.objects.pop(image_id, []), found, places, (label, classes), seen)
@@ -173,20 +182,26 @@ def _identity(value: object) -> Hashable:
 
 
 def _object(value: Mapping[str, object], span: tuple[int, int]) -> _Object:
-    box = value.get("bbox")
-    numbers = [number(v) for v in box] if isinstance(box, list) else []
-    corners = None
-    if len(numbers) == 4 and None not in numbers:
-        x, y, width, height = (v or 0.0 for v in numbers)
-        corners = (x, y, x + width, y + height)
     return _Object(
         _identity(value["category_id"]),
         area_of(value),
-        bool(value.get("iscrowd")),
-        corners,
+        is_crowd(value),
+        _corners(value.get("bbox")),
         span,
         bool(value.get("segmentation")),
     )
+
+
+def _corners(box: object) -> Box | None:
+    """A box as corners; of NaN where there is one that is none, since an object is there."""
+    if not box:
+        return None
+    numbers = [number(v) for v in box] if isinstance(box, list) else []
+    known = [v for v in numbers if v is not None]
+    if len(numbers) != 4 or len(known) != 4:
+        return (math.nan, math.nan, math.nan, math.nan)
+    x, y, width, height = known
+    return (x, y, x + width, y + height)
 
 
 def _image_folder(root: Path, path: Path, images: str | None, found: _Found) -> Path:
@@ -203,7 +218,7 @@ def _image_folder(root: Path, path: Path, images: str | None, found: _Found) -> 
     tried = [start / part for part in ("", "images", split, f"images/{split}", "data")]
     tried += [path.parent, path.parent / "images", path.parent / split, path.parent / "data"]
     for folder in tried:
-        if any((folder / name).is_file() for name in names if "\0" not in name):
+        if any(os.path.isfile(folder / name) for name in names):
             return folder
     raise DatasetError(
         f"dataset.images: {names[0]!r:.100} and other images of {path.name} are in none of the "
@@ -239,6 +254,8 @@ def _one(
     boxes = tuple(one.box for one in own if one.box is not None and not one.is_crowd)
     outlines = None
     # A file for detection has boxes alone.
+    if image.size and boxes:
+        outlines = Annotation("bounding_box", found.path, (), (), image.size)
     if any(one.is_outlined for one in own):
         spans = tuple(one.span for one in own)
         outlines = Annotation("coco_segments", found.path, spans, (), image.size)

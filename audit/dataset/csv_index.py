@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -10,7 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from audit.dataset.box_columns import BOX_COLUMNS, find_box_columns, read_boxes
-from audit.dataset.boxes import BOX_FORMATS, are_shares, corners, recognise_format, within_unit
+from audit.dataset.boxes import (
+    BOX_FORMATS,
+    are_shares,
+    corners,
+    is_share,
+    recognise_format,
+    within_unit,
+)
 from audit.dataset.places import Places, found_there
 from audit.dataset.samples import Box, Remark, Sample, Skipped
 from audit.dataset.tables import Rows, open_table
@@ -211,7 +219,7 @@ def _plain(value: Any) -> str | None:
 
 def _settle_boxes(entries: dict[str, _Entry], columns: _Columns) -> Iterator[Remark]:
     """Bring all boxes to corners; how they are written is a matter of the whole table."""
-    written = [box for entry in entries.values() for box in entry.boxes]
+    written = [b for e in entries.values() for b in e.boxes if _is_finite(b)]
     if not written:
         return
     chosen = columns.box_format
@@ -219,16 +227,23 @@ def _settle_boxes(entries: dict[str, _Entry], columns: _Columns) -> Iterator[Rem
         chosen, remark = recognise_format(written)
         if remark:
             yield Remark(remark)
-    shares = are_shares(written)
-    if shares:
-        yield Remark("all boxes lie within 0..1: taken as shares of the sides, not as pixels")
+    shares, remark = are_shares(written)
+    if remark:
+        yield Remark(remark)
     for text, entry in entries.items():
+        odd = shares and not all(is_share(box) for box in entry.boxes if _is_finite(box))
         entry.boxes = tuple(corners(box, chosen) for box in entry.boxes)
-        if shares:
+        if shares and not odd:
             entry.boxes = tuple(within_unit(box) for box in entry.boxes)
-        elif any(min(box) >= 0 and max(box) <= 1 for box in entry.boxes):
-            detail = "a box within 0..1 in a table of boxes in pixels"
+        odd |= not shares and any(min(box) >= 0 and max(box) <= 1 for box in entry.boxes)
+        if odd:
+            few, many = ("beyond", "shares") if shares else ("within", "pixels")
+            detail = f"a box {few} 0..1 in a table of boxes in {many}"
             entry.skipped = entry.skipped or Skipped(text, "BAD_BOX", detail, entry.label)
+
+
+def _is_finite(box: Box) -> bool:
+    return all(map(math.isfinite, box))
 
 
 def _sample(path_text: str, entry: _Entry) -> Sample:

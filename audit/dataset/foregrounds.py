@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from audit.dataset.boxes import bounding_box, box_notes
+from audit.dataset.boxes import bounding_box
 from audit.dataset.estimated import check_estimated_options, estimated
 from audit.dataset.masks import check_mask_options, mask_file, mask_files
 from audit.dataset.outline_store import OutlineStore
@@ -132,11 +132,10 @@ def open_foreground(
         check_estimated_options(options)
         # Networks are shown the upright picture; a sample's own masks are not read.
         drawn_on, files = "upright", no_files
-    notes = box_notes if source == "bounding_box" else None
     told = {"size", "digest"} & set(inspect.signature(function).parameters)
 
     def ask(sample: Sample, size: tuple[int, int], digest: str) -> Any:
         known = {"size": size, "digest": digest}
         return bound(sample, **{name: known[name] for name in told})
 
-    return Foreground(ask, drawn_on, "size" in told, notes, files)
+    return Foreground(ask, drawn_on, "size" in told, files)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from audit.dataset.arrow_rows import LABELS, parquet_rows, saved_rows
-from audit.dataset.image_folder import image_folder
+from audit.dataset.image_folder import IMAGE_SUFFIXES, image_folder
+from audit.dataset.mask_names import is_mask_name
 from audit.dataset.places import Places, found_there, no_folder
 from audit.dataset.samples import Remark, Sample, Skipped
 from audit.dataset.tables import open_table
@@ -89,12 +91,15 @@ def _parquet_files(root: Path, folder: Path, split: str | None) -> list[Path]:
 
 def _with_metadata(
     folder: Path, metadata: Path, label: str | None, follow_links: bool
-) -> Iterator[Sample | Skipped]:
+) -> Iterator[Sample | Skipped | Remark]:
     """Images that a table beside them describes; without a label there the folder is the class."""
     places = Places(folder, follow_links)
     seen: set[str] = set()
+    listed: set[str] = set()
     for row in _rows(metadata):
         name = str(row.get("file_name") or "")
+        sample_id = Path(name).as_posix()
+        listed.add(sample_id)
         found = label or next((key for key in LABELS if row.get(key) not in (None, "")), None)
         parents = Path(name).parts[:-1]
         value = row.get(found) if found else (parents[0] if parents else None)
@@ -105,7 +110,6 @@ def _with_metadata(
         except SampleError as error:
             yield Skipped(name.replace("\0", "?"), error.reason, error.detail)
             continue
-        sample_id = Path(name).as_posix()
         if sample_id in seen:
             yield Skipped(name, "DUPLICATE_IMAGE", "listed before", str(value))
             continue
@@ -116,6 +120,22 @@ def _with_metadata(
             if key not in ("file_name", found)
         }
         yield Sample(sample_id, path, str(value), metadata=rest)
+    yield from _unlisted(folder, listed, metadata.name)
+
+
+def _unlisted(folder: Path, listed: set[str], name: str) -> Iterator[Remark]:
+    """Count the images that no row of the table names."""
+    count, first = 0, ""
+    for place, folders, files in os.walk(folder):
+        folders[:] = sorted(one for one in folders if one[0] != "." and one != "masks")
+        stems = frozenset(Path(file).stem for file in files)
+        for file in sorted(files):
+            path = Path(place, file).relative_to(folder).as_posix()
+            is_image = Path(file).suffix.lower() in IMAGE_SUFFIXES and not is_mask_name(file, stems)
+            if is_image and path not in listed:
+                count, first = count + 1, first or path
+    if count:
+        yield Remark(f"images in no row of {name}: {count}, such as {first!r:.80}; left out")
 
 
 def _rows(metadata: Path) -> Iterator[Mapping[str, object]]:

@@ -66,8 +66,6 @@ class Foreground:
         None: the one whose size they have, and the stored one where both have it.
     is_told_size : bool
         The function draws in the size that it is told, so that its size tells nothing.
-    notes : callable, optional
-        Takes the same and gives codes of what has to be known.
     files : callable, optional
         Takes a sample and gives the files that its foreground is read from.
     """
@@ -75,7 +73,6 @@ class Foreground:
     function: Callable[[Sample, tuple[int, int], str], Any]
     drawn_on: str | None = None
     is_told_size: bool = False
-    notes: Callable[[Sample, tuple[int, int]], tuple[str, ...]] | None = None
     files: Callable[[Sample], Sequence[Path]] = own_files
 
     def outline(self, sample: Sample, size: tuple[int, int], digest: str = "") -> Outline | None:
@@ -98,8 +95,7 @@ class Foreground:
         found = self.function(sample, size, digest)
         if found is None or isinstance(found, Outline):
             return found
-        notes = self.notes(sample, size) if self.notes else ()
-        return Outline(found, notes, has_own_size=not self.is_told_size)
+        return Outline(found, has_own_size=not self.is_told_size)
 
     def stamp(self, sample: Sample) -> tuple[int, int]:
         """Sum of the sizes in bytes and latest mtime_ns of a sample's files; -1 where none is."""

@@ -52,13 +52,16 @@ class Places:
             raise SampleError("BAD_PATH", f"not a path of an {what}: {text[:100]!r}")
         path = os.path.join(self._start, text)
         try:
+            # Half a character, as JSON can hold it, is in no file's name.
+            os.fsencode(path)
             if "\\" in text and not os.path.exists(path):
                 # Written on Windows.
                 path = os.path.join(self._start, text.replace("\\", "/"))
             if self._follow_links or self._is_inside(path):
                 return path
-        except OSError as error:
-            detail = f"not a path of an {what} ({error.strerror}): {text[:100]!r}"
+        except (OSError, ValueError) as error:
+            said = error.strerror if isinstance(error, OSError) else "no name that a file can have"
+            detail = f"not a path of an {what} ({said}): {text[:100]!r}"
             raise SampleError("BAD_PATH", detail) from error
         detail = f"the {what} leads out of dataset.root; allow it with follow_links: true"
         raise SampleError("OUTSIDE_ROOT", detail)

@@ -67,7 +67,9 @@ class Dataset:
     def outlines(self) -> str | None:
         """The source of foregrounds that the samples' annotations are for, where any has one."""
         written = self.table["annotation"]
-        some = written[written != ""]
+        # Of boxes it is only said on which size they were drawn.
+        boxes = written.str.startswith('{"source": "bounding_box"')
+        some = written[(written != "") & ~boxes]
         return json.loads(some.iloc[0])["source"] if len(some) else None
 
     @property
@@ -173,7 +175,12 @@ def printable(text: str) -> str:
     """
     if text.isascii():
         return text
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    try:
+        held = text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        # JSON can hold halves of characters, which come from no file's name.
+        held = text.encode("utf-8", "surrogatepass")
+    return held.decode("utf-8", "backslashreplace")
 
 
 def samples_table(

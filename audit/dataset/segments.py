@@ -51,12 +51,12 @@ def coco_segments(
     height, width = size if annotation.size is None else annotation.size[::-1]
     _check_size((height, width))
     objects = [_json(part) for part in read_spans(annotation)]
-    single = [one for one in objects if not one.get("iscrowd")]
+    single = [one for one in objects if not is_crowd(one)]
     if instances == "largest" and single:
         single = [max(single, key=lambda one: area_of(one))]
     mask = np.full((height, width), BACKGROUND, np.uint8)
     for one in objects:
-        if one.get("iscrowd"):
+        if is_crowd(one):
             filled = _segment(one, (height, width))
             mask[filled] = IGNORED if crowd == "ignore" else FOREGROUND
     for one in single:
@@ -149,6 +149,11 @@ def area_of(one: Mapping[str, object]) -> float:
     if len(sides) == 2 and sides[0] is not None and sides[1] is not None:
         return max(sides[0], 0.0) * max(sides[1], 0.0)
     return 0.0
+
+
+def is_crowd(one: Mapping[str, object]) -> bool:
+    """Whether a COCO annotation covers a crowd; some tools write the number as text."""
+    return one.get("iscrowd") in (1, "1", "true", "True")
 
 
 def fill_polygon(points: Sequence[float], size: Size) -> NDArray[np.bool_]:

@@ -69,22 +69,34 @@ def voc(
         raise DatasetError(f"dataset.root: no folder Annotations in {root}; expected VOC's layout")
     images = next((root / n for n in ("JPEGImages", "images") if (root / n).is_dir()), root)
     colours = _colours(root)
-    for stem in _stems(root, split):
+    stems = _stems(root, split)
+    told = set(stems)
+    for stem in stems:
         try:
             places = Places(root, follow_links)
-            objects, name = _read(folder / f"{stem}.xml")
+            objects, name, size = _read(folder / f"{stem}.xml")
             counted = [one for one in objects if difficult or not one.is_difficult] or objects
             chosen = choose_label([(one.name, one.area) for one in counted], label, classes)
             image = _image(images, stem, name)
+            told.add(image.stem)
             path = places.find(str(image.relative_to(root)))
         except SampleError as error:
             yield Skipped(f"{stem}.xml", error.reason, error.detail)
             continue
         boxes = tuple(one.box for one in counted if one.name == chosen)
-        outline = None
+        outline = Annotation("bounding_box", folder / f"{stem}.xml", (), (), size) if size else None
         if (segments := root / "SegmentationClass" / f"{stem}.png").exists() and chosen in colours:
-            outline = Annotation("voc_segments", segments, (), colours[chosen])
+            outline = Annotation("voc_segments", segments, (), colours[chosen], size)
         yield Sample(path.name, path, chosen, None, boxes, {}, outline)
+    if split is None:
+        yield from _without_annotation(images, told)
+
+
+def _without_annotation(images: Path, annotated: set[str]) -> Iterator[Skipped]:
+    """Images of which no annotation tells; a list of a split means to leave some out."""
+    for path in sorted(images.iterdir()):
+        if path.suffix.lower() in IMAGE_SUFFIXES and path.stem not in annotated:
+            yield Skipped(path.name, "NO_ANNOTATION", f"no file Annotations/{path.stem}.xml")
 
 
 @dataclass(frozen=True)
@@ -147,8 +159,8 @@ def _stems(root: Path, split: str | None) -> list[str]:
     )
 
 
-def _read(path: Path) -> tuple[list[_Object], str]:
-    """Objects of one annotation, and the file name that it gives."""
+def _read(path: Path) -> tuple[list[_Object], str, tuple[int, int] | None]:
+    """Objects of one annotation, the file name that it gives, and the picture's size."""
     try:
         if path.stat().st_size > _LARGEST:
             raise SampleError("TOO_MANY_BYTES", f"an annotation of more than {_LARGEST} bytes")
@@ -165,7 +177,10 @@ def _read(path: Path) -> tuple[list[_Object], str]:
         # VOC counts pixels from 1, and the last one belongs to the box.
         is_difficult = (found.findtext("difficult") or "").strip() == "1"
         objects.append(_Object(name, (x0 - 1, y0 - 1, x1, y1), is_difficult))
-    return objects, (tree.findtext("filename") or "").strip()
+    width, height = (number(_float(tree.findtext(f"size/{side}"))) for side in ("width", "height"))
+    # Some tools write a size of 0.
+    size = (int(width), int(height)) if width and height and min(width, height) >= 1 else None
+    return objects, (tree.findtext("filename") or "").strip(), size
 
 
 _SIDES = ("xmin", "ymin", "xmax", "ymax")

@@ -62,11 +62,13 @@ def yolo(
     names = _class_names(found, path)
     has_points = "kpt_shape" in found
     places = Places(path.parent, follow_links)
+    folders: set[tuple[Path, Path]] = set()
     for image in _images(found, split, path):
         shown = os.path.relpath(image, path.parent)
         try:
             image = places.find(shown)
             labels = _labels_of(image)
+            folders.add((image.parent, labels.parent))
             objects = _read(labels, names, has_points)
             chosen = choose_label([(one.name, one.area) for one in objects], label, classes)
         except SampleError as error:
@@ -77,6 +79,18 @@ def yolo(
         outline = Annotation("yolo_polygons", labels, polygons) if polygons else None
         boxes = tuple(one.box for one in own)
         yield Sample(Path(shown).as_posix(), image, chosen, None, boxes, {}, outline)
+    for pair in sorted(folders):
+        yield from _without_image(*pair, path.parent)
+
+
+def _without_image(images: Path, labels: Path, root: Path) -> Iterator[Skipped]:
+    """Label files that belong to no image."""
+    if not labels.is_dir():
+        return
+    held = {path.stem for path in images.iterdir()}
+    for path in sorted(labels.glob("*.txt")):
+        if path.stem not in held and path.name != "classes.txt":
+            yield Skipped(os.path.relpath(path, root), "UNKNOWN_IMAGE", "a label file of no image")
 
 
 @dataclass(frozen=True)
@@ -175,7 +189,7 @@ def _place(text: str, start: object, path: Path) -> Path:
     tried = [path.parent / below / text, path.parent / text]
     tried += [path.parent / Path(text).relative_to("..")] if text.startswith("../") else []
     for place in tried:
-        if "\0" not in text and place.exists():
+        if os.path.exists(place):
             return place
     raise DatasetError(
         f"dataset.split: {text!r:.200} of {path.name} is not there; tried beside the file and "
@@ -213,7 +227,8 @@ def _object(
 ) -> _Object:
     first, *rest = line.split()
     try:
-        name = names[int(float(first))]
+        index = float(first)
+        name = names[int(index) if index.is_integer() else -1]
         values = [number(float(text)) for text in rest]
     except (KeyError, ValueError, OverflowError) as error:
         detail = f"line {line_number}: {error!r:.80}; expected a class of names and numbers"

@@ -102,7 +102,7 @@ class AuditedModel(nn.Module):
                 f"network of grey images, found {mean}, {std}"
             )
         self.module = module
-        self.class_names = None if class_names is None else tuple(class_names)
+        self.class_names = None if class_names is None else tuple(map(_printable, class_names))
         self.geometry = geometry
         self.name = name
         self.sha256 = sha256
@@ -159,3 +159,8 @@ class AuditedModel(nn.Module):
     def device(self) -> torch.device:
         """Where the model lives."""
         return self.mean.device
+
+
+def _printable(name: str) -> str:
+    """A class name without halves of characters, which JSON can hold and no file of a run."""
+    return str(name).encode("utf-8", "backslashreplace").decode("utf-8")
