@@ -18,7 +18,7 @@ SOURCES = Path(audit.report.__file__).parent
 WRITTEN_BY_RUNS = (
     "audit/cues",
     "audit/cmv",
-    "audit/manifest/sections.py",
+    "audit/manifest",
     "audit/report/exhibits.py",
     "audit/report/problems.py",
     "audit/verdicts",

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
+from audit.manifest.manifest import Manifest, fingerprint
 from audit.manifest.reading import load_manifest
-from audit.manifest.sections import (
+from audit.manifest.report_section import ReportSection
+from audit.manifest.sections import DatasetSection, ForegroundSection, InputSection, ModelSection
+from audit.manifest.work_sections import (
     CmvSection,
-    DatasetSection,
-    ForegroundSection,
-    InputSection,
     InterventionsSection,
-    Manifest,
-    ModelSection,
-    ReportSection,
     RunSection,
     SaliencySection,
     VerdictSection,
-    fingerprint,
 )
 
 __all__ = [

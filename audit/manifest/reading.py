@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from audit.declared import declared_path, read_declared
 from audit.errors import ManifestError
-from audit.manifest.sections import Manifest
+from audit.manifest.manifest import Manifest
 from audit.secrets import remember
 from audit.yaml_text import UnreadableYamlError, load_yaml
 

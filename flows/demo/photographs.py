@@ -26,7 +26,7 @@ from audit.dataset.readers import read_dataset
 from audit.errors import ManifestError
 from audit.geometry import Geometry
 from audit.interventions import FILLS, dilate, feather, paste, removal_radius
-from audit.manifest.sections import ModelSection
+from audit.manifest import ModelSection
 from audit.models import load_model
 from audit.models.audited import AuditedModel
 from audit.pixels import to_float, to_picture
