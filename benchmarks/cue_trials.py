@@ -24,7 +24,7 @@ from audit.cues.induction import gather_photographs, induce
 from audit.findings import read_findings
 from audit.measuring.plan import Workbench
 from audit.pipeline.cue_plans import CuePlan, plans
-from audit.pipeline.session import open_declared
+from audit.pipeline.opening import open_declared
 from audit.run_folder import RunFolder
 from benchmarks.detection.files import IMAGES, side_of
 from benchmarks.detection.pictures import paint

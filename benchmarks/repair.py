@@ -23,8 +23,9 @@ import torch
 import audit
 from audit.errors import RepairError
 from audit.findings import Repair, SplitPart, Verdict
+from audit.pipeline.opening import open_declared
 from audit.pipeline.repair import repair
-from audit.pipeline.session import Session, open_declared
+from audit.pipeline.session import Session
 from audit.pixels import to_float
 from audit.repairs.head import Head, Linear, find_head
 from audit.repairs.material import Material, Picture, gather, part_bank

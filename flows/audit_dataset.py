@@ -17,10 +17,11 @@ from audit.findings import Findings
 from audit.manifest import load_manifest
 from audit.pipeline.handles import Handle
 from audit.pipeline.log_lines import log_end, log_start
+from audit.pipeline.opening import open_session
 from audit.pipeline.progress import SILENT, Progress
 from audit.pipeline.publish import report_address
 from audit.pipeline.run import night, take_steps
-from audit.pipeline.session import AuditRequest, Session, open_session
+from audit.pipeline.session import AuditRequest, Session
 from flows.outcome import Ending, flow_state, show_findings, tell_events
 from flows.runners import task_runner
 from flows.server import server_for_workers

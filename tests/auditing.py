@@ -7,8 +7,9 @@ from typing import Any
 
 import audit
 from audit.pipeline import measure
+from audit.pipeline.opening import open_session
 from audit.pipeline.prepare import prepare
-from audit.pipeline.session import AuditRequest, Session, open_session
+from audit.pipeline.session import AuditRequest, Session
 from audit.run_folder import RunFolder
 
 

@@ -21,8 +21,9 @@ from audit.pipeline.costs import (
     memory_bytes,
     seconds_a_step,
 )
+from audit.pipeline.opening import Declared, LaidOver, open_declared
 from audit.pipeline.outlines import ensure_outlines
-from audit.pipeline.session import Declared, LaidOver, Session, open_declared
+from audit.pipeline.session import Session
 from audit.pipeline.trial import Trial, try_everything
 from audit.pixels import to_float
 from audit.report.style import check_style

@@ -22,8 +22,9 @@ from audit.errors import DatasetError
 from audit.findings import PartEffects
 from audit.measuring.swap_maps import SwapMap
 from audit.pipeline.explain_parts import SWAP_MAP, explain_by_parts
+from audit.pipeline.opening import Declared, LaidOver, laid_over, open_declared
 from audit.pipeline.outlines import ensure_outlines
-from audit.pipeline.session import Declared, LaidOver, Session, laid_over, open_declared
+from audit.pipeline.session import Session
 from audit.pixels import to_float, to_picture
 from audit.report.overlays import overlay, signed_overlay
 from audit.saliency import Against

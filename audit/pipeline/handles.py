@@ -6,8 +6,9 @@ import functools
 from typing import Any
 
 from audit.errors import AuditError
+from audit.pipeline.opening import open_session
 from audit.pipeline.progress import SILENT, Progress
-from audit.pipeline.session import AuditRequest, Session, open_session
+from audit.pipeline.session import AuditRequest, Session
 
 
 class Handle:

@@ -22,6 +22,7 @@ from audit.findings import (
     write_repair,
 )
 from audit.measuring.plan import Workbench
+from audit.pipeline.opening import Declared, LaidOver
 from audit.pipeline.outlines import ensure_outlines
 from audit.pipeline.progress import SILENT, Progress
 from audit.pipeline.repair_exports import write_exports
@@ -34,7 +35,6 @@ from audit.pipeline.repair_source import (
     weights_file,
     why_not,
 )
-from audit.pipeline.session import Declared, LaidOver
 from audit.pixels import to_float
 from audit.repairs.head import Head, find_head
 from audit.repairs.material import PartMaterial, gather, part_bank

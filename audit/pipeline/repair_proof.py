@@ -25,9 +25,10 @@ from audit.findings import (
 from audit.measuring.swaps import Objects, swapped
 from audit.models.hashes import file_sha256
 from audit.pipeline.measure import open_bank
+from audit.pipeline.opening import open_declared
 from audit.pipeline.progress import Progress
 from audit.pipeline.run import P, Sequential, T, begun, take_steps
-from audit.pipeline.session import Session, open_declared
+from audit.pipeline.session import Session
 from audit.pixels import to_float, to_picture
 from audit.repairs.head import Head, Linear
 from audit.repairs.proof import (

@@ -9,7 +9,8 @@ import pandas as pd
 
 from audit.errors import RunFolderError
 from audit.findings import Findings, SplitPart, Verdict, read_facts, read_findings
-from audit.pipeline.session import Declared, LaidOver, Session, open_declared
+from audit.pipeline.opening import Declared, LaidOver, open_declared
+from audit.pipeline.session import Session
 from audit.repairs.split import LEAST_IMAGES, split_images
 from audit.run_folder import RunFolder
 

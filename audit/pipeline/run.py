@@ -19,6 +19,7 @@ from audit.pipeline.fiftyone import draw_samples
 from audit.pipeline.masks import look_at_masks
 from audit.pipeline.measure import follow_up, gather_donors, gather_scores, run_controls, score
 from audit.pipeline.nights import alone, close_abandoned, confirm, unchanged_run
+from audit.pipeline.opening import Declared, LaidOver, open_declared
 from audit.pipeline.outlines import make_outlines
 from audit.pipeline.prepare import prepare
 from audit.pipeline.progress import SILENT, Lines, Progress, Together
@@ -28,7 +29,7 @@ from audit.pipeline.run_json import finish, mark_failed, timed
 from audit.pipeline.run_log import STEPS, logged
 from audit.pipeline.runs import Run, folder_for, home_of, point_latest
 from audit.pipeline.second_outlines import measure_second_outlines
-from audit.pipeline.session import Declared, LaidOver, Session, open_declared
+from audit.pipeline.session import Session
 from audit.writing import storage_as_sentence
 
 P = ParamSpec("P")

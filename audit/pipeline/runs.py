@@ -12,8 +12,9 @@ import pandas as pd
 
 from audit.errors import RunFolderError
 from audit.findings import Findings, RunFacts, RunStatus, read_facts, read_findings
+from audit.pipeline.opening import LaidOver, laid_over
 from audit.pipeline.report import report_again, reports_of
-from audit.pipeline.session import LaidOver, Session, laid_over
+from audit.pipeline.session import Session
 from audit.run_folder import RunFolder, file_slug
 
 RUNS = Path("runs")

@@ -3,47 +3,31 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
-from typing import TypeAlias
 
 import pandas as pd
 import torch
 
-import audit
-from audit.dataset.chosen import only_listed
-from audit.dataset.content_store import ContentStore
-from audit.dataset.contents import NOTHING_READ, Hashed, hash_contents, take_contents
+from audit.dataset.contents import NOTHING_READ, Hashed
 from audit.dataset.estimators import Estimator
-from audit.dataset.foregrounds import chosen_source, open_foreground
 from audit.dataset.loader import Loader, LoadingPlan
-from audit.dataset.readers import read_dataset, stamp_foregrounds
 from audit.dataset.samples import Skipped
 from audit.errors import ManifestError, nearest
-from audit.manifest import Manifest, fingerprint, load_manifest
+from audit.manifest import Manifest
 from audit.measuring.parts import Part
 from audit.measuring.plan import MeasurementPlan, Workbench
 from audit.measuring.shards import shard_count
-from audit.models import AuditedModel, load_model
+from audit.models import AuditedModel
 from audit.models.engine import Engine
-from audit.models.labels import match_labels
 from audit.models.layout import MICROBATCH
-from audit.models.probe import count_outputs
-from audit.pipeline.devices import check_precision, choose_device
-from audit.pipeline.loaders import new_loader, own_estimator, plan_of, second_estimator
-from audit.pipeline.methods import method_that_serves
-from audit.pipeline.progress import SILENT, Progress
-from audit.plugin_sources import sources_sha256
+from audit.pipeline.loaders import new_loader, plan_of
 from audit.run_folder import RunFolder
 from audit.saliency.choosing import MethodChoice
-from audit.sampling import at_most, spread_over
-
-Declared: TypeAlias = str | Path | Mapping[str, object]
-LaidOver: TypeAlias = Sequence[str] | Mapping[str, object]
+from audit.sampling import at_most
 
 
 @dataclass(frozen=True)
@@ -197,184 +181,3 @@ class Session:
         else:
             wanted = max(16, min(256, 128 * 224**2 // side**2))
         return self.engine.images_at_a_time(wanted)
-
-
-def open_session(
-    request: AuditRequest,
-    manifest: Manifest | None = None,
-    progress: Progress = SILENT,
-    *,
-    contents: bool = True,
-    frozen: bool = False,
-) -> Session:
-    """Open and check everything that an audit needs, in the order of how cheap the check is.
-
-    Parameters
-    ----------
-    request : AuditRequest
-        What is asked for.
-    manifest : Manifest, optional
-        One that is in no file; None reads the one that `request` names.
-    progress : Progress
-        Is told how many images have been listed, and then read for their hashes.
-    contents : bool
-        False where neither fingerprint nor donors of a run are wanted: no file is hashed.
-    frozen : bool
-        On a worker: the run folder's list of samples says what files hold whose stamps it has, so
-        that a machine with a cache of its own does not read the whole dataset.
-
-    Raises
-    ------
-    InputError
-        Something given is wrong; the message says what.
-    """
-    manifest = manifest or load_manifest(request.manifest, request.overrides)
-    device = choose_device(request.device)
-    check_precision(manifest, device)
-    with progress.step("listing"):
-        dataset = read_dataset(
-            manifest.dataset.reader,
-            manifest.path(manifest.dataset.root, "dataset.root"),
-            manifest.dataset.options,
-            manifest.folder,
-            partial(progress.advance, "listing"),
-        )
-    table, only = dataset.table, manifest.dataset.only
-    if only is not None:
-        table = only_listed(table, manifest.path(only, "dataset.only"))
-    source = chosen_source(
-        manifest.foreground.source,
-        masks=bool(table["mask"].notna().any()),
-        boxes=bool((table["boxes"] != "[]").any()),
-        outlines=dataset.outlines,
-    )
-    if source != "none":
-        second_estimator(manifest, device)
-    foreground = open_foreground(source, manifest.foreground.options, manifest.folder)
-    estimator = own_estimator(manifest, source, device)
-    model = load_model(manifest.model, manifest.folder, device)
-    model.in_bfloat16 = manifest.run.precision == "bf16"
-    indices, names = match_labels(dataset.class_names, model.class_names, count_outputs(model))
-    table.insert(2, "label", table["label_name"].map(indices).astype("int64"))
-    if request.limit is not None:
-        table = spread_over(table, request.limit, manifest.run.seed, "limit", column="label")
-    engine = Engine(model, compiles=manifest.run.compile)
-    stamp_foregrounds(table, foreground)
-    hashed = NOTHING_READ
-    if contents and not (frozen and take_contents(table, request.run.samples)):
-        with progress.step("contents", len(table)):
-            told = partial(progress.advance, "contents")
-            hashed = hash_contents(table, foreground, ContentStore(), told)
-    session = Session(
-        request=request,
-        manifest=manifest,
-        table=table,
-        skipped=dataset.skipped,
-        remarks=(*dataset.remarks, *model.remarks),
-        engine=engine,
-        saliency=method_that_serves(manifest, engine),
-        class_names=names,
-        labels={index: label for label, index in indices.items()},
-        source=source,
-        key=_key(manifest, table, model, estimator.identity if estimator else source, device),
-        loader=new_loader(
-            manifest, model, plan_of(manifest, model, source, estimator, request.out)
-        ),
-        estimator=estimator,
-        hashed=hashed,
-    )
-    _check_cmv_classes(session)
-    return session
-
-
-def open_declared(
-    manifest: Declared,
-    overrides: LaidOver = (),
-    *,
-    limit: int | None = None,
-    device: str = "auto",
-    progress: Progress = SILENT,
-    accept_accuracy: bool = False,
-    contents: bool = True,
-) -> Session:
-    """Open a session for a manifest in a file, or at hand.
-
-    Parameters
-    ----------
-    manifest : str, Path or mapping
-        A file, or what would stand in one; paths are then relative to the current folder.
-    overrides : sequence of str, or mapping
-        ``"key.path=value"`` each, or values by key path.
-    limit, device, accept_accuracy
-        See :class:`AuditRequest`.
-    progress, contents
-        See :func:`open_session`.
-
-    Raises
-    ------
-    InputError
-        Something given is wrong; the message says what.
-    """
-    lines = laid_over(overrides)
-    if not isinstance(manifest, Mapping):
-        request = AuditRequest(str(manifest), "", lines, limit, device, accept_accuracy)
-        return open_session(request, None, progress, contents=contents)
-    request = AuditRequest("", "", lines, limit, device, accept_accuracy)
-    return open_session(request, load_manifest(manifest, lines), progress, contents=contents)
-
-
-def laid_over(overrides: LaidOver) -> tuple[str, ...]:
-    """Overrides as the command line writes them.
-
-    Examples
-    --------
-    >>> laid_over({"run.seed": 1, "report.formats": ["html"]})
-    ('run.seed=1', 'report.formats=["html"]')
-    """
-    if isinstance(overrides, Mapping):
-        return tuple(f"{key}={json.dumps(value)}" for key, value in overrides.items())
-    return tuple(overrides)
-
-
-def _check_cmv_classes(session: Session) -> None:
-    wanted = session.manifest.cmv.classes
-    if isinstance(wanted, tuple):
-        unknown = [name for name in wanted if name not in session.labels.values()]
-        if unknown:
-            known = sorted(set(session.labels.values()))
-            raise ManifestError(
-                f"cmv.classes: {unknown[0]!r} is no class of the dataset."
-                f"{nearest(unknown[0], known)}"
-            )
-
-
-def _without_patch(version: str) -> str:
-    """A release, of which a patch mends faults and leaves the scores alone.
-
-    Examples
-    --------
-    >>> _without_patch("2.10.1+cu128"), _without_patch("0.1.0")
-    ('2.10', '0.1')
-    """
-    return ".".join(version.split("+")[0].split(".")[:2])
-
-
-def _key(
-    manifest: Manifest, table: pd.DataFrame, model: AuditedModel, source: str, device: torch.device
-) -> str:
-    """Fingerprint of everything that a score depends on.
-
-    Files count by what they hold: one that was copied, restored or touched is the same.
-    """
-    columns = ["sample_id", "label", "boxes", "sha256", "mask_sha256"]
-    listed = pd.util.hash_pandas_object(table[columns], index=False)
-    named = [manifest.dataset.reader, manifest.foreground.source or "", manifest.model.loader]
-    # The loaders `lightning` and `pickled` take a function as the network's name, too.
-    named += [manifest.saliency.method, str(manifest.model.options.get("name", ""))]
-    code = sources_sha256([name for name in named if ":" in name], manifest.folder)
-    releases = [_without_patch(version) for version in (audit.__version__, torch.__version__)]
-    return fingerprint(
-        manifest.scores_key(),
-        [source, model.sha256, device.type, *releases, *([code] if code else [])],
-        [len(table), int(listed.to_numpy().sum(dtype="uint64"))],
-    )

@@ -11,8 +11,9 @@ import pandas as pd
 from audit.pipeline import measure
 from audit.pipeline.compose import compose
 from audit.pipeline.decide import decide
+from audit.pipeline.opening import open_session
 from audit.pipeline.prepare import prepare
-from audit.pipeline.session import AuditRequest, open_session
+from audit.pipeline.session import AuditRequest
 from benchmarks.detection.files import manifest
 
 VARIANTS = ((20, "exact"), (20, "box"), (20, "dilated"), (10, "exact"), (50, "exact"))

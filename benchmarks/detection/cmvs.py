@@ -8,7 +8,8 @@ import pandas as pd
 
 from audit.cmv import Cmv, CmvRequest, visualize_classes
 from audit.cues.cmv_alignment import cmv_alignment
-from audit.pipeline.session import AuditRequest, open_session
+from audit.pipeline.opening import open_session
+from audit.pipeline.session import AuditRequest
 from audit.verdicts.cmv_share import background_shares
 
 

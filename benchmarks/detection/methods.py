@@ -8,7 +8,8 @@ import pandas as pd
 import torch
 
 from audit.dataset.batches import iterate_batches
-from audit.pipeline.session import AuditRequest, open_session
+from audit.pipeline.opening import open_session
+from audit.pipeline.session import AuditRequest
 from audit.pixels import to_float
 from audit.saliency import METHODS, explain
 from audit.sampling import sample_seed

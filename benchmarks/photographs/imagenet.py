@@ -36,7 +36,7 @@ from torchvision.transforms import functional as transforms
 import audit
 from audit.models import MODELS
 from audit.models.audited import IMAGENET_MEAN, IMAGENET_STD, AuditedModel
-from audit.pipeline.session import open_declared
+from audit.pipeline.opening import open_declared
 from benchmarks.detection.quality import auroc, average_precision
 
 COMPONENTS = Path(__file__).with_name("spurious_imagenet_components.json")

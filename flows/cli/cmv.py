@@ -24,7 +24,7 @@ def cmv(
 ) -> None:
     """Make class model visualizations alone."""
     from audit.pipeline.cmvs import visualize_alone
-    from audit.pipeline.session import open_declared
+    from audit.pipeline.opening import open_declared
 
     session = open_declared(manifest, overrides or (), device=device, contents=False)
     with err.status("making class model visualizations"):

@@ -54,9 +54,10 @@ def run(
 ) -> None:
     """Audit a dataset and a classifier, and render the report."""
     from audit.findings import outcome, read_findings
+    from audit.pipeline.opening import open_session
     from audit.pipeline.report import reports_of
     from audit.pipeline.run import night
-    from audit.pipeline.session import AuditRequest, open_session
+    from audit.pipeline.session import AuditRequest
     from audit.report.sentences import failed
     from flows.cli.outcome import EXIT_CODES, show_findings
     from flows.cli.progress import shown_progress
