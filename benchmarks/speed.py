@@ -32,7 +32,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from audit.dataset.loader import Loader, LoadingPlan  # noqa: E402
-from audit.dataset.readers import samples_table  # noqa: E402
+from audit.dataset.sample_table import samples_table  # noqa: E402
 from audit.dataset.samples import Sample  # noqa: E402
 from audit.geometry import Geometry  # noqa: E402
 from audit.measuring.donors import DonorBank, build_bank  # noqa: E402

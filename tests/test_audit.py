@@ -17,7 +17,7 @@ from planted import CLASSES, write_dataset
 
 from audit.cues.swap_matrix import MATRIX_COLUMNS
 from audit.dataset.batches import iterate_batches
-from audit.dataset.readers import SAMPLE_COLUMNS
+from audit.dataset.sample_table import SAMPLE_COLUMNS
 from audit.errors import InputError
 from audit.findings import read_facts, read_findings
 from audit.measuring.columns import SCORE_COLUMNS

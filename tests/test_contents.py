@@ -16,7 +16,7 @@ import audit
 from audit.dataset.batches import iterate_batches
 from audit.dataset.content_store import ContentStore, key_of
 from audit.dataset.contents import hash_contents, take_contents
-from audit.dataset.readers import sample_rows
+from audit.dataset.sample_table import sample_rows
 from audit.measuring.columns import write_table
 
 

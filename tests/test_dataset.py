@@ -27,7 +27,8 @@ from audit.dataset.decoding import orient
 from audit.dataset.foregrounds import FOREGROUNDS, chosen_source, open_foreground
 from audit.dataset.loader import Loader, LoadingPlan
 from audit.dataset.loading import LoadedSample, load_sample
-from audit.dataset.readers import READERS, read_dataset, sample_of, samples_table
+from audit.dataset.readers import READERS, read_dataset
+from audit.dataset.sample_table import sample_of, samples_table
 from audit.dataset.samples import Sample
 from audit.errors import AuditError, DatasetError, ManifestError, SampleError
 from audit.geometry import Geometry

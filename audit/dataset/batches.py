@@ -14,7 +14,7 @@ from torch import Tensor
 from audit.dataset.loader import Loader
 from audit.dataset.loading import LoadedSample
 from audit.dataset.outlines import FOREGROUND, IGNORED
-from audit.dataset.readers import sample_of
+from audit.dataset.sample_table import sample_of
 from audit.errors import SampleError
 
 
@@ -90,7 +90,7 @@ def iterate_batches(table: pd.DataFrame, loader: Loader, batch_size: int) -> Ite
     Parameters
     ----------
     table : DataFrame
-        Rows of :func:`audit.dataset.readers.samples_table`; its index holds their positions.
+        Rows of :func:`audit.dataset.sample_table.samples_table`; its index holds their positions.
     loader : Loader
         Decodes ahead.
     batch_size : int

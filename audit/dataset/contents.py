@@ -28,7 +28,7 @@ from audit.dataset.content_store import ContentStore, FileKey, key_of
 from audit.dataset.decoding import MAX_BYTES, check_file
 from audit.dataset.members import read_member
 from audit.dataset.outlines import Foreground
-from audit.dataset.readers import sample_of
+from audit.dataset.sample_table import sample_of
 from audit.errors import SampleError
 
 COLUMNS = ("sha256", "mask_sha256")
@@ -85,7 +85,8 @@ def hash_contents(
     Parameters
     ----------
     table : DataFrame
-        From :func:`audit.dataset.readers.samples_table`, its foregrounds stamped; changed in place.
+        From :func:`~audit.dataset.sample_table.samples_table`, its foregrounds stamped; changed in
+        place.
     foreground : Foreground or None
         Of the audit.
     store : ContentStore

@@ -13,7 +13,7 @@ from typing import Any, TypedDict
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from audit.dataset.readers import printable
+from audit.dataset.sample_table import printable
 from audit.dataset.samples import Skipped
 from audit.findings import Counts, Status
 from audit.measuring.columns import SCORE_COLUMNS

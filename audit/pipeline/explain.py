@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from audit.dataset.batches import Batch, iterate_batches
-from audit.dataset.readers import samples_table
+from audit.dataset.sample_table import samples_table
 from audit.dataset.samples import Sample
 from audit.errors import DatasetError
 from audit.findings import PartEffects

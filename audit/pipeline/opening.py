@@ -16,7 +16,8 @@ from audit.dataset.chosen import only_listed
 from audit.dataset.content_store import ContentStore
 from audit.dataset.contents import NOTHING_READ, hash_contents, take_contents
 from audit.dataset.foregrounds import chosen_source, open_foreground
-from audit.dataset.readers import Dataset, read_dataset, stamp_foregrounds
+from audit.dataset.readers import Dataset, read_dataset
+from audit.dataset.sample_table import stamp_foregrounds
 from audit.errors import ManifestError, nearest
 from audit.manifest import Manifest, fingerprint, load_manifest
 from audit.models import AuditedModel, load_model

@@ -12,7 +12,7 @@ import time
 import torch
 
 from audit.dataset.estimators import Estimator
-from audit.dataset.readers import sample_rows
+from audit.dataset.sample_table import sample_rows
 from audit.errors import RunFolderError
 from audit.exports import EXPORTS
 from audit.findings import (
