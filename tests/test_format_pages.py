@@ -135,14 +135,17 @@ BUILDERS: dict[str, Callable[[Path], None]] = {
     "webdataset": webdataset,
     "mask_file": mask_file,
     "bounding_box": csv_index,
+    "coco_segments": coco,
+    "voc_segments": voc,
+    "yolo_polygons": yolo,
     "estimated": image_folder,
 }
 
 
 def test_every_reader_and_foreground_has_a_page() -> None:
-    assert {page.stem for page in PAGES} >= {*READERS, "mask_file", "bounding_box"}
-    written = "".join(page.read_text() for page in PAGES)
-    assert all(f"source: {name}" in written for name in FOREGROUNDS)
+    assert {page.stem for page in PAGES} == {*READERS, *FOREGROUNDS} == set(BUILDERS)
+    shown = (DOCS.parent / "mkdocs.yml").read_text()
+    assert [page for page in PAGES if f"{page.relative_to(DOCS)}\n" not in shown] == []
 
 
 @pytest.mark.parametrize("page", [page.stem for page in PAGES])

@@ -19,13 +19,12 @@ from torch import nn
 from audit.cmv import CmvRequest, visualize_classes
 from audit.errors import ModelError
 from audit.interventions import feather, paste
-from audit.manifest import Manifest, ModelSection, load_manifest
+from audit.manifest import Manifest, load_manifest
 from audit.models import MODELS, AuditedModel, load_model
 from audit.models.engine import Engine
 from audit.models.hashes import file_sha256
 from audit.models.probe import count_outputs, probe
 from audit.pipeline.methods import method_that_serves
-from audit.plugins import bind
 from audit.saliency import class_scores, explain
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -227,12 +226,83 @@ def test_every_loader_has_a_page() -> None:
     assert {page.stem for page in DOCS.glob("*.md")} >= set(MODELS) == set(PAGES)
 
 
-def test_the_examples_of_the_first_page_are_known_to_their_loaders() -> None:
-    examples = re.findall(r"```yaml\n(.*?)```", (DOCS / "index.md").read_text(), re.DOTALL)
-    assert len(examples) == 4
-    for example in examples:
-        section = ModelSection.model_validate(yaml.safe_load(example)["model"])
-        bind(MODELS[section.loader], section.options, key="model")
+def trained_by_timm(folder: Path) -> Network:
+    import timm
+
+    torch.manual_seed(0)
+    network: nn.Module = timm.create_model("resnet18", num_classes=2).eval()
+    averaged = network.state_dict()
+    raw = {name: value + 1 for name, value in averaged.items()}
+    options = argparse.Namespace(model="resnet18")
+    content = {"arch": "resnet18", "state_dict": raw, "state_dict_ema": averaged, "args": options}
+    torch.save(content, folder / "model_best.pth.tar")
+    return network
+
+
+def saved_by_trainer(folder: Path) -> Network:
+    network = transformers_page(folder)
+    os.rename(folder / "vit", folder / "my-vit")
+    return network
+
+
+def trained_by_lightning(folder: Path) -> Network:
+    import lightning
+
+    class Lit(lightning.LightningModule):
+        def __init__(self) -> None:
+            super().__init__()
+            self.save_hyperparameters({"rate": 0.1})
+            self.net = torchvision.models.resnet18(num_classes=2)
+
+    torch.manual_seed(0)
+    module = Lit()
+    quiet: dict[str, Any] = {"logger": False, "enable_checkpointing": False, "accelerator": "cpu"}
+    trainer = lightning.Trainer(**quiet)
+    trainer.strategy.connect(module)
+    trainer.save_checkpoint(folder / "lightning_logs" / "version_0" / "checkpoints" / "last.ckpt")
+    return module.net.eval()
+
+
+def deployed(folder: Path) -> Network:
+    network = nn.Sequential(plain(), nn.Softmax(1)).eval()
+    torch.onnx.export(
+        network,
+        (torch.rand(1, 3, 64, 64),),
+        folder / "model.onnx",
+        dynamo=False,
+        dynamic_axes={"input": {0: "n"}},
+        input_names=["input"],
+    )
+    return lambda images: network(images).log()
+
+
+EXAMPLES = re.findall(r"```yaml\n(.*?)```", (DOCS / "index.md").read_text(), re.DOTALL)
+WRITERS: dict[str, Callable[[Path], Network]] = {
+    "timm": trained_by_timm,
+    "transformers": saved_by_trainer,
+    "lightning": trained_by_lightning,
+    "onnx": deployed,
+}
+
+
+def test_the_page_of_examples_has_one_of_each_of_these() -> None:
+    assert [yaml.safe_load(text)["model"]["loader"] for text in EXAMPLES] == list(WRITERS)
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=list(WRITERS))
+def test_an_example_pasted_answers_as_its_library_does(tmp_path: Path, example: str) -> None:
+    (tmp_path / "classes.txt").write_text("\n".join(NAMES))
+    loader = yaml.safe_load(example)["model"]["loader"]
+    network = WRITERS[loader](tmp_path)
+    least = "name: mine\ndataset: {root: photos}\n"
+    (tmp_path / "data_manifest.yaml").write_text(least + example)
+    manifest = load_manifest(tmp_path / "data_manifest.yaml")
+    model = load_model(manifest.model, tmp_path, torch.device("cpu"))
+    assert (model.class_names, count_outputs(model)) == (NAMES, 2)
+    images = some_images(model, 2)
+    with torch.no_grad():
+        wanted = network((images - model.mean) / model.std)
+        assert torch.allclose(model(images), wanted, atol=1e-5)
 
 
 def test_the_page_answers_as_the_library_does(
