@@ -118,7 +118,14 @@ def test_every_result_is_written_once(finished: tuple[Any, Any, Any, Any]) -> No
 
 def test_each_step_is_told_and_timed(finished: tuple[Any, audit.Run, Told, Any]) -> None:
     _, done, told, _ = finished
-    assert list(told.totals) == ["listing", "contents", *STEPS]
+    assert [name for name in told.totals if ", " not in name] == ["listing", "contents", *STEPS]
+    # What only the step itself can count.
+    within = {name: total for name, total in told.totals.items() if ", " in name}
+    assert {name.split(",")[0] for name in within} == {"follow-up", "second outlines", "controls"}
+    assert "follow-up, images" in within
+    assert "controls, tags" in within
+    assert all(within.values())
+    assert {name: told.done[name] for name in within} == within
     assert told.done["listing"] == 20 * len(CLASSES)
     assert told.totals["scores"] == told.done["scores"] == 20 * len(CLASSES)
     assert told.totals["cmvs"] == told.done["cmvs"] == 2

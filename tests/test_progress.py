@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from audit.errors import AuditError
-from audit.pipeline.progress import Lines, Pace, Together
+from audit.pipeline.progress import Lines, Pace, Together, counted
 from flows import server
 
 
@@ -69,6 +69,19 @@ def test_a_line_a_step_and_more_while_it_lasts() -> None:
     assert said[after:] == ["report: ended early after 0.0 s"]
     time.sleep(0.2)
     assert len(said) == after + 1
+
+
+def test_a_step_that_counts_within_itself_speaks_for_the_whole() -> None:
+    said: list[str] = []
+    lines = Lines(said.append, every=0.05)
+    with lines.step("follow-up"):
+        with counted(lines, "follow-up", "images", 20) as done:
+            done(5)
+            time.sleep(0.2)
+        lines.advance("follow-up, images", 1)
+    assert said[0].startswith("follow-up, images: 5 of 20")
+    assert not [line for line in said[:-2] if line.startswith("follow-up: ")]
+    assert [line.partition(":")[0] for line in said[-2:]] == ["follow-up, images", "follow-up"]
 
 
 def test_several_are_told_the_same() -> None:

@@ -5,6 +5,7 @@ Both are measured here and judged in :mod:`audit.verdicts.controls`.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from functools import partial
 
 import pandas as pd
@@ -16,7 +17,7 @@ from audit.dataset.loader import Loader
 from audit.findings import PlantedTag, UntrainedLifts
 from audit.measuring.answers import margins
 from audit.measuring.donors import DonorBank, donor_seed
-from audit.measuring.plan import Workbench
+from audit.measuring.plan import MeasurementPlan, Workbench
 from audit.measuring.randomised import untrained
 from audit.measuring.rows import maps_of
 from audit.measuring.swaps import Objects, swapped
@@ -95,21 +96,29 @@ def plant_tags(scores: pd.DataFrame, bench: Workbench, bank: DonorBank) -> tuple
         One for each class and gain.
     """
     able = scores[scores["swap_same_margin"].notna() & scores["swap_other_margin"].notna()]
-    table, model, seed = bench.table, bench.model, bench.plan.seed
-    found = []
-    for label, worth in _worthy(able, seed).items():
-        own = table[table["sample_id"].isin(_some(able[able["label"] == label], IMAGES, seed))]
-        answers = [
-            _swapped(model, batch, bank, label, seed) for batch in _batches(own, bench.loader)
-        ]
-        for gain in GAINS:
-            g, h = [], []
-            for image in (image for held in answers for image in held):
-                same, other = (_answer(*image[kind], label, gain * worth) for kind in _KINDS)
-                g.append(same[0] - other[0])
-                h.append(same[1] - other[1])
-            found.append(PlantedTag(label=label, gain=gain, g=tuple(g), h=tuple(h)))
+    worthy = _worthy(able, bench.plan.seed)
+    found: list[PlantedTag] = []
+    with bench.counted("tags", len(worthy)) as done:
+        for label, worth in worthy.items():
+            found += _planted(able[able["label"] == label], bench, bank, label, worth)
+            done(1)
     return tuple(found)
+
+
+def _planted(
+    able: pd.DataFrame, bench: Workbench, bank: DonorBank, label: int, worth: float
+) -> Iterator[PlantedTag]:
+    """The tag on one class, at each gain."""
+    table, model, seed = bench.table, bench.model, bench.plan.seed
+    own = table[table["sample_id"].isin(_some(able, IMAGES, seed))]
+    answers = [_swapped(model, batch, bank, label, seed) for batch in _batches(own, bench.loader)]
+    for gain in GAINS:
+        g, h = [], []
+        for image in (image for held in answers for image in held):
+            same, other = (_answer(*image[kind], label, gain * worth) for kind in _KINDS)
+            g.append(same[0] - other[0])
+            h.append(same[1] - other[1])
+        yield PlantedTag(label=label, gain=gain, g=tuple(g), h=tuple(h))
 
 
 _KINDS = ("same", "other")
@@ -185,18 +194,27 @@ def untrained_lifts(scores: pd.DataFrame, bench: Workbench) -> UntrainedLifts:
     blank = Engine(untrained(bench.model.model, plan.seed))
     trained = dict(zip(able["sample_id"], able["mass_lift"], strict=True))
     found: list[tuple[float, float]] = []
-    for batch in iterate_batches(few, bench.loader, PIECE) if len(few) else ():
-        if not len(batch):
-            continue
-        maps = maps_of(blank, batch, plan)
-        foreground = batch.foreground.to(maps.device)
-        ignored = batch.ignored.to(maps.device)
-        lifts = mass_lift(
-            foreground_mass(maps, foreground, ignored), foreground_area(foreground, ignored)
-        )
-        for sample_id, lift in zip(batch.ids, lifts.tolist(), strict=True):
-            if lift == lift and abs(lift) != float("inf"):
-                found.append((float(trained[sample_id]), lift))
+    with bench.counted("untrained maps", len(few)) as done:
+        for batch in iterate_batches(few, bench.loader, PIECE) if len(few) else ():
+            found += _lifts(blank, batch, plan, trained)
+            done(len(batch))
     return UntrainedLifts(
         trained=tuple(own for own, _ in found), untrained=tuple(blank for _, blank in found)
     )
+
+
+def _lifts(
+    blank: Engine, batch: Batch, plan: MeasurementPlan, trained: Mapping[str, float]
+) -> Iterator[tuple[float, float]]:
+    """Both lifts of the images of a batch, where the untrained network's map has one."""
+    if not len(batch):
+        return
+    maps = maps_of(blank, batch, plan)
+    foreground = batch.foreground.to(maps.device)
+    ignored = batch.ignored.to(maps.device)
+    lifts = mass_lift(
+        foreground_mass(maps, foreground, ignored), foreground_area(foreground, ignored)
+    )
+    for sample_id, lift in zip(batch.ids, lifts.tolist(), strict=True):
+        if lift == lift and abs(lift) != float("inf"):
+            yield float(trained[sample_id]), lift

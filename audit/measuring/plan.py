@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,14 @@ import pandas as pd
 from audit.dataset.batches import Batch, iterate_batches
 from audit.dataset.loader import Loader
 from audit.models.engine import Engine
+
+Counted = Callable[[str, int], AbstractContextManager[Callable[[int], object]]]
+"""Is told what is counted and how many there are; gives what is called with so many more done."""
+
+
+def uncounted(what: str, total: int) -> AbstractContextManager[Callable[[int], object]]:
+    """Tell nobody."""
+    return nullcontext(lambda _: None)
 
 
 @dataclass(frozen=True)
@@ -63,6 +72,8 @@ class Workbench:
         As the scores are made, so that a map drawn later is the map that was scored.
     batch_size : int
         Images at a time.
+    counted : callable
+        Who is told how far a step is.
     """
 
     table: pd.DataFrame
@@ -70,7 +81,12 @@ class Workbench:
     model: Engine
     plan: MeasurementPlan
     batch_size: int
+    counted: Counted = uncounted
 
     def batches(self, rows: Iterable[int]) -> Iterator[Batch]:
         """The samples of some rows of the list, in batches."""
-        return iterate_batches(self.table.loc[list(rows)], self.loader, self.batch_size)
+        chosen = self.table.loc[list(rows)]
+        with self.counted("images", len(chosen)) as done:
+            for batch in iterate_batches(chosen, self.loader, self.batch_size):
+                yield batch
+                done(len(batch) + len(batch.unreadable))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 
 import pandas as pd
 
@@ -27,7 +28,7 @@ from audit.measuring.follow_up import write_follow_up
 from audit.measuring.map_checks import check_maps
 from audit.measuring.plan import Workbench
 from audit.measuring.shards import score_again, score_shard, try_again
-from audit.pipeline.progress import SILENT, Progress
+from audit.pipeline.progress import SILENT, Progress, counted
 from audit.pipeline.run_json import update_facts
 from audit.pipeline.session import Session
 from audit.run_folder import RunFolder
@@ -98,7 +99,7 @@ def gather_scores(session: Session) -> Counts:
     return counts
 
 
-def follow_up(session: Session) -> int:
+def follow_up(session: Session, progress: Progress = SILENT) -> int:
     """Measure with fresh donors the pairs of classes where the first pass leaves a doubt.
 
     Returns
@@ -119,7 +120,7 @@ def follow_up(session: Session) -> int:
     bank = open_bank(session) if len(pairs) else None
     if bank is None:
         return 0
-    with session.workbench() as bench:
+    with session.workbench(partial(counted, progress, "follow-up")) as bench:
         swaps = measure_pairs(scores, pairs, bench, bank)
         floor = max(VICTIM_FLOOR, session.manifest.verdict.effect)
         again = undecided_pairs(pair_losses(scores, swaps), floor, still_open(swaps))
@@ -129,7 +130,7 @@ def follow_up(session: Session) -> int:
     return len(pairs)
 
 
-def run_controls(session: Session) -> bool:
+def run_controls(session: Session, progress: Progress = SILENT) -> bool:
     """Measure what the controls need; returns whether it was measured now."""
     run, checked = session.run, session.manifest.saliency.checked
     if _are_measured(run) or not (session.has_foregrounds or checked):
@@ -137,7 +138,7 @@ def run_controls(session: Session) -> bool:
     bank = open_bank(session)
     scores = pd.read_parquet(run.scores)
     made = ControlMeasurements()
-    with session.workbench() as bench:
+    with session.workbench(partial(counted, progress, "controls")) as bench:
         if bank is not None:
             tags, lifts = plant_tags(scores, bench, bank), _untrained_lifts(scores, bench)
             made = ControlMeasurements(tags=tags, lifts=lifts)

@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from functools import partial
 from typing import Protocol
 
 EVERY = 60.0
@@ -66,6 +67,26 @@ class Together:
         """Tell each."""
         for one in self._told:
             one.advance(name, count)
+
+
+@contextmanager
+def counted(
+    progress: Progress, step: str, what: str, total: int
+) -> Iterator[Callable[[int], None]]:
+    """Tell how far a step is that knows only within itself how much there is to do.
+
+    Parameters
+    ----------
+    progress : Progress
+        Is told of it as of a step of its own, "`step`, `what`".
+    step, what : str
+        The step, and what is counted in it.
+    total : int
+        How many there are.
+    """
+    name = f"{step}, {what}"
+    with progress.step(name, total):
+        yield partial(progress.advance, name)
 
 
 class Pace:
@@ -148,7 +169,9 @@ class Lines:
 
         def tell() -> None:
             while not over.wait(self._every):
-                self._say(f"{name}: {pace}")
+                # A step within it knows more.
+                if [*self._paces][-1:] == [name]:
+                    self._say(f"{name}: {pace}")
 
         telling = threading.Thread(target=tell, name=f"progress of {name}", daemon=True)
         telling.start()
@@ -163,10 +186,13 @@ class Lines:
         finally:
             over.set()
             telling.join()
+            self._paces.pop(name, None)
 
     def advance(self, name: str, count: int) -> None:
         """Take note that so many more items of a step are done."""
-        self._paces[name].advance(count)
+        # A worker may be heard after its step was given up.
+        if pace := self._paces.get(name):
+            pace.advance(count)
 
 
 def duration(seconds: float) -> str:

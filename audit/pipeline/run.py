@@ -222,9 +222,9 @@ def take_steps(
     with timed(run, "scores"), progress.step("scores", len(session.table)):
         runner.score_shards(session, progress)
     step("gather", gather_scores, session)
-    step("follow-up", follow_up, session)
-    step("second outlines", measure_second_outlines, session)
-    step("controls", run_controls, session)
+    step("follow-up", follow_up, session, progress)
+    step("second outlines", measure_second_outlines, session, progress)
+    step("controls", run_controls, session, progress)
     decided = step("decide", decide, run, manifest)
     step("exhibits", draw_exhibits, session, decided)
     step("cues", find_cues, session, decided)

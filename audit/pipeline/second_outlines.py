@@ -6,6 +6,7 @@ import dataclasses
 import logging
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -19,7 +20,7 @@ from audit.findings import ClassFinding, Verdict
 from audit.measuring.columns import Row, is_table, write_table
 from audit.measuring.donors import DonorBank, build_bank, candidates
 from audit.measuring.follow_up import follow_up as measure_pairs
-from audit.measuring.plan import Workbench
+from audit.measuring.plan import Counted, Workbench
 from audit.measuring.second_outlines import (
     SECOND_COLUMNS,
     SECOND_FOLLOW_UP_COLUMNS,
@@ -28,6 +29,7 @@ from audit.measuring.second_outlines import (
 )
 from audit.pipeline.loaders import outline_store, second_estimator
 from audit.pipeline.outlines import ensure_outlines
+from audit.pipeline.progress import SILENT, Progress, counted
 from audit.pipeline.session import Session
 from audit.run_folder import RunFolder
 from audit.verdicts.find import find
@@ -61,7 +63,7 @@ class Hand:
     estimator: Estimator | None = None
 
 
-def measure_second_outlines(session: Session) -> int:
+def measure_second_outlines(session: Session, progress: Progress = SILENT) -> int:
     """Swap the backgrounds of suspect classes again, with outlines drawn by other hands.
 
     Returns
@@ -85,7 +87,8 @@ def measure_second_outlines(session: Session) -> int:
         open_labels = {f.label for f in suspects if not _is_judged(session, rows, f, hand.name)}
         if open_labels:
             rows = [r for r in rows if r["outline"] != hand.name or r["label"] not in open_labels]
-            made, again = _measure(session, hand, open_labels, scores)
+            telling = partial(counted, progress, f"second outlines, {hand.name}")
+            made, again = _measure(session, hand, open_labels, scores, telling)
             rows += made
             followed += again
     _write(run, rows, followed)
@@ -133,6 +136,7 @@ def _measure(
     hand: Hand,
     labels: Collection[int],
     scores: pd.DataFrame,
+    telling: Counted,
 ) -> tuple[list[Row], list[pd.DataFrame]]:
     """The swaps of some classes, and their follow-up where there was one, by one hand."""
     manifest, table = session.manifest, session.table
@@ -156,7 +160,7 @@ def _measure(
             device=session.model.device,
         )
         plan = dataclasses.replace(session.measurement(), extra=())
-        bench = Workbench(table, loader, session.engine, plan, session.batch_size())
+        bench = Workbench(table, loader, session.engine, plan, session.batch_size(), telling)
         opened, least = DonorBank(Path(folder)), manifest.verdict.minimum_images
         rows = swap_again(labels, bench, opened, hand.name, hand.plan.widened, least)
         pairs = _pairs(session.run, labels)

@@ -19,7 +19,7 @@ from audit.dataset.samples import Skipped
 from audit.errors import ManifestError, nearest
 from audit.manifest import Manifest
 from audit.measuring.parts import Part
-from audit.measuring.plan import MeasurementPlan, Workbench
+from audit.measuring.plan import Counted, MeasurementPlan, Workbench, uncounted
 from audit.measuring.shards import shard_count
 from audit.models import AuditedModel
 from audit.models.engine import Engine
@@ -165,10 +165,11 @@ class Session:
         return frozenset(at_most(self.table, most, seed, "swaps", of_each="label").index)
 
     @contextmanager
-    def workbench(self) -> Iterator[Workbench]:
-        """What a step of measuring works with."""
+    def workbench(self, counted: Counted = uncounted) -> Iterator[Workbench]:
+        """What a step of measuring works with, and who is told how far it is."""
         with self.loader as loader:
-            yield Workbench(self.table, loader, self.engine, self.measurement(), self.batch_size())
+            held = (self.table, loader, self.engine, self.measurement(), self.batch_size())
+            yield Workbench(*held, counted)
 
     def batch_size(self) -> int:
         """Images at a time; fewer after memory did not suffice."""
