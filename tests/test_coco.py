@@ -21,7 +21,7 @@ from audit.dataset.loader import Loader, LoadingPlan
 from audit.dataset.loading import LoadedSample, load_sample
 from audit.dataset.readers import Dataset, read_dataset
 from audit.dataset.sample_table import stamp_foregrounds
-from audit.dataset.segments import decode_runs, fill_polygon
+from audit.dataset.shapes import decode_runs, fill_polygon
 from audit.errors import DatasetError, ManifestError, SampleError
 from audit.geometry import Geometry
 

@@ -12,7 +12,8 @@ from audit.dataset.json_spans import spans
 from audit.dataset.label_rules import check_rule, choose_label
 from audit.dataset.places import Places, found_there
 from audit.dataset.samples import Annotation, Box, Remark, Sample, Skipped
-from audit.dataset.segments import area_of, is_crowd, number
+from audit.dataset.segments import area_of, is_crowd
+from audit.dataset.shapes import number
 from audit.errors import DatasetError, SampleError
 
 _USUAL = (

@@ -25,7 +25,7 @@ import pandas as pd
 import pyarrow as pa
 
 from audit.dataset.content_store import ContentStore, FileKey, key_of
-from audit.dataset.decoding import MAX_BYTES, check_file
+from audit.dataset.image_bytes import MAX_BYTES, check_file
 from audit.dataset.members import read_member
 from audit.dataset.outlines import Foreground
 from audit.dataset.sample_table import sample_of

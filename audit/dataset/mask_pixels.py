@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from audit.dataset.decoding import load_whole, open_image, read_bytes
+from audit.dataset.decoding import load_whole, open_image
+from audit.dataset.image_bytes import read_bytes
 from audit.errors import SampleError
 
 _LEAST_TOP = 32

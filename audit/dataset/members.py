@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from audit.dataset.decoding import MAX_BYTES, check_file, read_bytes
+from audit.dataset.image_bytes import MAX_BYTES, check_file, read_bytes
 from audit.dataset.samples import Sample
 from audit.errors import SampleError
 
@@ -28,7 +28,7 @@ def read_member(sample: Sample, unchanged_since: tuple[int, int] | None = None) 
     Raises
     ------
     SampleError
-        See :func:`audit.dataset.decoding.read_bytes`.
+        See :func:`audit.dataset.image_bytes.read_bytes`.
     """
     if not sample.member:
         return read_bytes(sample.path, unchanged_since)

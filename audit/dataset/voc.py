@@ -13,7 +13,7 @@ from audit.dataset.image_folder import IMAGE_SUFFIXES
 from audit.dataset.label_rules import check_rule, choose_label
 from audit.dataset.places import Places, found_there
 from audit.dataset.samples import Annotation, Box, Sample, Skipped
-from audit.dataset.segments import number
+from audit.dataset.shapes import number
 from audit.errors import DatasetError, SampleError
 
 CLASSES = (

@@ -12,7 +12,7 @@ from audit.dataset.image_folder import IMAGE_SUFFIXES
 from audit.dataset.label_rules import check_rule, choose_label
 from audit.dataset.places import Places, found_there
 from audit.dataset.samples import Annotation, Box, Sample, Skipped
-from audit.dataset.segments import number
+from audit.dataset.shapes import number
 from audit.declared import read_declared
 from audit.errors import DatasetError, SampleError
 from audit.yaml_text import load_yaml
