@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.setup-done
 
-.PHONY: audit test setup check format docs messages lock demo clean bench bench-cmv bench-detection bench-history bench-photographs bench-repair bench-report bench-saliency
+.PHONY: audit test setup check format docs messages lock demo clean bench bench-cmv bench-detection bench-gpu bench-history bench-photographs bench-repair bench-report bench-saliency
 
 ## Install everything and audit the embedded demo.
 audit: setup demo
@@ -27,6 +27,10 @@ check: setup
 ## Speed beside the bare loop and the peers, and cost as images grow: an hour on two idle cores.
 bench: setup
 	$(BIN)/python benchmarks/speed.py
+
+## On a machine with a GPU: agreement with the CPU, waits, memory, images/s; about five minutes.
+bench-gpu: setup
+	$(BIN)/python benchmarks/gpu.py
 
 ## Images/s and memory of saliency methods, beside Captum and pytorch-grad-cam where they are.
 bench-saliency: setup

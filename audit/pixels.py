@@ -9,8 +9,8 @@ from torch import Tensor
 
 
 def to_float(images: Tensor) -> Tensor:
-    """Pixels uint8 in 0..255 as float32 in 0..1."""
-    return images.float().div_(255.0)
+    """Pixels uint8 in 0..255 as float32 in 0..1, channel after channel however they lay before."""
+    return images.to(torch.float32, memory_format=torch.contiguous_format).div_(255.0)
 
 
 def to_uint8(images: Tensor) -> Tensor:

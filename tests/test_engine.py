@@ -164,8 +164,8 @@ def test_a_plug_in_may_copy_an_engine() -> None:
 
 def test_a_batch_that_ran_out_of_memory_is_halved_for_the_session() -> None:
     engine = engine_of(Block())
-    assert engine.images_at_a_time(64) == 64
-    assert engine.ran_out_of_memory(64) == 32
-    assert engine.images_at_a_time(64) == 32
-    assert engine.images_at_a_time(8) == 8
-    assert engine.ran_out_of_memory(1) == 1
+    assert engine.capacity.images_at_a_time(64) == 64
+    assert engine.capacity.ran_out(64) == 32
+    assert engine.capacity.images_at_a_time(64) == 32
+    assert engine.capacity.images_at_a_time(8) == 8
+    assert engine.capacity.ran_out(1) == 1

@@ -11,6 +11,7 @@ from audit.interventions import (
     boundary_band,
     dilate,
     feather,
+    noise_of,
     object_only,
     paste,
     removal_mask,
@@ -146,16 +147,18 @@ def test_noise_falls_where_it_is_told_and_is_the_same_on_both_sides() -> None:
     images = torch.full((2, 3, 16, 16), 0.5)
     where = torch.zeros(2, 1, 16, 16)
     where[..., :8] = 1
-    left, right = with_noise(images, where, [1, 2]), with_noise(images, 1 - where, [1, 2])
+    noise = noise_of((3, 16, 16), [1, 2])
+    left, right = with_noise(images, where, noise), with_noise(images, 1 - where, noise)
     assert torch.equal(left[..., 8:], images[..., 8:])
     assert torch.equal(right[..., :8], images[..., :8])
-    everywhere = with_noise(images, torch.ones_like(where), [1, 2])
+    everywhere = with_noise(images, torch.ones_like(where), noise)
     assert torch.equal(everywhere, torch.where(where > 0, left, right))
     assert not torch.equal(left[0], left[1])
 
 
 def test_noise_has_the_spread_it_claims() -> None:
-    noisy = with_noise(torch.full((1, 3, 64, 64), 0.5), torch.ones(1, 1, 64, 64), [7])
+    everywhere = torch.ones(1, 1, 64, 64)
+    noisy = with_noise(torch.full((1, 3, 64, 64), 0.5), everywhere, noise_of((3, 64, 64), [7]))
     # Clipped at two standard deviations, which takes 0.04 of the spread.
     assert float(noisy.std()) == pytest.approx(0.25 * 0.9594, rel=0.03)
 
@@ -232,12 +235,13 @@ def test_offsets_by_hand() -> None:
     image[..., 16:] = 1.0
     hole = torch.zeros(1, 32, 32, dtype=torch.bool)
     hole[:, 14:18, 4:8] = True
-    ((_, right), *_), *others = best_offsets(image, hole, source_mask(image, hole), image)
-    assert -4 <= right < 16 - 7 - RIM
-    assert not others
+    offsets, possible = best_offsets(image, hole, source_mask(image, hole), image)
+    assert possible[0, 0]
+    assert -4 <= int(offsets[0, 0, 1]) < 16 - 7 - RIM
+    assert len(offsets) == 1
     full, none = torch.ones_like(hole), torch.zeros_like(hole)
-    assert best_offsets(image, full, none, image) == [[]]
-    assert best_offsets(image, none, full, image) == [[]]
+    assert not best_offsets(image, full, none, image)[1].any()
+    assert not best_offsets(image, none, full, image)[1].any()
 
 
 def test_many_holes_are_filled_at_once_as_each_by_itself() -> None:

@@ -13,6 +13,8 @@ from audit.cmv.recipes import Moments
 from audit.cmv.slots import WINDOW, AscentPlan, Finished, Pending, Slot
 from audit.models.audited import AuditedModel
 from audit.models.derived import private_copy
+from audit.models.memory import free_cached_memory, is_out_of_memory
+from audit.models.rounding import tf32
 from audit.pixels import to_uint8
 
 _STAGES = (1, 8, 16, 32, 64)
@@ -65,14 +67,14 @@ class AscentBatch:
             lost = 0
             try:
                 yield from self._work()
-            except torch.OutOfMemoryError:
-                if self.fixed or len(self.slots) < 2:
+            except RuntimeError as error:
+                if not is_out_of_memory(error) or self.fixed or len(self.slots) < 2:
                     raise
                 lost = self._shrink()
             if lost:
                 yield -lost
             if self.device.type == "cuda":
-                torch.cuda.empty_cache()
+                free_cached_memory()
 
     @torch.inference_mode(False)
     def _begin(self) -> None:
@@ -126,6 +128,10 @@ class AscentBatch:
     @torch.inference_mode(False)
     @torch.enable_grad()
     def _step(self, penalty: Penalty) -> None:
+        with tf32(self.plan.half, self.device):
+            self._climb(penalty)
+
+    def _climb(self, penalty: Penalty) -> None:
         plan = self.plan
         parameters = self.parameters.requires_grad_(True)
         generators = [g for slot in self.slots for g in slot.generators]

@@ -15,6 +15,7 @@ from audit.cmv.painting import draw_crops, soften, view
 from audit.cmv.request import CmvRequest, Second
 from audit.cmv.slots import Finished, Stages
 from audit.findings import Code, Reason
+from audit.models.rounding import tf32
 from audit.pixels import to_picture
 
 _VIEWS = 16
@@ -112,7 +113,7 @@ def measure(model: nn.Module, done: Finished, request: CmvRequest) -> list[Cmv]:
         image = picture[None]
         # All variations of one picture at once: the same batch whatever was climbed beside it.
         tried = torch.cat([image, as_jpeg(image), *shifted(image), *zoomed(image)])
-        with torch.no_grad():
+        with torch.no_grad(), tf32(False, tried.device):
             scores = model(tried).float()
         ranks = (scores > scores[:, done.label, None]).sum(1) + 1
         probability = scores.softmax(1)[:, done.label]

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from audit.dataset.decoding_messages import Answer, Request, Setup, fields_of
 from audit.dataset.outline_store import OutlineStore
+from audit.dataset.shared_pixels import SharedPixels
 from audit.errors import AuditError, DatasetError
 from audit.geometry import Geometry
 
@@ -54,6 +55,7 @@ class Decoder:
 
     def __init__(self, plan: LoadingPlan) -> None:
         package_root = str(Path(__file__).resolve().parents[2])
+        self.pixels = SharedPixels(plan.geometry.size)
         environment = {
             **os.environ,
             "PYTHONPATH": os.pathsep.join(
@@ -68,6 +70,7 @@ class Decoder:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             env=environment,
+            pass_fds=[self.pixels.descriptor],
         )
         setup: Setup = {
             "geometry": fields_of(plan.geometry),
@@ -79,9 +82,10 @@ class Decoder:
             "import_path": [str(plan.folder)],
             "outlines": plan.outlines.to_json() if plan.outlines else None,
             "widened": plan.widened,
+            "pixels": self.pixels.descriptor,
         }
         try:
-            header, _ = self.ask(setup, _STARTUP_TIMEOUT)
+            header = self.ask(setup, _STARTUP_TIMEOUT)
         except (EOFError, TimeoutError):
             self.close()
             raise
@@ -98,8 +102,11 @@ class Decoder:
         # The fields behind the name begin with the third; these are those of user and system.
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
-    def ask(self, message: Setup | Request, timeout: float) -> tuple[Answer, list[bytes]]:
-        """Send one message and wait for its answer; EOFError, TimeoutError where none comes."""
+    def ask(self, message: Setup | Request, timeout: float) -> Answer:
+        """Send one message and wait for its answer; EOFError, TimeoutError where none comes.
+
+        Of a sample that was decoded `pixels` hold image and mask until the next message.
+        """
         assert self.process.stdin is not None
         try:
             self.process.stdin.write(json.dumps(message).encode() + b"\n")
@@ -107,25 +114,11 @@ class Decoder:
         except BrokenPipeError as error:
             raise EOFError from error
         deadline = time.monotonic() + timeout
-        line, rest = self._until_newline(deadline)
-        header: Answer = json.loads(line)
-        wanted = sum(header["bytes"])
-        body = bytearray(rest)
-        while len(body) < wanted:
-            body += self._read(deadline)
-        buffers, start = [], 0
-        for length in header["bytes"]:
-            buffers.append(bytes(body[start : start + length]))
-            start += length
-        return header, buffers
-
-    def _until_newline(self, deadline: float) -> tuple[bytes, bytes]:
         received = bytearray()
-        while True:
+        while not received.endswith(b"\n"):
             received += self._read(deadline)
-            head, newline, rest = bytes(received).partition(b"\n")
-            if newline:
-                return head, rest
+        answer: Answer = json.loads(received)
+        return answer
 
     def _read(self, deadline: float) -> bytes:
         assert self.process.stdout is not None
@@ -133,7 +126,7 @@ class Decoder:
         left = deadline - time.monotonic()
         if left <= 0 or not select.select([handle], [], [], left)[0]:
             raise TimeoutError
-        received = os.read(handle, 1 << 20)
+        received = os.read(handle, 1 << 16)
         if not received:
             raise EOFError
         return received
@@ -148,6 +141,7 @@ class Decoder:
                     pipe.close()
                 except BrokenPipeError:
                     continue
+        self.pixels.close()
 
 
 def start_decoder(plan: LoadingPlan) -> Decoder:

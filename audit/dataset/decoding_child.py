@@ -1,8 +1,8 @@
 """The child process that decodes: whatever a hostile file does, it does it here.
 
-Speaks over stdin and stdout: a JSON line in; out comes a JSON line, then the raw pixels that it
-announces. Run as ``python -m audit.dataset.decoding_child``; imports no torch, so that it starts
-in a fraction of a second.
+Speaks over stdin and stdout: a JSON line in, a JSON line out; pixels go through memory that the
+parent shares. Run as ``python -m audit.dataset.decoding_child``; imports no torch, so that it
+starts in a fraction of a second.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from audit.dataset.decoding_messages import Answer, Request, Setup, sample_in, s
 from audit.dataset.foregrounds import FOREGROUNDS, open_foreground
 from audit.dataset.loading import load_sample
 from audit.dataset.outline_store import OutlineStore
+from audit.dataset.shared_pixels import SharedPixels
 from audit.errors import AuditError, SampleError
 from audit.geometry import Geometry
 
@@ -39,10 +40,8 @@ def _die_with_parent() -> None:
         raise SystemExit
 
 
-def _answer(out: BinaryIO, header: Answer, *buffers: bytes) -> None:
-    out.write(json.dumps({**header, "bytes": [len(b) for b in buffers]}).encode() + b"\n")
-    for buffer in buffers:
-        out.write(buffer)
+def _answer(out: BinaryIO, answer: Answer) -> None:
+    out.write(json.dumps(answer).encode() + b"\n")
     out.flush()
 
 
@@ -58,6 +57,7 @@ def main() -> None:
     setup: Setup = json.loads(sys.stdin.buffer.readline())
     sys.path[:0] = setup["import_path"]
     geometry = Geometry(**setup["geometry"])
+    pixels = SharedPixels(geometry.size, setup["pixels"])
     try:
         outlines = OutlineStore.from_json(setup["outlines"]) if setup["outlines"] else None
         folder = Path(setup["folder"])
@@ -89,13 +89,14 @@ def main() -> None:
             detail = f"{type(error).__name__}: {error}"
             _answer(out, {"reason": "LOADING_FAILED", "detail": detail})
             continue
-        mask = b"" if loaded.foreground is None else loaded.foreground.tobytes()
-        header: Answer = {
+        pixels.write(loaded.image, loaded.foreground)
+        answer: Answer = {
             "sha256": loaded.sha256,
             "notes": loaded.notes,
             "foreground_problem": loaded.foreground_problem,
+            "has_foreground": loaded.foreground is not None,
         }
-        _answer(out, header, loaded.image.tobytes(), mask)
+        _answer(out, answer)
 
 
 if __name__ == "__main__":

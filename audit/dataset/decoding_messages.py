@@ -1,4 +1,4 @@
-"""What parent and decoding child say to each other: a line of JSON each, raw pixels behind it.
+"""What parent and decoding child say to each other: a line of JSON each.
 
 Imports no torch, as nothing does that the child imports.
 """
@@ -35,6 +35,8 @@ class Setup(TypedDict):
     import_path: Sequence[str]
     outlines: OutlineStoreJson | None
     widened: int
+    pixels: int
+    """Descriptor of the memory for image and mask; see :mod:`audit.dataset.shared_pixels`."""
 
 
 class Request(TypedDict):
@@ -56,8 +58,6 @@ class Request(TypedDict):
 class Answer(TypedDict):
     """What comes back: one of four kinds, told by the key that it has."""
 
-    bytes: NotRequired[Sequence[int]]
-    """Lengths of the buffers behind the line; the channel itself writes them."""
     failed: NotRequired[str]
     """The setup is wrong: a sentence."""
     ready: NotRequired[bool]
@@ -65,9 +65,11 @@ class Answer(TypedDict):
     """The sample cannot be used: the code, and beside it `detail`."""
     detail: NotRequired[str]
     sha256: NotRequired[str]
-    """The sample was decoded; beside it `notes` and `foreground_problem`, image and mask behind."""
+    """The sample was decoded: image and mask lie in the shared memory. Beside it `notes`,
+    `foreground_problem` and `has_foreground`."""
     notes: NotRequired[Sequence[str]]
     foreground_problem: NotRequired[str]
+    has_foreground: NotRequired[bool]
 
 
 def fields_of(geometry: Geometry) -> GeometryFields:

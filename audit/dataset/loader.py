@@ -10,12 +10,11 @@ from queue import SimpleQueue
 from threading import BoundedSemaphore, Lock
 from types import TracebackType
 
-import numpy as np
-
 from audit.dataset.decoder import Decoder, LoadingPlan, start_decoder
 from audit.dataset.decoding_messages import Answer, request_of
 from audit.dataset.loading import LoadedSample
 from audit.dataset.samples import Sample
+from audit.dataset.shared_pixels import SharedPixels
 from audit.errors import SampleError
 
 __all__ = ["TIMEOUT", "Loaded", "Loader", "LoadingPlan"]
@@ -135,7 +134,8 @@ class Loader:
             child = child or start_decoder(self._plan)
             computed = child.cpu_seconds()
             try:
-                header, buffers = child.ask(request_of(sample, since), self._timeout)
+                answer = child.ask(request_of(sample, since), self._timeout)
+                return _loaded(answer, child.pixels), True
             except TimeoutError:
                 busy = child.cpu_seconds() - computed > _BUSY * self._timeout
                 child.close()
@@ -149,14 +149,15 @@ class Loader:
                 return SampleError("DECODER_CRASH", detail), False
         finally:
             self._idle.put(child)
-        return self._loaded(header, buffers), True
 
-    def _loaded(self, header: Answer, buffers: list[bytes]) -> Loaded:
-        if "reason" in header:
-            return SampleError(header["reason"], header["detail"])
-        side = self._plan.geometry.size
-        image = np.frombuffer(buffers[0], np.uint8).reshape(side, side, 3)
-        mask = np.frombuffer(buffers[1], np.uint8).reshape(side, side) if buffers[1] else None
-        return LoadedSample(
-            image, mask, header["sha256"], tuple(header["notes"]), header["foreground_problem"]
-        )
+
+def _loaded(answer: Answer, pixels: SharedPixels) -> Loaded:
+    if "reason" in answer:
+        return SampleError(answer["reason"], answer["detail"])
+    return LoadedSample(
+        pixels.image(),
+        pixels.mask() if answer["has_foreground"] else None,
+        answer["sha256"],
+        tuple(answer["notes"]),
+        answer["foreground_problem"],
+    )

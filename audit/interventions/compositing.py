@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from audit.threads import on_threads
+
 
 def binomial_blur(images: Tensor) -> Tensor:
     """Blur ``(N, C, H, W)`` with the 5-tap binomial kernel; outside counts as zero."""
@@ -64,7 +66,21 @@ NOISE = 0.25
 """Standard deviation of :func:`with_noise`, in units of 0..1 pixels."""
 
 
-def with_noise(images: Tensor, where: Tensor, seeds: Sequence[int]) -> Tensor:
+def noise_of(shape: Sequence[int], seeds: Sequence[int]) -> Tensor:
+    """Standard normal noise ``(N, *shape)`` float32 on the CPU, each image's of its own seed.
+
+    A device's own generator would draw other noise there than here, and a CPU's threads are fast
+    enough.
+    """
+
+    def one(index: int) -> Tensor:
+        generator = torch.Generator().manual_seed(seeds[index] % 2**63)
+        return torch.randn(tuple(shape), generator=generator)
+
+    return torch.stack(on_threads(one, len(seeds)))
+
+
+def with_noise(images: Tensor, where: Tensor, noise: Tensor) -> Tensor:
     """Lay Gaussian noise over a part of each image.
 
     Parameters
@@ -73,16 +89,10 @@ def with_noise(images: Tensor, where: Tensor, seeds: Sequence[int]) -> Tensor:
         In 0..1.
     where : float (N, 1, H, W)
         Share of the noise that a pixel gets, 0..1.
-    seeds : sequence of N int
-        One per image, so that the same noise can be laid on object and background.
+    noise : float (N, 3, H, W)
+        From :func:`noise_of`, so that the same can be laid on object and background.
     """
-    noise = torch.stack(
-        [
-            torch.randn(images.shape[1:], generator=torch.Generator().manual_seed(seed % 2**63))
-            for seed in seeds
-        ]
-    )
-    return (images + NOISE * where * noise.to(images)).clamp(0, 1)
+    return (images + NOISE * where * noise).clamp(0, 1)
 
 
 PATCHES = 8

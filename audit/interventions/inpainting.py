@@ -63,7 +63,7 @@ def source_mask(images: Tensor, hole: Tensor) -> Tensor:
 
 def best_offsets(
     images: Tensor, hole: Tensor, sources: Tensor, guess: Tensor
-) -> list[list[tuple[int, int]]]:
+) -> tuple[Tensor, Tensor]:
     """Choose the offsets that fill a hole, the best first.
 
     An offset is good when what it brings agrees with the hole's rim and with a smooth guess, and
@@ -83,9 +83,9 @@ def best_offsets(
 
     Returns
     -------
-    list of N lists of (down, right)
-        At most :data:`OFFSETS` offsets in cells: a cell of the hole at ``(y, x)`` takes what is at
-        ``(y + down, x + right)``.
+    int64 (N, K, 2), bool (N, K)
+        At most :data:`OFFSETS` offsets, down and right in cells, and whether each may be used: a
+        cell of the hole at ``(y, x)`` takes what is at ``(y + down, x + right)``.
     """
     reach = hole.shape[-1] // 2
     (rim, at_rim), (inside, in_hole) = _cells(rim_of(hole)), _cells(hole)
@@ -102,11 +102,7 @@ def best_offsets(
     cost = off + strays + UNCOVERED * (1 - covered)
     cost = torch.where((known_rim.sum(2) >= LEAST_RIM) & (covered > 0), cost, torch.inf)
     order = torch.argsort(cost, dim=1, stable=True)[:, :OFFSETS]
-    possible = (cost.gather(1, order) < torch.inf).tolist()
-    return [
-        [(down, right) for (down, right), able in zip(chosen, ables, strict=True) if able]
-        for chosen, ables in zip(offsets[order].tolist(), possible, strict=True)
-    ]
+    return offsets[order], cost.gather(1, order) < torch.inf
 
 
 def _cells(mask: Tensor) -> tuple[Tensor, Tensor]:
@@ -179,20 +175,27 @@ def _fill_some(images: Tensor, hole: Tensor, guess: Tensor) -> Tensor:
     small = F.adaptive_avg_pool2d(images * known, side) / share.clamp_min(1e-6)
     small_hole = share[:, 0] < 0.5
     sources = source_mask(small, small_hole)
-    offsets = best_offsets(small, small_hole, sources, F.adaptive_avg_pool2d(guess, side))
+    offsets, possible = best_offsets(small, small_hole, sources, F.adaptive_avg_pool2d(guess, side))
+    # In pixels; halves to even, as Python has it.
+    scale = torch.tensor([height, width], dtype=torch.float64, device=hole.device) / side
+    moves = (offsets * scale).round().long()
     usable = (F.interpolate(sources[:, None].float(), (height, width))[:, 0] > 0) & ~hole
-    filled, left = guess.clone(), hole.clone()
-    for index, chosen in enumerate(offsets):
-        for offset in chosen:
-            down, right = round(offset[0] * height / side), round(offset[1] * width / side)
-            here = (index, ..., _within(height, -down), _within(width, -right))
-            there = (index, ..., _within(height, down), _within(width, right))
-            taken = left[here] & usable[there]
-            filled[here] = torch.where(taken, images[there], filled[here])
-            left[here] &= ~taken
-    return torch.where(hole[:, None], filled, images)
+    pixels, rows = _pixels(images), hole.nonzero()
+    image, y, x = rows.unbind(1)
+    place = (image * height + y) * width + x
+    colours, left = _pixels(guess)[place], torch.ones_like(place, dtype=torch.bool)
+    usable = usable.flatten()
+    for move, able in zip(moves.unbind(1), possible.unbind(1), strict=True):
+        down, right = (rows[:, 1:] + move[image]).unbind(1)
+        inside = (down >= 0) & (down < height) & (right >= 0) & (right < width)
+        source = (image * height + down.clamp(0, height - 1)) * width + right.clamp(0, width - 1)
+        taken = left & able[image] & inside & usable[source]
+        colours = torch.where(taken[:, None], pixels[source], colours)
+        left &= ~taken
+    pixels[place] = colours
+    return pixels.view(*hole.shape, -1).movedim(-1, 1).contiguous()
 
 
-def _within(length: int, shift: int) -> slice:
-    """Of `length` places those that lie within it and `shift` places back, too."""
-    return slice(max(0, shift), length + min(0, shift))
+def _pixels(images: Tensor) -> Tensor:
+    """A copy of images ``(N, C, H, W)`` as rows ``(N * H * W, C)``."""
+    return images.permute(0, 2, 3, 1).flatten(0, 2).clone(memory_format=torch.contiguous_format)

@@ -100,8 +100,10 @@ class RunSection(ClosedSection):
 
     batch_size: Literal["auto"] | int = "auto"
     """Images at a time, 1 or more; halved where memory does not suffice."""
-    precision: Literal["auto", "float32", "bf16"] = "auto"
-    """`auto` is float32; with `bf16` the model works in bfloat16 where the hardware does."""
+    precision: Literal["auto", "float32", "tf32", "bf16"] = "auto"
+    """On a GPU `auto` makes maps in float32 and rounds operands to TF32 where only class scores are
+    asked for; `float32` never rounds them, `tf32` always. With `bf16` the model works in bfloat16
+    where the hardware does. On a CPU the first three are float32."""
     compile: bool = False
     """Send passes without derivatives through `torch.compile`."""
     seed: int = Field(default=0, ge=0, lt=2**63)

@@ -10,9 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from audit.dataset.batches import on_device
+from audit.dataset.batches import on_device, taken_from
 from audit.interventions import (
     FILLS,
+    noise_of,
     object_only,
     paste,
     removal_mask,
@@ -115,10 +116,11 @@ def _noise(
     subjects: Subjects, alone: Tensor, alpha: Tensor, plan: MeasurementPlan
 ) -> list[tuple[str, Tensor]]:
     """Noise on the object, and the same noise on everything else (Moayeri et al. 2022)."""
-    seeds = subjects.seeds(plan, "noise")
+    drawn = noise_of(subjects.images.shape[1:], subjects.seeds(plan, "noise"))
+    noise = on_device(drawn, subjects.images.device)
     return [
-        ("foreground_noise_", with_noise(subjects.images, alpha, seeds)),
-        ("background_noise_", with_noise(subjects.images, 1 - alpha, seeds)),
+        ("foreground_noise_", with_noise(subjects.images, alpha, noise)),
+        ("background_noise_", with_noise(subjects.images, 1 - alpha, noise)),
     ]
 
 
@@ -164,7 +166,7 @@ def _swap(
         positions = [drawn[i][k] for i in has]
         donor_labels = on_device(torch.from_numpy(bank.labels[positions]), model.device)
         scores = swapped_scores(model, objects, has, bank, positions)
-        found = answers(scores, subjects.targets[has], donor_labels)
+        found = answers(scores, taken_from(subjects.targets, has), donor_labels)
         turns.append((has, positions, results.keep(found)))
     return turns
 

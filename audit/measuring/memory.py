@@ -6,8 +6,6 @@ import logging
 from collections.abc import Callable
 from functools import partial
 
-import torch
-
 from audit.dataset.batches import Batch
 from audit.findings import Status
 from audit.measuring.columns import Row
@@ -15,6 +13,7 @@ from audit.measuring.donors import DonorBank
 from audit.measuring.plan import MeasurementPlan
 from audit.measuring.rows import Rows, measure_batch
 from audit.models.engine import Engine
+from audit.models.memory import free_cached_memory, is_out_of_memory
 
 _log = logging.getLogger(__name__)
 
@@ -39,11 +38,11 @@ def measure_within_memory(
     parts: list[Callable[[], Rows]] = []
     start = 0
     while start < len(batch):
-        count = model.images_at_a_time(len(batch) - start)
+        count = model.capacity.images_at_a_time(len(batch) - start)
         part = batch.part(start, start + count)
         measured = _attempt(model, part, plan, bank)
         if measured is None and count > 1:
-            fewer = model.ran_out_of_memory(count)
+            fewer = model.capacity.ran_out(count)
             _log.warning("out of memory with %d images at a time; trying %d", count, fewer)
             continue
         parts.append(partial(_no_memory_row, part) if measured is None else measured)
@@ -57,12 +56,10 @@ def _attempt(
     try:
         return measure_batch(model, batch, plan, bank)
     except RuntimeError as error:
-        # On the CPU, torch raises a plain RuntimeError.
-        if not isinstance(error, torch.OutOfMemoryError) and "allocate memory" not in str(error):
+        if not is_out_of_memory(error):
             raise
     # Out of the except block first: the traceback would keep the failed batch alive.
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
+    free_cached_memory()
     return None
 
 

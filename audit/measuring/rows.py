@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from torch import Tensor
 
-from audit.dataset.batches import Batch, on_device
+from audit.dataset.batches import Batch, on_device, taken_from
 from audit.findings import Status
 from audit.interventions import boundary_band, dilate, removal_radius
 from audit.measuring.answers import answers
@@ -96,10 +96,7 @@ def measure_batch(
             [batch.ids[i] for i in chosen],
             [batch.loaded[i].sha256 for i in chosen],
             batch.targets[chosen].tolist(),
-            images[chosen],
-            foreground[chosen],
-            ignored[chosen],
-            targets[chosen],
+            *(taken_from(values, chosen) for values in (images, foreground, ignored, targets)),
         )
         tried = experiment(model, subjects, plan, bank, results)
     results.send()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from audit.dataset.batches import taken_from
 from audit.interventions import feather, paste
 from audit.measuring.donors import DonorBank
 from audit.models.engine import Engine
@@ -35,10 +36,7 @@ class Objects:
 
     def chosen(self, which: Sequence[int]) -> Objects:
         """Some of them, in any order, and any of them more than once."""
-        # The usual case, which a GPU would have to be waited for.
-        if list(which) == list(range(len(self.images))):
-            return self
-        return Objects(self.images[which], self.alpha[which])
+        return Objects(taken_from(self.images, which), taken_from(self.alpha, which))
 
 
 def swapped(

@@ -5,8 +5,6 @@ from __future__ import annotations
 import copy
 import logging
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -15,6 +13,7 @@ from torch.fx.experimental.optimization import fuse
 
 from audit.models.audited import AuditedModel
 from audit.models.layout import SAME
+from audit.models.rounding import tf32
 from audit.threads import on_threads
 
 TOLERANCE = 1e-5
@@ -49,7 +48,8 @@ def folded(model: AuditedModel, image: Tensor) -> AuditedModel | None:
         derived = copy.deepcopy(model)
         # In bfloat16 two ways of the same network are as far apart as two networks.
         derived.in_bfloat16 = False
-        with torch.no_grad(), _full_float32(image.device):
+        # In TF32 rounding alone is larger than the tolerance.
+        with torch.no_grad(), tf32(False, image.device):
             wanted = derived(drawn)
             # Weights in the layout that images come in: a CPU needs not bring them there each time.
             derived.module = fuse(derived.module).to(memory_format=torch.channels_last)
@@ -63,19 +63,6 @@ def folded(model: AuditedModel, image: Tensor) -> AuditedModel | None:
         return derived.eval().requires_grad_(False)
     _log.info("BatchNorm stays by itself: the scores of the folded network differ")
     return None
-
-
-@contextmanager
-def _full_float32(device: torch.device) -> Iterator[None]:
-    """Let cuDNN compute float32 as such: in TF32 rounding alone is larger than the tolerance."""
-    if device.type != "cuda":
-        yield
-        return
-    cudnn = torch.backends.cudnn
-    with cudnn.flags(
-        cudnn.enabled, cudnn.benchmark, deterministic=cudnn.deterministic, allow_tf32=False
-    ):
-        yield
 
 
 def compiled(

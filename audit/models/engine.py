@@ -13,6 +13,8 @@ from audit.geometry import Geometry
 from audit.models.audited import AuditedModel
 from audit.models.derived import compiled, folded
 from audit.models.layout import MICROBATCH, Trials
+from audit.models.memory import Capacity
+from audit.models.rounding import ROUNDING, Rounding
 
 T = TypeVar("T")
 
@@ -33,24 +35,34 @@ class Engine(nn.Module):
         It stays as it is.
     compiles : bool
         Whether it may be compiled for passes without derivatives.
+    rounding : Rounding
+        What a GPU may round.
 
     Attributes
     ----------
     trials : Trials
         What `model` bears: images side by side, images in the same call.
+    capacity : Capacity
+        How many images fit into memory.
     """
 
-    def __init__(self, model: AuditedModel, *, compiles: bool = False) -> None:
+    def __init__(
+        self,
+        model: AuditedModel,
+        *,
+        compiles: bool = False,
+        rounding: Rounding = ROUNDING["auto"],
+    ) -> None:
         super().__init__()
         self.model = model
         # Not self.train(...): that would reach into the model and change its layers.
         self.training = model.training
-        self.compiles = compiles
-        self.trials = Trials(model)
+        self.compiles, self.rounding = compiles, rounding
+        self.capacity = Capacity()
+        self.trials = Trials(model, self.capacity)
         # Not as parts of this module: they would be found by whoever looks for layers.
         self._folded: _OfWeights[tuple[AuditedModel, Trials]] = _OfWeights()
         self._compiled: _OfWeights[AuditedModel] = _OfWeights()
-        self._most: int | None = None
 
     def forward(self, images: Tensor) -> Tensor:
         """Class scores ``(N, K)`` float32 of images ``(N, 3, H, W)`` in 0..1."""
@@ -111,19 +123,6 @@ class Engine(nn.Module):
             return model, trials
         return self._compiled.of(model, lambda: _compiled(model, trials, image)), trials
 
-    def images_at_a_time(self, wanted: int) -> int:
-        """So many images of those wanted as have not run out of memory before."""
-        return wanted if self._most is None else min(wanted, self._most)
-
-    def ran_out_of_memory(self, count: int) -> int:
-        """Remember that `count` images were too many; returns how many are tried next.
-
-        It is kept for the session only: to find it again costs a few batches, and another job that
-        held the memory for a while must not slow every later night.
-        """
-        self._most = max(1, count // 2)
-        return self._most
-
     def _folded_with_trials(self, image: Tensor) -> tuple[AuditedModel, Trials]:
         if _is_hooked(self.model):
             return self.model, self.trials
@@ -131,7 +130,11 @@ class Engine(nn.Module):
 
     def _fold(self, image: Tensor) -> tuple[AuditedModel, Trials]:
         derived = None if self.trials.keeps_state(image) else folded(self.model, image)
-        return (self.model, self.trials) if derived is None else (derived, Trials(derived))
+        return (
+            (self.model, self.trials)
+            if derived is None
+            else (derived, Trials(derived, self.capacity))
+        )
 
 
 def _is_hooked(model: nn.Module) -> bool:

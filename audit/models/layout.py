@@ -7,6 +7,7 @@ import logging
 import torch
 from torch import Tensor, nn
 
+from audit.models.memory import Capacity
 from audit.models.state import keeps_state
 from audit.threads import on_threads
 
@@ -28,10 +29,13 @@ class Trials:
     ----------
     network : nn.Module
         From images to class scores, in eval mode.
+    capacity : Capacity, optional
+        How many images fit into memory; None: not known yet.
     """
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: nn.Module, capacity: Capacity | None = None) -> None:
         self.network = network
+        self.capacity = capacity or Capacity()
         self._keeps_state: bool | None = None
         self._layouts: dict[object, torch.memory_format | None] = {}
 

@@ -12,6 +12,7 @@ import torch
 from audit.errors import ManifestError
 from audit.manifest import Manifest
 from audit.models.audited import has_bfloat16
+from audit.models.rounding import ROUNDING
 
 _log = logging.getLogger(__name__)
 
@@ -34,6 +35,15 @@ def choose_device(name: str) -> torch.device:
         ) from None
     if device.type == "cuda" and not torch.cuda.is_available():
         raise ManifestError(f"--device {name}: torch finds no CUDA device here. Use --device cpu.")
+    if device.type == "cuda":
+        count = torch.cuda.device_count()
+        if (device.index or 0) >= count:
+            raise ManifestError(
+                f"--device {name}: torch finds {count} CUDA device(s) here, counted from cuda:0."
+            )
+        # Pinned memory and questions on bfloat16 go to the current device, whichever is used.
+        if device.index is not None:
+            torch.cuda.set_device(device)
     return device
 
 
@@ -70,3 +80,21 @@ def take_gpu(free: Queue[int]) -> None:
     seen = os.environ.get("CUDA_VISIBLE_DEVICES")
     names = seen.split(",") if seen else [str(k) for k in range(torch.cuda.device_count())]
     os.environ["CUDA_VISIBLE_DEVICES"] = names[free.get()]
+
+
+def precision_in_words(precision: str, device: torch.device) -> str:
+    """In what numbers the work is done, by ``run.precision`` and the device; for the record.
+
+    Examples
+    --------
+    >>> precision_in_words("auto", torch.device("cpu"))
+    'float32'
+    >>> precision_in_words("auto", torch.device("cuda"))
+    'float32, class scores of experiments in TF32'
+    """
+    if precision == "bf16":
+        return "bfloat16"
+    rounding = ROUNDING[precision]
+    if device.type != "cuda" or not rounding.scores:
+        return "float32"
+    return "TF32" if rounding.maps else "float32, class scores of experiments in TF32"

@@ -24,6 +24,7 @@ from audit.models import AuditedModel, load_model
 from audit.models.engine import Engine
 from audit.models.labels import match_labels
 from audit.models.probe import count_outputs
+from audit.models.rounding import ROUNDING
 from audit.pipeline.devices import check_precision, choose_device
 from audit.pipeline.loaders import new_loader, own_estimator, plan_of, second_estimator
 from audit.pipeline.methods import method_that_serves
@@ -85,7 +86,7 @@ def open_session(
     table.insert(2, "label", table["label_name"].map(indices).astype("int64"))
     if request.limit is not None:
         table = spread_over(table, request.limit, manifest.run.seed, "limit", column="label")
-    engine = Engine(model, compiles=manifest.run.compile)
+    engine = Engine(model, compiles=manifest.run.compile, rounding=ROUNDING[manifest.run.precision])
     stamp_foregrounds(table, foreground)
     hashed = NOTHING_READ
     if contents and not (frozen and take_contents(table, request.run.samples)):

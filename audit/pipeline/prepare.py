@@ -11,6 +11,7 @@ import time
 
 import torch
 
+import audit
 from audit.dataset.estimators import Estimator
 from audit.dataset.sample_table import sample_rows
 from audit.errors import RunFolderError
@@ -30,6 +31,7 @@ from audit.measuring.columns import write_table
 from audit.pipeline.check import try_one_batch
 from audit.pipeline.cmv_material import check_second
 from audit.pipeline.costs import check_room
+from audit.pipeline.devices import precision_in_words
 from audit.pipeline.methods import described
 from audit.pipeline.run_json import now
 from audit.pipeline.session import Session
@@ -163,7 +165,7 @@ def _facts(session: Session, before: RunFacts | None, accuracy: float) -> RunFac
         shard_size=manifest.run.shard_size,
         device=device,
         seed=manifest.run.seed,
-        precision="bfloat16" if model.in_bfloat16 else "float32",
+        precision=precision_in_words(manifest.run.precision, model.device),
         versions=_versions(),
         hashes=Hashes(
             model=model.sha256,
@@ -221,5 +223,6 @@ def _settings(session: Session) -> Settings:
 
 def _versions() -> dict[str, str]:
     found = {"python": platform.python_version()}
-    found["saliency-audit"] = importlib.metadata.version("saliency-audit")
+    # A checkout need not be installed.
+    found["saliency-audit"] = audit.__version__
     return found | {name: importlib.metadata.version(name) for name in _VERSIONED}

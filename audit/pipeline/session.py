@@ -181,4 +181,4 @@ class Session:
             wanted = max(32, 2 * MICROBATCH * torch.get_num_threads())
         else:
             wanted = max(16, min(256, 128 * 224**2 // side**2))
-        return self.engine.images_at_a_time(wanted)
+        return self.engine.capacity.images_at_a_time(wanted)

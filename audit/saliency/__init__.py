@@ -18,13 +18,14 @@ from torch import Tensor, nn
 
 from audit.errors import ManifestError
 from audit.models.layout import MICROBATCH
+from audit.models.rounding import tf32
 from audit.plugins import resolve
 from audit.saliency.attention import gradient_rollout
 from audit.saliency.cams import gradcam, gradcam_plus_plus, hirescam, layercam
 from audit.saliency.contributions import gradient_x_input, integrated_gradients
 from audit.saliency.gradients import gradient, smoothgrad
 from audit.saliency.guided import guided_backprop
-from audit.saliency.microbatches import Microbatches, class_scores
+from audit.saliency.microbatches import Microbatches, class_scores, engine_in
 from audit.saliency.occlusion import occlusion, rise
 from audit.saliency.targets import TARGETS, Against, Contrast
 
@@ -119,8 +120,10 @@ def explain(
     if len(seeds) != len(images):
         raise ValueError(f"expected a seed per image, found {len(seeds)} for {len(images)}")
     prepare = resolve(target, TARGETS, key="saliency.target")
-    explained, classes, known = prepare(model, images, targets)
-    returned = method(explained, images, classes, seeds=seeds)
+    engine = engine_in(model)
+    with tf32(engine is not None and engine.rounding.maps, images.device):
+        explained, classes, known = prepare(model, images, targets)
+        returned = method(explained, images, classes, seeds=seeds)
     maps, scores = returned if _is_pair(returned) else (returned, None)
     if _is_foreign(method):
         _check_maps(maps, (len(images), *images.shape[2:]))

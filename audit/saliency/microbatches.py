@@ -17,13 +17,15 @@ from torch import Tensor, nn
 from audit.models.audited import AuditedModel
 from audit.models.engine import Engine
 from audit.models.layout import MICROBATCH, Trials
+from audit.models.memory import Capacity
+from audit.models.rounding import tf32
 from audit.threads import on_threads
 
 MicrobatchFunction = Callable[[Tensor, Tensor, Sequence[int]], tuple[Tensor, ...]]
 
 
 class Microbatches:
-    """A batch cut into microbatches of one size on a CPU, and left whole elsewhere.
+    """A batch cut into microbatches of one size on a CPU, and by its memory on a GPU.
 
     The model is tried here, before any function of the caller's is called: a trial while a hook is
     set would try something else.
@@ -65,6 +67,7 @@ class Microbatches:
         self._images, self._targets, self._seeds = images, targets, seeds
         self._size, self._layout, self._together = 1, torch.contiguous_format, False
         trials = None if model is None else _trials_of(model)
+        self._capacity = Capacity() if trials is None else trials.capacity
         # What is recorded inside a network must be of the image that was asked about.
         by_itself = trials is not None and trials.image_by_image
         self._whole = len(images) == 0 or (images.device.type != "cpu" and not by_itself)
@@ -89,12 +92,20 @@ class Microbatches:
             The rows in the order of the images.
         """
         if self._whole:
-            return function(self._images, self._targets, self._seeds)
+            if len(self._images) == 0:
+                return function(self._images, self._targets, self._seeds)
+            some = self._capacity.in_parts(
+                len(self._images),
+                lambda first, end: function(
+                    self._images[first:end], self._targets[first:end], self._seeds[first:end]
+                ),
+            )
+            return some[0] if len(some) == 1 else _joined(some)
         count = -(-len(self._images) // self._size)
         parts = on_threads(
             lambda number: self._rows(function, number), count, together=self._together
         )
-        return tuple(torch.cat(rows) for rows in zip(*parts, strict=True))
+        return _joined(parts)
 
     def _rows(self, function: MicrobatchFunction, number: int) -> tuple[Tensor, ...]:
         first, last = number * self._size, len(self._images) - 1
@@ -105,13 +116,22 @@ class Microbatches:
         return tuple(rows[: last + 1 - first] for rows in found)
 
 
+def _joined(parts: Sequence[tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
+    return tuple(torch.cat(rows) for rows in zip(*parts, strict=True))
+
+
+def engine_in(model: nn.Module) -> Engine | None:
+    """The engine that a model is, or is asked through; None where there is none."""
+    return next((part for part in model.modules() if isinstance(part, Engine)), None)
+
+
 def _trials_of(model: nn.Module | Trials) -> Trials:
     """What the engine in `model` knows; without one it is found out for this batch alone."""
     if isinstance(model, Trials):
         return model
-    for part in model.modules():
-        if isinstance(part, Engine):
-            return part.trials
+    engine = engine_in(model)
+    if engine is not None:
+        return engine.trials
     return Trials(next((m for m in model.modules() if isinstance(m, AuditedModel)), model))
 
 
@@ -138,8 +158,10 @@ def class_scores(model: nn.Module, images: Tensor) -> Tensor:
     known: nn.Module | Trials = model
     if isinstance(model, Engine):
         asked, known = model.for_scores(images[:1])
+    engine = engine_in(model)
+    rounded = engine is not None and engine.rounding.scores
     nobody = torch.zeros(len(images), dtype=torch.int64, device=images.device)
-    with torch.no_grad():
+    with torch.no_grad(), tf32(rounded, images.device):
         batches = Microbatches(images, nobody, [0] * len(images), model=known, size=MICROBATCH)
         (scores,) = batches.map(lambda part, _targets, _seeds: (asked(part),))
     return scores
