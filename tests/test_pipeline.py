@@ -23,7 +23,7 @@ from audit.dataset import loader
 from audit.errors import InputError, RunFolderError
 from audit.findings import read_facts
 from audit.measuring.columns import SCORE_COLUMNS
-from audit.pipeline import prepare, run, session
+from audit.pipeline import opening, prepare, run
 from audit.pipeline.report import report_again
 from audit.run_folder import RunFolder
 from audit.verdicts.tables import CLASS_COLUMNS
@@ -85,8 +85,8 @@ def finished(
 
             patch.setattr(module, name, counted)
 
-        count(session, "load_model")
-        count(session, "read_dataset")
+        count(opening, "load_model")
+        count(opening, "read_dataset")
         count(prepare, "try_one_batch")
         count(loader, "start_decoder")
         overrides = {"cmv.classes": "suspect", "cmv.steps": 2, "report.formats": ["html"]}
@@ -121,7 +121,7 @@ def test_each_step_is_told_and_timed(finished: tuple[Any, audit.Run, Told, Any])
     assert [name for name in told.totals if ", " not in name] == ["listing", "contents", *STEPS]
     # What only the step itself can count.
     within = {name: total for name, total in told.totals.items() if ", " in name}
-    assert {name.split(",")[0] for name in within} == {"follow-up", "second outlines", "controls"}
+    assert {name.split(",")[0] for name in within} == {*STEPS[4:7], "cmvs"}
     assert "follow-up, images" in within
     assert "controls, tags" in within
     assert all(within.values())

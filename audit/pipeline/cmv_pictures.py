@@ -14,6 +14,7 @@ from audit.cmv.objectives import pictures_each
 from audit.errors import RunFolderError
 from audit.findings import CmvEntry, read_index, write_index
 from audit.manifest import CmvSection
+from audit.measuring.plan import Counted, uncounted
 from audit.pipeline.cmv_material import Material
 from audit.pixels import to_picture
 from audit.plugins import importable
@@ -33,6 +34,7 @@ def draw_cmvs(
     material: Material,
     *,
     on_progress: Callable[[int], None] = lambda _: None,
+    counted: Counted = uncounted,
 ) -> list[CmvEntry]:
     """Make the pictures that are missing and write ``cmv/index.json``.
 
@@ -51,6 +53,8 @@ def draw_cmvs(
         The model, and what else is needed.
     on_progress : callable
         Called with the number of classes, once for each recipe and objective.
+    counted : callable
+        Is told of each recipe and objective, in steps of one class.
     """
     index_path = run.cmv / "index.json"
     kinds = [(recipe, objective) for recipe in wanted.recipes for objective in wanted.objectives]
@@ -68,7 +72,8 @@ def draw_cmvs(
         # Closed, since a traceback would keep it alive, and with it the threads that climb.
         with (
             importable(material.session.manifest.folder),
-            closing(_visualize(material, missing, recipe, objective)) as pictures,
+            counted(f"{recipe} {objective}", len(missing) * wanted.steps) as done,
+            closing(_visualize(material, missing, (recipe, objective), done)) as pictures,
         ):
             for made in pictures:
                 key = keys[made.label, recipe, objective]
@@ -84,9 +89,15 @@ def draw_cmvs(
 
 
 def _visualize(
-    material: Material, missing: list[int], recipe: str, objective: str
+    material: Material, missing: list[int], kind: tuple[str, str], done: Callable[[int], object]
 ) -> Generator[Cmv, None, None]:
-    session = material.session
+    session, (recipe, objective), before = material.session, kind, 0
+
+    def tell(at: int, _total: int) -> None:
+        nonlocal before
+        done(at - before)
+        before = at
+
     wanted = session.manifest.cmv
     return visualize_classes(
         session.engine,
@@ -102,7 +113,7 @@ def _visualize(
         steps=wanted.steps,
         early=wanted.early,
         size=material.side,
-        execution=Execution(half=material.half),
+        execution=Execution(half=material.half, on_progress=tell),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from pathlib import Path
 
 from audit.cmv import OBJECTIVES
@@ -13,7 +14,7 @@ from audit.pipeline.cmv_material import Material
 from audit.pipeline.cmv_pictures import draw_cmvs
 from audit.pipeline.decide import Decided
 from audit.pipeline.methods import NO_CMVS
-from audit.pipeline.progress import SILENT, Progress
+from audit.pipeline.progress import SILENT, Progress, counted
 from audit.pipeline.session import Session
 from audit.run_folder import RunFolder
 
@@ -30,6 +31,7 @@ def visualize_classes(session: Session, decided: Decided, progress: Progress = S
         session.manifest.cmv,
         Material(session, _rivals(session, decided)),
         on_progress=lambda count: progress.advance("cmvs", count),
+        counted=partial(counted, progress, "cmvs"),
     )
     align_cmvs(session, made)
     return len(made)
