@@ -1,6 +1,7 @@
 """The audit as a Prefect flow: the steps of :mod:`audit.pipeline.run`, each a task."""
 
-from __future__ import annotations
+# No `from __future__ import annotations`: a served run gets the flow by cloudpickle, which takes
+# along what annotations are, and not what strings would name. A state's own can't be pickled.
 
 import dataclasses
 from pathlib import Path
@@ -58,7 +59,7 @@ def audit_dataset(
     runs: str | None = None,
     accept_accuracy: bool = False,
     force: bool = False,
-) -> Ending:
+) -> "Ending":
     """Audit a labelled dataset and the classifier that a manifest declares.
 
     Args:
@@ -117,7 +118,7 @@ def run_as_flow(session: Session, progress: Progress, shards_go_to: TaskRunner[A
         # What was asked for, shown on the run's page; the session has it.
         validate_parameters=False,
     )
-    def begun_audit(**asked: Any) -> Ending:
+    def begun_audit(**asked: Any) -> "Ending":
         return _audit(handle.session, handle.progress)
 
     state: Ending = begun_audit(**dataclasses.asdict(session.request), return_state=True)

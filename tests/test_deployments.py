@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import cloudpickle
 import pytest
 import yaml
 from planted_history import CLASSES, run, write_night
@@ -70,6 +71,21 @@ def test_what_cannot_be_is_said_before_anything_is_written(manifest: Path, tmp_p
     assert (tmp_path / "prefect.yaml").read_text() == "somebody's"
 
 
+def in_a_process_of_its_own(program: str, *arguments: str, folder: Path) -> str:
+    """What a program prints that begins with nothing imported."""
+    ended = subprocess.run(
+        [sys.executable, "-c", program, *arguments],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert ended.returncode == 0, ended.stderr[-2000:]
+    return ended.stdout
+
+
 def test_a_served_run_finds_its_flow_and_takes_its_parameters(
     monkeypatch: pytest.MonkeyPatch, manifest: Path
 ) -> None:
@@ -77,24 +93,21 @@ def test_a_served_run_finds_its_flow_and_takes_its_parameters(
     monkeypatch.setattr(audit_dataset, "serve", lambda **held: said.update(held))
     serve_audit(Order(str(manifest), "0 2 * * 1", limit=5, gate="new"))
     made = audit_dataset.to_deployment("farm", entrypoint_type=said["entrypoint_type"])
-    # As the process that Prefect starts for a run: nothing is imported yet.
-    program = (
-        "import json, sys\n"
-        "from prefect.flows import load_flow_from_entrypoint\n"
-        "flow = load_flow_from_entrypoint(sys.argv[1], use_placeholder_flow=False)\n"
-        "print(sorted(flow.validate_parameters(json.loads(sys.argv[2]))))\n"
+    (manifest.parent / "flow").write_bytes(cloudpickle.dumps(audit_dataset))
+    # As Prefect starts a run: by the entry point, or by what a pickle brings along.
+    check = "print(sorted(flow.validate_parameters(json.loads(sys.argv[2]))))\n"
+    by_name = (
+        "import json, sys\nfrom prefect.flows import load_flow_from_entrypoint\n"
+        f"flow = load_flow_from_entrypoint(sys.argv[1], use_placeholder_flow=False)\n{check}"
     )
-    ended = subprocess.run(
-        [sys.executable, "-c", program, str(made.entrypoint), json.dumps(said["parameters"])],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
-        cwd=manifest.parent,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
+    by_value = (
+        f"import cloudpickle, json, sys\nflow = cloudpickle.load(open('flow', 'rb'))\n{check}"
     )
-    assert ended.returncode == 0, ended.stderr[-2000:]
-    assert "gate" in ended.stdout
+    for program in (by_name, by_value):
+        found = in_a_process_of_its_own(
+            program, str(made.entrypoint), json.dumps(said["parameters"]), folder=manifest.parent
+        )
+        assert "gate" in found
 
 
 def test_the_form_of_a_run_offers_what_can_be(manifest: Path) -> None:

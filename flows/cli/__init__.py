@@ -67,9 +67,11 @@ def _own_ending(command: Callable[P, None]) -> Callable[P, None]:
 
 for command in (
     *(run, check, demo, report, repair, compare, review, runs, sign),
-    *(cmv, explain, init, serve, deploy, automations),
+    *(cmv, explain, init, deploy, automations),
 ):
     app.command()(_own_ending(command))
+# It calls nothing of the user's, and whoever serves ends by sys.exit where a signal asks for it.
+app.command()(serve)
 
 
 def _end(signum: int, frame: FrameType | None) -> None:
