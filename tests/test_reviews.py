@@ -14,6 +14,7 @@ from record import finding, findings
 
 import audit
 from audit.errors import RunFolderError
+from audit.exports.events import changed_classes
 from audit.findings import (
     Change,
     Code,
@@ -35,7 +36,9 @@ from audit.history.reviews import append_review, read_reviews, standing_reviews
 from audit.history.trends import HISTORY_COLUMNS
 from audit.pipeline.compare import with_history
 from audit.pipeline.review import review
+from audit.pipeline.run_json import update_facts
 from audit.report.sentences.history import review_line
+from audit.report.sentences.outcome import outcome_line
 from audit.run_folder import RunFolder
 
 S, W, U, C = Verdict.SUSPECT, Verdict.WATCH, Verdict.INCONCLUSIVE, Verdict.CLEAR
@@ -191,6 +194,60 @@ def test_three_nights_the_same_a_cue_planted_and_removed(tmp_path: Path) -> None
     # Decided once more, a run stands in the history once.
     with_history(third, last)
     assert len(pd.read_parquet(third.history)) == 3 * len(CLASSES)
+
+
+def after_two(folder: Path, number: int, suspect: bool, images: str) -> Findings:
+    """A night whose gate answers once two audits in a row find bee suspect."""
+    gaps = {**dict.fromkeys(CLASSES, 0.01), "bee": 0.5 if suspect else 0.01}
+    made = write_night(folder / f"night-{number}", gaps, started=number, gate="new")
+    update_facts(made, hashes=Hashes(model="a" * 64, data=images * 64))
+    record = read_findings(made.findings)
+    asked = record.summary.model_copy(update={"gate_after": 2})
+    found = with_history(made, record.model_copy(update={"summary": asked}))
+    made.findings.write_text(found.model_dump_json())
+    return found
+
+
+def news(findings: Findings) -> list[str]:
+    return [finding.label_name for finding in changed_classes(findings)["new"]]
+
+
+def test_with_fresh_images_every_night_a_class_waits_for_the_second_that_finds_it(
+    tmp_path: Path,
+) -> None:
+    seen = [
+        after_two(tmp_path, number, suspect, images)
+        for number, suspect, images in (
+            (1, False, "a"),
+            (2, True, "b"),
+            (3, False, "c"),
+            (4, True, "d"),
+            (5, True, "e"),
+            (6, True, "f"),
+        )
+    ]
+    assert [found.waiting for found in seen] == [(), ("bee",), (), ("bee",), (), ()]
+    assert [found.summary.gate_passed for found in seen] == [True, True, True, True, False, True]
+    assert [news(found) for found in seen] == [[], [], [], [], ["bee"], []]
+    assert "1 class waits for another audit" in outcome_line(seen[1])
+
+
+def test_who_sees_the_same_images_again_or_nothing_before_waits_for_nothing(
+    tmp_path: Path,
+) -> None:
+    first = after_two(tmp_path, 1, True, "a")
+    assert (first.waiting, first.summary.gate_passed, news(first)) == ((), False, ["bee"])
+    after_two(tmp_path, 2, False, "a")
+    retrained = after_two(tmp_path, 3, True, "a")
+    assert (retrained.waiting, retrained.summary.gate_passed) == ((), False)
+    # Nothing changes any more, so that no audit would confirm it.
+    after_two(tmp_path, 4, False, "b")
+    fresh = after_two(tmp_path, 5, True, "c")
+    assert (fresh.waiting, fresh.summary.gate_passed) == (("bee",), True)
+    made = RunFolder(tmp_path / "night-5")
+    update_facts(made, confirmed=("2026-11-06T00:00:00Z",))
+    again = with_history(made, fresh)
+    assert (again.waiting, again.summary.gate_passed) == ((), False)
 
 
 def test_the_run_before_is_of_the_same_audit_finished_and_earlier(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NotRequired, TypedDict
 
 from audit.findings import Change, ClassFinding, Findings, Verdict, outcome
+from audit.history.confirmed import newly_confirmed
 from audit.report.sentences.outcome import outcome_line
 from audit.report.untrusted import cleaned
 from audit.run_folder import file_slug
@@ -59,16 +60,21 @@ def events_of(findings: Findings, report_url: str = "") -> Iterator[Event]:
 def changed_classes(findings: Findings) -> dict[str, list[ClassFinding]]:
     """The classes that are ``new``, ``worsened`` or ``fixed``, without those that are waived.
 
-    What is suspect in a first run, or where no earlier run had the class, is new.
+    What is suspect in a first run, or where no earlier run had the class, is new; what waits for
+    another audit is so once that confirms it.
     """
     found: dict[str, list[ClassFinding]] = {word: [] for word in _WORDS.values()}
     comparison = findings.comparison
     changes = {one.label_name: one.change for one in comparison.classes} if comparison else {}
+    quiet = {*findings.waived, *findings.waiting}
+    confirmed = newly_confirmed(findings)
     for finding in findings.findings:
         change = changes.get(finding.label_name, Change.FIRST_SEEN)
         if change is Change.FIRST_SEEN and finding.verdict is Verdict.SUSPECT:
             change = Change.NEW
-        if change in _WORDS and finding.label_name not in findings.waived:
+        if finding.label_name in confirmed:
+            change = Change.NEW
+        if change in _WORDS and finding.label_name not in quiet:
             found[_WORDS[change]].append(finding)
     return found
 

@@ -54,6 +54,8 @@ class Summary(Record):
     gate: str
     gate_passed: bool
     gate_failures: tuple[Reason, ...] = ()
+    gate_after: int = 1
+    """Audits in a row that must call a class suspect before somebody is called."""
     complete: bool
     images: int = Field(ge=0)
     scored: int = Field(ge=0)
@@ -125,6 +127,8 @@ class Findings(Record):
     """Beside the run before; None where there is none."""
     reviews: tuple[ReviewedClass, ...] = ()
     trends: tuple[Trend, ...] = ()
+    waiting: tuple[str, ...] = ()
+    """Suspect classes for which nobody is called before another audit confirms them."""
     findings: tuple[ClassFinding, ...]
 
     def with_classes(self, classes: tuple[ClassFinding, ...]) -> Findings:

@@ -13,6 +13,7 @@ from audit.findings import (
     Reason,
     Verdict,
 )
+from audit.history.confirmed import newly_confirmed
 
 
 def gate_failures(gate: str, findings: Findings) -> tuple[Reason, ...]:
@@ -24,7 +25,8 @@ def gate_failures(gate: str, findings: Findings) -> tuple[Reason, ...]:
         ``never`` passes always; ``suspect`` lets no suspect class pass; ``new`` those alone that
         were suspect before; ``worsened`` of those only what has not got worse.
     findings : Findings
-        With the comparison to the run before and the reviews: a waived class passes.
+        With the comparison to the run before and the reviews: a waived class passes, and one that
+        waits for another audit.
     """
     return tuple(GATES[gate](findings))
 
@@ -36,7 +38,7 @@ def _never(findings: Findings) -> Iterator[Reason]:
 def _suspect(findings: Findings) -> Iterator[Reason]:
     yield from _unjudged(findings)
     for finding in findings.with_verdict(Verdict.SUSPECT):
-        if finding.label_name not in findings.waived:
+        if finding.label_name not in (*findings.waived, *findings.waiting):
             yield _failed(Code.GATE_SUSPECT, finding.label_name)
 
 
@@ -47,10 +49,12 @@ def _new(findings: Findings) -> Iterator[Reason]:
         yield from _suspect(findings)
         return
     yield from _unjudged(findings)
+    confirmed = newly_confirmed(findings)
     for change in comparison.classes:
-        if change.label_name in findings.waived:
+        if change.label_name in (*findings.waived, *findings.waiting):
             continue
-        if change.later is Verdict.SUSPECT and change.earlier is not Verdict.SUSPECT:
+        is_new = change.earlier is not Verdict.SUSPECT or change.label_name in confirmed
+        if change.later is Verdict.SUSPECT and is_new:
             yield _failed(Code.GATE_NEW, change.label_name)
         elif change.change is Change.NOT_MEASURED and change.later is not None:
             yield _failed(Code.GATE_NOT_MEASURED, change.label_name)
@@ -60,7 +64,9 @@ def _worsened(findings: Findings) -> Iterator[Reason]:
     yield from _new(findings)
     comparison = findings.comparison
     for change in comparison.classes if comparison else ():
-        if change.label_name not in findings.waived and _may_be_worse(change):
+        if change.label_name in (*findings.waived, *findings.waiting):
+            continue
+        if _may_be_worse(change):
             yield _failed(Code.GATE_WORSENED, change.label_name)
 
 

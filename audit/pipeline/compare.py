@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from audit.errors import RunFolderError
 from audit.findings import Comparison, Findings, RunFacts, Trend, read_facts, read_findings
 from audit.history import compare as beside
+from audit.history.confirmed import waiting
 from audit.history.gate import gate_failures
 from audit.history.pairing import DONORS
 from audit.history.predecessors import accepted_run, finished_runs, run_before
@@ -84,6 +85,8 @@ def with_history(run: RunFolder, findings: Findings) -> Findings:
     held = standing_reviews(read_reviews(run.reviews), findings, facts.hashes.model, today)
     findings = findings.model_copy(update={"reviews": held})
     findings = findings.model_copy(update={"trends": _trends(run, facts, findings)})
+    held_back = waiting(findings, repeated=bool(facts.confirmed))
+    findings = findings.model_copy(update={"waiting": held_back})
     failures = gate_failures(findings.summary.gate, _as_accepted(run, facts, findings))
     summary = findings.summary.model_copy(
         update={"gate_passed": not failures, "gate_failures": failures}

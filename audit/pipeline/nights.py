@@ -157,6 +157,9 @@ def confirm(run: RunFolder, manifest: Manifest) -> Findings:
     """
     with run.locked():
         findings = read_findings(run.findings)
+        # First, since a class whose audit is repeated waits no longer.
+        confirmed = (*read_facts(run.run_json).confirmed, now())[-CONFIRMATIONS:]
+        update_facts(run, confirmed=confirmed)
         if _says_something_else(run, findings, manifest):
             findings = compose(run, decide(run, manifest))
             with timed(run, "report"):
@@ -164,14 +167,14 @@ def confirm(run: RunFolder, manifest: Manifest) -> Findings:
             finish(run, findings.summary)
             if manifest.report.publish:
                 publish(run, manifest.name, manifest.report.publish)
-        confirmed = (*read_facts(run.run_json).confirmed, now())[-CONFIRMATIONS:]
-        update_facts(run, confirmed=confirmed)
     return findings.model_copy(update={"comparison": compare(run.path, run.path)})
 
 
 def _says_something_else(run: RunFolder, findings: Findings, manifest: Manifest) -> bool:
     """Whether the pages of a run would be others today: by its gate, its baseline or reviews."""
-    asked = findings.summary.model_copy(update={"gate": manifest.gate})
+    asked = findings.summary.model_copy(
+        update={"gate": manifest.gate, "gate_after": manifest.gate_after}
+    )
     today = with_history(run, findings.model_copy(update={"summary": asked}))
     files = {f"report.{name}" for name in manifest.report.formats if name in FORMATS}
     files |= {EXPORTS[name].file for name in manifest.report.formats if name in EXPORTS}

@@ -110,6 +110,7 @@ def _summary(classes: Sequence[ClassFinding], scores: pd.DataFrame, manifest: Ma
         inconclusive=counts[Verdict.INCONCLUSIVE],
         clear=counts[Verdict.CLEAR],
         gate=manifest.gate,
+        gate_after=manifest.gate_after,
         # Whoever asks the gate says so: audit.history.gate.
         gate_passed=manifest.gate == "never",
         complete=complete,

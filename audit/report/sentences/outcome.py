@@ -42,6 +42,9 @@ def ending(findings: Findings) -> str:
     said += map(english, summary.gate_failures[:SAID])
     if len(summary.gate_failures) > SAID:
         said.append(f"And {len(summary.gate_failures) - SAID} more reasons.")
+    if findings.waiting:
+        held = plural(len(findings.waiting), "class waits", "classes wait")
+        said.append(f"{held} for another audit before somebody is called.")
     if comparison is not None and not is_repeat:
         with spoken(ENGLISH):
             said.append(changes_line(comparison))
