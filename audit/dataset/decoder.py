@@ -20,6 +20,10 @@ from audit.geometry import Geometry
 
 _STARTUP_TIMEOUT = 120.0
 _STARTS = 3
+_PATIENCE = 0.2
+"""An answer is late after this share of the time that it may take."""
+_BUSY = 0.5
+"""A decoder that computed for this share of the rest was not kept waiting: its image is slow."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,7 @@ class Decoder:
 
     def __init__(self, plan: LoadingPlan) -> None:
         package_root = str(Path(__file__).resolve().parents[2])
+        self._slow: tuple[float, float] | None = None
         self.pixels = SharedPixels(plan.geometry.size)
         environment = {
             **os.environ,
@@ -114,18 +119,33 @@ class Decoder:
         except BrokenPipeError as error:
             raise EOFError from error
         deadline = time.monotonic() + timeout
+        self._slow = None
         received = bytearray()
         while not received.endswith(b"\n"):
-            received += self._read(deadline)
+            received += self._read(deadline, _PATIENCE * timeout)
         answer: Answer = json.loads(received)
         return answer
 
-    def _read(self, deadline: float) -> bytes:
+    def was_busy(self) -> bool:
+        """Whether it computed most of the time since its answer began to be late.
+
+        Then its image is slow; else the machine kept it waiting.
+        """
+        if self._slow is None:
+            return False
+        since, computed = self._slow
+        return self.cpu_seconds() - computed > _BUSY * (time.monotonic() - since)
+
+    def _read(self, deadline: float, patience: float) -> bytes:
         assert self.process.stdout is not None
         handle = self.process.stdout.fileno()
         left = deadline - time.monotonic()
-        if left <= 0 or not select.select([handle], [], [], left)[0]:
-            raise TimeoutError
+        # To ask how long it has computed costs much beside a small image: only of late answers.
+        if not select.select([handle], [], [], max(0, min(patience, left)))[0]:
+            self._slow = self._slow or (time.monotonic(), self.cpu_seconds())
+            left = deadline - time.monotonic()
+            if left <= 0 or not select.select([handle], [], [], left)[0]:
+                raise TimeoutError
         received = os.read(handle, 1 << 16)
         if not received:
             raise EOFError

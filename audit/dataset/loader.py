@@ -22,9 +22,6 @@ __all__ = ["TIMEOUT", "Loaded", "Loader", "LoadingPlan"]
 TIMEOUT = 10.0
 """Seconds for one image; slow storage and a hostile file look alike from here."""
 
-_BUSY = 0.5
-"""A decoder that computed for this share of its time was not kept waiting: its image is slow."""
-
 Loaded = LoadedSample | SampleError
 
 
@@ -132,12 +129,11 @@ class Loader:
         child = self._idle.get()
         try:
             child = child or start_decoder(self._plan)
-            computed = child.cpu_seconds()
             try:
                 answer = child.ask(request_of(sample, since), self._timeout)
                 return _loaded(answer, child.pixels), True
             except TimeoutError:
-                busy = child.cpu_seconds() - computed > _BUSY * self._timeout
+                busy = child.was_busy()
                 child.close()
                 child = None
                 return SampleError("TIMEOUT", f"not decoded within {self._timeout:g} s"), busy
