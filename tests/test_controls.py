@@ -103,6 +103,15 @@ def test_an_unseen_tag_fails_the_positive_control() -> None:
     assert judged.found == Reason(code=Code.TAGS_FOUND, values=told)
     seen = [tag.model_copy(update={"g": (0.5,) * 20, "h": (2.0,) * 20}) for tag in blind]
     assert positive_control(seen, VerdictSection()).passed is True
+    # A tag that the class owes less to than can be found is named, and neither found nor missed.
+    small = blind[0].model_copy(update={"effect": 0.06})
+    judged = positive_control([small, *seen[1:]], VerdictSection())
+    assert judged.passed is True
+    told = {"gain_1": 1.0, "found_1": 4, "tested_1": 4, "small_1": 1}
+    assert judged.found == Reason(code=Code.TAGS_FOUND, values=told)
+    large = blind[0].model_copy(update={"effect": 0.3})
+    assert positive_control([large, *seen[1:]], VerdictSection()).passed is False
+    assert positive_control([small], VerdictSection()).passed is None
     unmade = positive_control((), VerdictSection())
     assert (unmade.passed, unmade.found.code) == (None, Code.NOT_MEASURED)
 

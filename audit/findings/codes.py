@@ -175,4 +175,4 @@ VALUES: Final[dict[Code, tuple[str, ...]]] = {
     Code.CMV_LOST_IN_SHIFT: ("rank",),
 }
 """Names of the values; a code that is not listed has none. :attr:`Code.TAGS_FOUND` counts on:
-``gain_1, found_1, tested_1, gain_2, ...``."""
+``gain_1, found_1, tested_1, gain_2, ...``, with ``small_1`` where tags were too small to count."""

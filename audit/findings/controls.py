@@ -11,13 +11,16 @@ class PlantedTag(Record):
     """The swaps of one class that was made to need a tag, at one gain.
 
     `gain` is what the tag is worth, in units of the class's median margin; `g` and `h` are the
-    losses of each image in probability and in margin, beyond a same-class swap.
+    losses of each image in probability and in margin, beyond a same-class swap. `effect` is the
+    probability that the class owes to the tag alone, on its own backgrounds, where nothing else
+    changes; None in runs of former releases.
     """
 
     label: int
     gain: float
     g: tuple[float, ...]
     h: tuple[float, ...]
+    effect: Number | None = None
 
 
 class UntrainedLifts(Record):

@@ -113,12 +113,15 @@ def _planted(
     own = table[table["sample_id"].isin(_some(able, IMAGES, seed))]
     answers = [_swapped(model, batch, bank, label, seed) for batch in _batches(own, bench.loader)]
     for gain in GAINS:
-        g, h = [], []
+        g, h, owed = [], [], []
         for image in (image for held in answers for image in held):
             same, other = (_answer(*image[kind], label, gain * worth) for kind in _KINDS)
             g.append(same[0] - other[0])
             h.append(same[1] - other[1])
-        yield PlantedTag(label=label, gain=gain, g=tuple(g), h=tuple(h))
+            pictures, seen = image["same"]
+            owed.append(same[0] - _answer(pictures, 0 * seen, label, gain * worth)[0])
+        effect = sum(owed) / len(owed) if owed else None
+        yield PlantedTag(label=label, gain=gain, g=tuple(g), h=tuple(h), effect=effect)
 
 
 _KINDS = ("same", "other")

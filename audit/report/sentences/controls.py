@@ -82,7 +82,7 @@ def _classes_flagged(values: Values) -> str:
 
 
 def _gains(values: Values) -> list[tuple[float, int, int]]:
-    """Gain, tags found, tags tried, in ascending order of gain."""
+    """Gain, tags found, tags tried, in ascending order of gain; of gains that were tried."""
     count = sum(key.startswith("gain_") for key in values)
     return [
         (
@@ -91,6 +91,7 @@ def _gains(values: Values) -> list[tuple[float, int, int]]:
             count_of(values, f"tested_{i}"),
         )
         for i in range(1, count + 1)
+        if count_of(values, f"tested_{i}")
     ]
 
 
@@ -105,6 +106,15 @@ def _tags_found(values: Values) -> str:
         )
         for gain, found, tested in _gains(values)
     ]
+    small = sum(count_of(values, key) for key in values if key.startswith("small_"))
+    if small:
+        said.append(
+            ngettext(
+                "%(num)s tag was worth too little to be found and is not counted",
+                "%(num)s tags were worth too little to be found and are not counted",
+                small,
+            )
+        )
     return "; ".join(said) or gettext("not measured")
 
 
