@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -220,6 +221,26 @@ def test_with_all_images_common_it_is_the_paired_test_and_with_none_that_of_welc
         assert apart.freedom == pytest.approx(welch.df)
     back = difference(b.set_axis(b.index + 100), a)
     assert (back.value, back.error) == pytest.approx((-apart.value, apart.error))
+
+
+def test_backgrounds_that_images_share_are_noise_that_more_images_do_not_lessen() -> None:
+    random = np.random.default_rng(3)
+    gaps, estimates = [], []
+    for _ in range(150):
+        held: dict[str, list[Any]] = {}
+        for kind in ("same", "other"):
+            bank = random.normal(0, 0.1, 12)
+            drawn = [random.choice(12, 4, replace=False) for _ in range(60)]
+            held[f"swap_{kind}_probabilities"] = [0.5 + bank[d] for d in drawn]
+            held[f"swap_{kind}_donor_hashes"] = [[f"{kind}{n}" for n in d] for d in drawn]
+        own = pd.DataFrame(held)
+        same, other = (own[f"swap_{kind}_probabilities"].map(np.mean) for kind in ("same", "other"))
+        gaps.append(float((same - other).mean()))
+        estimates.append(donor_noise(own))
+    assert np.mean(estimates) == pytest.approx(np.std(gaps), rel=0.2)
+    # As if each image had donors of its own it would be told a third of that.
+    alone = donor_noise(own.drop(columns=[name for name in own if "hashes" in name]))
+    assert alone < np.mean(estimates) / 2
 
 
 def test_the_noise_of_draws_is_that_over_many_draws() -> None:

@@ -22,8 +22,11 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
+from audit.history.pairing import DONORS
+
 POWER = 0.80
 _NOTHING = float("nan")
+_PROBABILITIES = ("swap_same_probabilities", "swap_other_probabilities")
 Floats = NDArray[np.float64]
 
 
@@ -139,8 +142,10 @@ def _numbers(held: pd.Series) -> Floats:
 def donor_noise(own: pd.DataFrame) -> float:
     """What the drawing of backgrounds alone gives a class's gap: a standard deviation.
 
-    The donors of each image are split into halves, in all ways: half the difference of the two
-    halves' gaps spreads like the gap itself does over other draws.
+    Images share donors: a background that suits few objects costs each image that meets it. So
+    the draws of one donor count as one (a variance robust to clusters; Liang and Zeger 1986). Of
+    runs that did not write donors down, the donors of each image are split into halves, in all
+    ways, as if no two images shared one.
 
     Parameters
     ----------
@@ -152,6 +157,9 @@ def donor_noise(own: pd.DataFrame) -> float:
     float
         NaN where no image met two donors of each kind.
     """
+    if all(name in own for name in DONORS):
+        kinds = zip(_PROBABILITIES, DONORS, strict=True)
+        return math.hypot(*(_noise_by_donor(own[drawn], own[donors]) for drawn, donors in kinds))
     lists = [own[f"swap_{kind}_probabilities"].dropna() for kind in ("same", "other")]
     rows = lists[0].index.intersection(lists[1].index)
     same, other = (_even([held[row] for row in rows]) for held in lists)
@@ -163,6 +171,22 @@ def donor_noise(own: pd.DataFrame) -> float:
     # (splits, images) -> the mean over the images, whose donors are shared.
     apart = (signs @ lost.T / count).mean(1)
     return float(np.sqrt((apart**2).mean()))
+
+
+def _noise_by_donor(drawn: pd.Series, donors: pd.Series) -> float:
+    """The standard deviation that the drawing of one kind of donors gives the mean of all swaps."""
+    met = [
+        (np.asarray(values, np.float64), names)
+        for values, names in zip(drawn, donors, strict=True)
+        if values is not None and names is not None and len(values) > 1
+    ]
+    if not met:
+        return _NOTHING
+    # Less the image's own mean, which takes a share of the variance along.
+    apart = np.concatenate([(v - v.mean()) * math.sqrt(len(v) / (len(v) - 1)) for v, _ in met])
+    names = np.concatenate([np.asarray(held, object) for _, held in met])
+    sums = pd.Series(apart).groupby(names).sum()
+    return float(np.sqrt((sums**2).sum()) / len(apart))
 
 
 def _even(held: Sequence[Sequence[float]]) -> Floats:
