@@ -15,6 +15,7 @@ from audit.report.overlays import (
     overlay,
     to_png,
 )
+from audit.report.side_by_side import Tile, page, strip
 
 BLACK, WHITE, GREY = [0, 0, 0], [255, 255, 255], [100, 100, 100]
 
@@ -25,6 +26,26 @@ def mask(*lines: str) -> np.ndarray:
 
 def flat(height: int, width: int, level: int = 100) -> np.ndarray:
     return np.full((height, width, 3), level, dtype=np.uint8)
+
+
+def test_a_strip_shows_every_picture_as_it_is_below_its_name() -> None:
+    random = np.random.default_rng(0)
+    tiles = [Tile(f"{k}", random.integers(0, 256, (56, 56, 3), dtype=np.uint8)) for k in range(3)]
+    drawn = strip(tiles)
+    assert drawn.shape == (24 + 224, 3 * 224 + 2 * 8, 3)
+    for place, tile in enumerate(tiles):
+        left = place * 232
+        assert (drawn[24::4, left : left + 224 : 4] == tile.pixels).all()
+        assert (drawn[:24, left : left + 224] < 255).any()
+
+
+def test_a_page_of_pictures_escapes_what_it_is_given() -> None:
+    tile = Tile("<b>", np.zeros((8, 8, 3), np.uint8), "a < b")
+    text = page("<script>", ["& more"], [tile])
+    assert "<script>" not in text
+    assert "&lt;script&gt;" in text
+    assert "&amp; more" in text
+    assert "a &lt; b" in text
 
 
 def test_outline_is_white_inside_and_black_outside():

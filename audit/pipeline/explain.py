@@ -48,6 +48,8 @@ class Explanation:
         The share of the map on the object, and of the image that the object covers, 0..1.
     top : dict of str to float
         The five most probable classes, with their probability 0..1.
+    image : uint8 (H, W, 3)
+        As the model meets it.
     saliency : float32 (H, W)
         The map, >= 0, at the size of the model's input.
     overlay : uint8 (H, W, 3)
@@ -64,6 +66,7 @@ class Explanation:
     foreground_mass: float | None
     foreground_area: float | None
     top: dict[str, float]
+    image: NDArray[np.uint8]
     saliency: NDArray[np.float32]
     overlay: NDArray[np.uint8]
     part_effects: PartEffects | None = None
@@ -182,6 +185,7 @@ def _describe(
             session.class_names[int(i)]: float(p)
             for p, i in zip(top.values, top.indices, strict=True)
         },
+        image=pixels,
         saliency=saliency,
         overlay=overlay(pixels, saliency, foreground if foreground.any() else None),
     )

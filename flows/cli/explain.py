@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
 
 from audit.secrets import guarded
 from flows.cli.terminal import AsJson, Device, ManifestPath, err, print_json
+
+if TYPE_CHECKING:
+    from audit.pipeline.explain import Explanation
+    from audit.report.side_by_side import Tile
 
 
 def explain(
@@ -18,50 +23,99 @@ def explain(
     target: Annotated[str | None, typer.Option(help="The class to explain.")] = None,
     against: Annotated[str | None, typer.Option(help="Rather than this class.")] = None,
     method: Annotated[
-        str | None,
-        typer.Option(help="Another saliency method, or swap_map: the experiment by parts."),
+        list[str] | None,
+        typer.Option(
+            help="Another saliency method, or swap_map: the experiment by parts. "
+            "Given several times, all stand side by side."
+        ),
     ] = None,
-    out: Annotated[str | None, typer.Option(help="Where the overlay goes.")] = None,
+    out: Annotated[
+        str | None,
+        typer.Option(help="Where the overlay goes; with several methods a .png or a .html."),
+    ] = None,
     device: Device = "auto",
     as_json: AsJson = False,
 ) -> None:
     """Explain one image: overlay, mass and top classes."""
     from audit.pipeline.explain import explain as explain_image
     from audit.report.overlays import to_png
-    from audit.report.sentences import english_parts
+    from audit.report.side_by_side import page, strip
     from audit.run_folder import file_slug
     from audit.writing import write_bytes
 
-    found = explain_image(
-        manifest, image, target=target, against=against, method=method, device=device
-    )
-    path = Path(out or f"{file_slug(Path(image).stem)}-overlay.png")
-    write_bytes(path, to_png(found.overlay))
-    for name, probability in found.top.items():
+    asked: list[str | None] = list(dict.fromkeys(method)) if method else [None]
+    stem = file_slug(Path(image).stem)
+    path = Path(out or f"{stem}-overlay.png")
+    if out is None and len(asked) > 1:
+        path = Path(f"{stem}-methods.png")
+    found = [
+        explain_image(manifest, image, target=target, against=against, method=one, device=device)
+        for one in asked
+    ]
+    first = found[0]
+    for name, probability in first.top.items():
         err.print(f"  {probability:6.1%}  {escape(guarded(name))}")
+    for one, explained in zip(asked, found, strict=True):
+        for line in _said(explained):
+            err.print(f"{one}: {line}" if len(asked) > 1 else line)
+    if len(asked) == 1 and path.suffix != ".html":
+        write_bytes(path, to_png(first.overlay))
+    else:
+        tiles = _tiles(asked, found)
+        if path.suffix == ".html":
+            title = f"{image}: what speaks for {first.explained}"
+            top = ", ".join(f"{name} {share:.1%}" for name, share in first.top.items())
+            write_bytes(path, page(title, [f"The model's answers: {top}."], tiles).encode())
+        else:
+            write_bytes(path, to_png(strip(tiles)))
+    err.print(f"Overlay: {escape(str(path))}")
+    if as_json:
+        told = [_as_json(explained, path) for explained in found]
+        if len(asked) == 1:
+            print_json(told[0])
+        else:
+            named = zip(asked, told, strict=True)
+            print_json({"overlay": str(path), "methods": {str(one): held for one, held in named}})
+
+
+def _tiles(asked: Sequence[str | None], found: Sequence[Explanation]) -> list[Tile]:
+    from audit.report.side_by_side import Tile
+
+    maps = [
+        Tile(one or "the manifest's method", explained.overlay, " ".join(_said(explained)))
+        for one, explained in zip(asked, found, strict=True)
+    ]
+    return [Tile("the image", found[0].image), *maps]
+
+
+def _said(found: Explanation) -> list[str]:
+    """What there is to say of a map, beside the picture."""
+    from audit.report.sentences import english_parts
+
+    said = []
     if found.foreground_mass is not None and found.foreground_area is not None:
-        err.print(
+        said.append(
             f"{found.foreground_mass:.0%} of the map lies on the object, which covers "
             f"{found.foreground_area:.0%} of the image."
         )
     if found.completeness_error is not None:
-        err.print(
+        said.append(
             f"Integrated gradients are {found.completeness_error:.1%} off the sum that they should "
             "have; with more steps (saliency.options.steps) they come closer."
         )
     if found.part_effects is not None:
-        err.print(english_parts(found.part_effects))
-    err.print(f"Overlay: {escape(str(path))}")
-    if as_json:
-        names = (
-            *("explained", "against", "status", "foreground_mass", "foreground_area", "top"),
-            "completeness_error",
-        )
-        effects = found.part_effects
-        print_json(
-            {
-                **{name: getattr(found, name) for name in names},
-                "part_effects": None if effects is None else effects.model_dump(),
-                "overlay": str(path),
-            }
-        )
+        said.append(english_parts(found.part_effects))
+    return said
+
+
+def _as_json(found: Explanation, path: Path) -> dict[str, object]:
+    names = (
+        *("explained", "against", "status", "foreground_mass", "foreground_area", "top"),
+        "completeness_error",
+    )
+    effects = found.part_effects
+    return {
+        **{name: getattr(found, name) for name in names},
+        "part_effects": None if effects is None else effects.model_dump(),
+        "overlay": str(path),
+    }
