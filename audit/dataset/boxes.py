@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -36,12 +36,12 @@ def corners(values: Sequence[float], box_format: str) -> Box:
     return (x, y, x + third, y + fourth)
 
 
-def recognise_format(boxes: Sequence[Box]) -> tuple[str, str]:
+def recognise_format(boxes: Iterable[Box]) -> tuple[str, str]:
     """Tell corners from corner, width and height by the numbers of a whole dataset.
 
     Parameters
     ----------
-    boxes : sequence of four numbers each
+    boxes : iterable of four numbers each
         As written.
 
     Returns
@@ -49,12 +49,16 @@ def recognise_format(boxes: Sequence[Box]) -> tuple[str, str]:
     str, str
         ``xyxy`` or ``xywh``; and a remark for people, or "".
     """
-    few = [box for box in boxes if not (box[2] > box[0] and box[3] > box[1])]
+    total = few = sized = 0
+    for x0, y0, x1, y1 in boxes:
+        total += 1
+        if not (x1 > x0 and y1 > y0):
+            few += 1
+            sized += x1 > 0 and y1 > 0
     if not few:
         return "xyxy", ""
-    said = f"x1 <= x0 or y1 <= y0 in {len(few)} of {len(boxes)} boxes"
-    sized = sum(box[2] > 0 and box[3] > 0 for box in few)
-    if len(few) > _SURELY * len(boxes) and sized > len(few) / 2:
+    said = f"x1 <= x0 or y1 <= y0 in {few} of {total} boxes"
+    if few > _SURELY * total and sized > few / 2:
         return "xywh", (
             f"{said}, so boxes are taken as [x, y, width, height]; "
             "dataset.box_format: xyxy | xywh | cxcywh says otherwise"
@@ -67,12 +71,12 @@ def is_share(box: Box) -> bool:
     return all(-0.01 <= v <= 1.01 for v in box)
 
 
-def are_shares(boxes: Sequence[Box]) -> tuple[bool, str]:
+def are_shares(boxes: Iterable[Box]) -> tuple[bool, str]:
     """Tell shares of the pictures' sides from pixels by the boxes of a whole dataset.
 
     Parameters
     ----------
-    boxes : sequence of four numbers each
+    boxes : iterable of four numbers each
         As written; finite.
 
     Returns
@@ -80,10 +84,13 @@ def are_shares(boxes: Sequence[Box]) -> tuple[bool, str]:
     bool, str
         Whether they are shares; and a remark for people, or "".
     """
-    within = sum(map(is_share, boxes))
-    if within < (1 - _SURELY) * len(boxes) or not within:
+    total = within = 0
+    for box in boxes:
+        total += 1
+        within += is_share(box)
+    if within < (1 - _SURELY) * total or not within:
         return False, ""
-    few = f"{within} of {len(boxes)}" if within < len(boxes) else "all"
+    few = f"{within} of {total}" if within < total else "all"
     return True, f"{few} boxes lie within 0..1: taken as shares of the sides, not as pixels"
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 import os
+import struct
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from audit.dataset.json_spans import spans
 from audit.dataset.label_rules import check_rule, choose_label
@@ -67,18 +69,20 @@ def coco(
             f"annotations and categories, found {', '.join(sorted(found.keys)) or 'none'}"
         )
     places = Places(_image_folder(root, path, images, found), follow_links)
-    if unknown := [
-        one for own in found.objects.values() for one in own if one.category not in found.categories
-    ]:
+    if unknown := [kind for kind in found.counts if kind not in found.categories]:
         yield Remark(
-            f"annotations of no category that {path.name} lists: {len(unknown)}, such as of "
-            f"{unknown[0].category!r:.40}; they count as none"
+            f"annotations of no category that {path.name} lists: "
+            f"{sum(found.counts[kind] for kind in unknown)}, such as of {unknown[0]!r:.40}; they "
+            "count as none"
         )
     seen: set[str] = set()
-    for image_id, image in found.images.items():
-        yield _one(image, found.objects.pop(image_id, []), found, places, (label, classes), seen)
-    for image_id, objects in found.objects.items():
-        detail = f"{len(objects)} annotations of an image that is not listed"
+    waiting = list(reversed(found.images))
+    while waiting:
+        # There may be millions, and the list of samples grows meanwhile.
+        image = found.images.pop(image_id := waiting.pop())
+        yield _one(image, found.objects_of(image_id), found, places, (label, classes), seen)
+    for image_id in list(found.objects):
+        detail = f"{len(found.objects_of(image_id))} annotations of an image that is not listed"
         yield Skipped(f"image_id {image_id}", "UNKNOWN_IMAGE", detail)
     yield from found.skipped
 
@@ -111,8 +115,36 @@ class _Found:
     keys: set[str] = field(default_factory=set)
     images: dict[Hashable, _Image] = field(default_factory=dict)
     categories: dict[Hashable, str] = field(default_factory=dict)
-    objects: dict[Hashable, list[_Object]] = field(default_factory=dict)
+    objects: dict[Hashable, bytearray] = field(default_factory=dict)
     skipped: list[Skipped] = field(default_factory=list)
+    counts: dict[Hashable, int] = field(default_factory=dict)
+    """Annotations by category."""
+
+    def add(self, image_id: Hashable, one: _Object) -> None:
+        """Keep one annotation of an image as bytes: a million Python objects take a gigabyte."""
+        self.counts[one.category] = self.counts.get(one.category, 0) + 1
+        if (kind := self._kinds.setdefault(one.category, len(self._kinds))) == len(self._known):
+            self._known.append(one.category)
+        told = (one.is_crowd, one.is_outlined, one.area, *(one.box or _NO_BOX), *one.span)
+        self.objects.setdefault(image_id, bytearray()).extend(_FORM.pack(kind, *told))
+
+    def objects_of(self, image_id: Hashable) -> list[_Object]:
+        """Take the annotations of an image, which are given once."""
+        packed = self.objects.pop(image_id, bytearray())
+        return [self._unpacked(*told) for told in _FORM.iter_unpack(packed)]
+
+    def _unpacked(self, kind: int, crowd: bool, outlined: bool, area: float, *rest: Any) -> _Object:
+        x0, y0, x1, y1, start, length = rest
+        box = None if x0 == math.inf else (x0, y0, x1, y1)
+        return _Object(self._known[kind], area, crowd, box, (start, length), outlined)
+
+    _kinds: dict[Hashable, int] = field(default_factory=dict)
+    _known: list[Hashable] = field(default_factory=list)
+
+
+_FORM = struct.Struct("<i??d4dqq")
+_NO_BOX = (math.inf,) * 4
+"""What no file holds: a number that is not finite is NaN here."""
 
 
 def _find(root: Path, annotations: str | None) -> Path:
@@ -150,9 +182,7 @@ def _read(path: Path) -> _Found:
             elif key == "categories":
                 found.categories[value["id"]] = str(value["name"])
             else:
-                found.objects.setdefault(value["image_id"], []).append(
-                    _object(value, (start, length))
-                )
+                found.add(_identity(value["image_id"]), _object(value, (start, length)))
         except (KeyError, TypeError) as error:
             detail = f"no {key} of COCO: {type(error).__name__} {error}; found {value!r:.80}"
             found.skipped.append(Skipped(f"{path.name}, byte {start}", "BAD_ENTRY", detail))
@@ -247,7 +277,9 @@ def _one(
         label = choose_label(single or crowds, *rule)
     except SampleError as error:
         return Skipped(name.replace("\0", "?"), error.reason, error.detail)
-    sample_id = Path(name).as_posix()
+    tidy = Path(name).as_posix()
+    # Not a second text of each.
+    sample_id = name if tidy == name else tidy
     if sample_id in seen:
         return Skipped(name, "DUPLICATE_IMAGE", "listed before under another id", label)
     seen.add(sample_id)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import itertools
 import math
+import os
 import re
+import sys
+from array import array
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -93,10 +96,11 @@ def csv_index(
             "an object: is it the table that was meant?"
         )
     yield from _settle_boxes(entries, columns)
-    for path_text, entry in entries.items():
-        yield entry.skipped or _sample(path_text, entry)
+    names = list(reversed(entries))
+    while names:
         # There may be millions, and the list of samples grows meanwhile.
-        entries[path_text] = _GONE
+        entry = entries.pop(name := names.pop())
+        yield entry.skipped or _sample(name, entry, root)
 
 
 @dataclass
@@ -111,19 +115,23 @@ class _Columns:
     extra: tuple[tuple[int, str], ...]
 
 
+_NO_BOXES: array[float] = array("d")
+"""Shared, and never added to."""
+
+
 @dataclass(slots=True)
 class _Entry:
-    """The rows of one image path."""
+    """The rows of one image path; small, since there may be millions.
+
+    `path` is "" where it is the sample's id below the root; `boxes` are four numbers each.
+    """
 
     label: str
     path: str
     mask: str
     metadata: dict[str, str | None] | None
-    boxes: tuple[Box, ...] = ()
+    boxes: array[float] = field(default_factory=lambda: _NO_BOXES)
     skipped: Skipped | None = None
-
-
-_GONE = _Entry("", "", "", None)
 
 
 def _locate(root: Path, index: str | None) -> tuple[Path, Path]:
@@ -182,7 +190,10 @@ def _gather(table: Rows, columns: _Columns, places: Places) -> dict[str, _Entry]
         # `./a.png` and `a.png` are one image.
         sample_id = Path(text).as_posix() if _UNTIDY.search(text) else text
         if (entry := entries.get(sample_id)) is None:
-            entry = entries[sample_id] = _first(text, label, row, columns, places)
+            entry = _first(text, sys.intern(label), row, columns, places)
+            if entry.path == os.path.join(places.root, sample_id):
+                entry.path = ""
+            entries[sample_id] = entry
         elif label != entry.label and entry.skipped is None:
             several = ", ".join(sorted((label, entry.label)))
             detail = f"listed under several labels: {several}"
@@ -190,7 +201,7 @@ def _gather(table: Rows, columns: _Columns, places: Places) -> dict[str, _Entry]
         try:
             if columns.boxes:
                 found = read_boxes([row[i] for i in columns.boxes])
-                entry.boxes = (*entry.boxes, *found)
+                entry.boxes = _flat((*_boxes(entry), *found))
         except (ValueError, RecursionError) as error:
             entry.skipped = entry.skipped or Skipped(text, "BAD_BOX", str(error)[:200], label)
     return entries
@@ -219,23 +230,28 @@ def _plain(value: Any) -> str | None:
 
 def _settle_boxes(entries: dict[str, _Entry], columns: _Columns) -> Iterator[Remark]:
     """Bring all boxes to corners; how they are written is a matter of the whole table."""
-    written = [b for e in entries.values() for b in e.boxes if _is_finite(b)]
-    if not written:
+
+    def written() -> Iterator[Box]:
+        return (box for e in entries.values() for box in _boxes(e) if _is_finite(box))
+
+    if not any(True for _ in written()):
         return
     chosen = columns.box_format
     if chosen is None:
-        chosen, remark = recognise_format(written)
+        chosen, remark = recognise_format(written())
         if remark:
             yield Remark(remark)
-    shares, remark = are_shares(written)
+    shares, remark = are_shares(written())
     if remark:
         yield Remark(remark)
     for text, entry in entries.items():
-        odd = shares and not all(is_share(box) for box in entry.boxes if _is_finite(box))
-        entry.boxes = tuple(corners(box, chosen) for box in entry.boxes)
+        own = list(_boxes(entry))
+        odd = shares and not all(is_share(box) for box in own if _is_finite(box))
+        own = [corners(box, chosen) for box in own]
         if shares and not odd:
-            entry.boxes = tuple(within_unit(box) for box in entry.boxes)
-        odd |= not shares and any(min(box) >= 0 and max(box) <= 1 for box in entry.boxes)
+            own = [within_unit(box) for box in own]
+        odd |= not shares and any(min(box) >= 0 and max(box) <= 1 for box in own)
+        entry.boxes = _flat(own)
         if odd:
             few, many = ("beyond", "shares") if shares else ("within", "pixels")
             detail = f"a box {few} 0..1 in a table of boxes in {many}"
@@ -246,7 +262,16 @@ def _is_finite(box: Box) -> bool:
     return all(map(math.isfinite, box))
 
 
-def _sample(path_text: str, entry: _Entry) -> Sample:
+def _boxes(entry: _Entry) -> Iterator[Box]:
+    numbers = iter(entry.boxes)
+    return zip(numbers, numbers, numbers, numbers, strict=True)
+
+
+def _flat(boxes: Sequence[Box]) -> array[float]:
+    return array("d", itertools.chain.from_iterable(boxes)) if boxes else _NO_BOXES
+
+
+def _sample(sample_id: str, entry: _Entry, root: Path) -> Sample:
     mask = Path(entry.mask) if entry.mask else None
-    path, metadata = Path(entry.path), entry.metadata or {}
-    return Sample(path_text, path, entry.label, mask, entry.boxes, metadata)
+    path, metadata = Path(entry.path or os.path.join(root, sample_id)), entry.metadata or {}
+    return Sample(sample_id, path, entry.label, mask, tuple(_boxes(entry)), metadata)
