@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import re
+import shutil
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -202,8 +203,12 @@ class RunFolder:
             (self.path / ".probe").unlink()
         except OSError as error:
             raise RunFolderError(f"{self.path}: cannot be written ({error})") from error
-        for leftover in self.path.rglob(".writing-*"):
-            leftover.unlink(missing_ok=True)
+        # Files, and folders of files: all names first, since some lie in others.
+        for leftover in sorted(self.path.rglob(".writing-*")):
+            if leftover.is_dir() and not leftover.is_symlink():
+                shutil.rmtree(leftover, ignore_errors=True)
+            else:
+                leftover.unlink(missing_ok=True)
 
     @contextmanager
     def locked(self) -> Iterator[None]:

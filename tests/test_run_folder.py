@@ -58,7 +58,11 @@ def test_leftovers_of_a_crash_are_swept(tmp_path: Path) -> None:
     write_json(run.run_json, {})
     (run.path / "scores").mkdir()
     (run.path / "scores" / ".writing-abc.parquet").write_bytes(b"torn")
+    # A temporary folder, such as further outlines are drawn into.
+    (run.path / ".writing-folder" / "b").mkdir(parents=True)
+    (run.path / ".writing-folder" / "b" / ".writing-c.png").write_bytes(b"torn")
     run.prepare()
+    assert not list(run.path.rglob(".writing-*"))
     assert list((run.path / "scores").iterdir()) == []
     assert run.run_json.exists()
 
