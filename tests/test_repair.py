@@ -61,7 +61,13 @@ def with_weights(folder: Path, planted: tuple[int, ...], suffix: str, prefix: st
     )
     declared = yaml.safe_load(manifest.read_text())
     declared["model"] |= {"loader": f"{name}:load", "weights": weights.name}
-    declared |= {"report": {"formats": []}, "interventions": {"donors": 2, "extra": []}}
+    # Flat scenes need no texture, and other outlines and tried maps are no matter of a repair.
+    declared["foreground"] |= {"second_outline": "never"}
+    declared["saliency"] |= {"checked": False}
+    declared |= {
+        "report": {"formats": []},
+        "interventions": {"donors": 2, "extra": [], "fill": "smooth"},
+    }
     manifest.write_text(yaml.safe_dump(declared))
     return manifest
 
