@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import yaml
 from PIL import Image
 from torch import Tensor, nn
 
@@ -130,4 +131,17 @@ run: {{shard_size: 50}}
 report: {{formats: [html]}}
 """
     )
+    return manifest
+
+
+def leaner(manifest: Path) -> Path:
+    """The manifest without what costs most and is a truth of other tests.
+
+    Flat scenes need no texture; other outlines, tried maps and further experiments are left out.
+    """
+    declared = yaml.safe_load(manifest.read_text())
+    declared["foreground"] |= {"second_outline": "never"}
+    declared["saliency"] |= {"checked": False}
+    declared["interventions"] = {"donors": 2, "extra": [], "fill": "smooth"}
+    manifest.write_text(yaml.safe_dump(declared))
     return manifest

@@ -8,13 +8,12 @@ from typing import Any
 
 import cloudpickle
 import pytest
-from auditing import opened
-from planted import write_dataset
+from auditing import opened, scored
+from planted import leaner, write_dataset
 from prefect.context import serialize_context
 from prefect.task_runners import ThreadPoolTaskRunner
 from rich.console import Console
 
-import audit
 from audit.errors import AuditError
 from audit.pipeline.handles import Handle
 from audit.pipeline.progress import SILENT
@@ -25,7 +24,7 @@ from flows.cli.progress import shown_progress
 
 @pytest.fixture(scope="module")
 def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_dataset(tmp_path_factory.mktemp("handles"), [1], per_class=8)
+    return leaner(write_dataset(tmp_path_factory.mktemp("handles"), [1], per_class=4))
 
 
 def test_a_pickled_handle_is_a_request_and_opens_the_same_audit_again(manifest: Path) -> None:
@@ -63,8 +62,8 @@ class Courier(ThreadPoolTaskRunner):
 def test_shards_sent_elsewhere_come_out_the_same_to_the_last_byte(
     manifest: Path, tmp_path: Path
 ) -> None:
-    overrides = ("report.formats=[]", "cmv.classes=none", "run.shard_size=20")
-    here = audit.run(manifest, tmp_path / "here", device="cpu", overrides=overrides)
+    overrides = ("report.formats=[]", "cmv.classes=none", "run.shard_size=10")
+    here = scored(manifest, tmp_path / "here", *overrides)
     with (
         begun(opened(manifest, "", *overrides), tmp_path / "there", resume=True) as session,
         # Live, as at a terminal: nothing of it may be pickled.
@@ -73,4 +72,4 @@ def test_shards_sent_elsewhere_come_out_the_same_to_the_last_byte(
         state = run_as_flow(session, progress, Courier(max_workers=1))
         assert state.is_completed(), state.message
     written = (tmp_path / "there" / "scores.parquet").read_bytes()
-    assert written == here.folder.scores.read_bytes()
+    assert written == here.scores.read_bytes()

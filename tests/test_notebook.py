@@ -9,7 +9,7 @@ from typing import Any
 import nbformat
 import pytest
 from nbclient import NotebookClient
-from planted import write_dataset
+from planted import leaner, write_dataset
 
 ROOT = Path(__file__).parent.parent
 NOTEBOOK = ROOT / "docs" / "notebook.ipynb"
@@ -28,7 +28,7 @@ def shown(cell: Any) -> str:
 
 
 def test_it_finds_what_was_planted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_dataset(tmp_path, [1, 4], per_class=20)
+    leaner(write_dataset(tmp_path, [1, 4], per_class=20))
     # The kernel is a process of its own, and the drawn model's module lies beside the tests.
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), str(ROOT / "tests")]))
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))

@@ -10,7 +10,7 @@ import pytest
 import torch
 import yaml
 from auditing import audited
-from planted import CLASSES, ColourCounter, write_dataset
+from planted import CLASSES, ColourCounter, leaner, write_dataset
 from record import finding, findings
 from safetensors.torch import load_file, save_file
 
@@ -41,7 +41,7 @@ PER_CLASS = 20
 
 def with_weights(folder: Path, planted: tuple[int, ...], suffix: str, prefix: str = "") -> Path:
     """A planted dataset whose network lies in a file of weights; returns the manifest."""
-    manifest = write_dataset(folder, planted, per_class=PER_CLASS)
+    manifest = leaner(write_dataset(folder, planted, per_class=PER_CLASS))
     state = {f"{prefix}{k}": v for k, v in ColourCounter(planted).state_dict().items()}
     weights = folder / f"model{suffix}"
     if suffix == ".safetensors":
@@ -61,13 +61,7 @@ def with_weights(folder: Path, planted: tuple[int, ...], suffix: str, prefix: st
     )
     declared = yaml.safe_load(manifest.read_text())
     declared["model"] |= {"loader": f"{name}:load", "weights": weights.name}
-    # Flat scenes need no texture, and other outlines and tried maps are no matter of a repair.
-    declared["foreground"] |= {"second_outline": "never"}
-    declared["saliency"] |= {"checked": False}
-    declared |= {
-        "report": {"formats": []},
-        "interventions": {"donors": 2, "extra": [], "fill": "smooth"},
-    }
+    declared |= {"report": {"formats": []}}
     manifest.write_text(yaml.safe_dump(declared))
     return manifest
 

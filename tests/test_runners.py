@@ -2,49 +2,86 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
+import importlib
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
-from auditing import scored
-from planted import write_dataset
+from auditing import opened, scored
+from distributed import LocalCluster
+from planted import leaner, write_dataset
+from prefect import flow
+from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.task_runners import ProcessPoolTaskRunner
 from typer.testing import CliRunner
 
+from audit.cancellation import Stopped
 from audit.errors import ManifestError
+from audit.pipeline import measure
+from audit.pipeline.handles import Handle
+from audit.pipeline.prepare import prepare
+from audit.pipeline.progress import SILENT
 from flows import audit_dataset as flow_module
+from flows import runners
 from flows.audit_dataset import audit_dataset
 from flows.cli import app
 from flows.runners import task_runner
+from flows.server import server_for_workers
+from flows.tasks import AsTasks
 
-ROOT = Path(__file__).parents[1]
-PATHS = f"{ROOT}{os.pathsep}{ROOT / 'tests'}"
+
+@pytest.fixture
+def one_worker(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A runner with one worker in a process of its own: two import twice, and show no more."""
+    if request.param == "processes":
+        monkeypatch.setattr(runners, "_CPU_PROCESSES", 1)
+        yield "processes"
+        return
+    with LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as cluster:
+        yield f"dask:{cluster.scheduler_address}"
 
 
-@pytest.mark.parametrize("runner", ["processes", "dask"])
+@pytest.mark.parametrize("one_worker", ["processes", "dask"], indirect=True)
 def test_scores_are_the_same_to_the_last_byte_wherever_the_shards_went(
-    runner: str, tmp_path: Path, prefect_server: str
+    one_worker: str, tmp_path: Path, prefect_server: str
 ) -> None:
-    manifest = write_dataset(tmp_path, [1], per_class=3)
-    here = scored(manifest, tmp_path / "here", "run.shard_size=5")
-    done = subprocess.run(
-        [sys.executable, "-m", "flows", "run", str(manifest), "--out", str(tmp_path / "there"),
-         "--device", "cpu", "--set", "report.formats=[]", "--set", "run.shard_size=5",
-         "--set", f"run.runner={runner}"],
-        env={**os.environ, "PREFECT_API_URL": prefect_server, "PYTHONPATH": PATHS},
-        capture_output=True,
-        text=True,
-        check=False,
-    )  # fmt: skip
-    # Three images a class: nothing can be judged.
-    assert done.returncode == 4, done.stderr
-    assert "without Prefect" not in done.stderr
-    there = tmp_path / "there"
-    assert len(list((there / "scores").glob("part-*.parquet"))) == 4
-    assert (there / "scores.parquet").read_bytes() == here.scores.read_bytes()
+    manifest = leaner(write_dataset(tmp_path, [1], per_class=2))
+    here = scored(manifest, tmp_path / "here", "run.shard_size=4")
+    session = opened(manifest, tmp_path / "there", "run.shard_size=4")
+    # Workers are sent the flow, too, with all that its function sees.
+    handle = Handle(session)
+
+    @flow(task_runner=task_runner(one_worker))
+    def shards() -> None:
+        AsTasks().score_shards(handle.session, SILENT)
+
+    with session.loader:
+        prepare(session)
+        with temporary_settings({PREFECT_API_URL: prefect_server}), server_for_workers():
+            shards()
+        assert not any(measure.score(session, shard) for shard in range(session.shards))
+        measure.gather_scores(session)
+    assert session.shards == 3
+    assert session.run.scores.read_bytes() == here.scores.read_bytes()
+
+
+def test_the_command_line_says_who_gets_the_shards(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[object] = []
+
+    def run_flow(_session: object, shards_go_to: object) -> None:
+        given.append(shards_go_to)
+        raise Stopped
+
+    monkeypatch.setattr(importlib.import_module("flows.cli.run"), "_run_flow", run_flow)
+    manifest = write_dataset(tmp_path, [], per_class=2)
+    common = ["run", str(manifest), "--device", "cpu"]
+    for number, words in enumerate((["--set", "run.runner=processes"], ["--runner", "dask"])):
+        CliRunner().invoke(app, [*common, "--out", str(tmp_path / str(number)), *words])
+    assert [type(one).__name__ for one in given] == ["ProcessPoolTaskRunner", "DaskTaskRunner"]
 
 
 def test_an_address_goes_to_the_cluster() -> None:
