@@ -135,7 +135,7 @@ class RunFolder:
         return self.path / "cmv"
 
     @property
-    def likenesses(self) -> Path:
+    def cmv_alignment(self) -> Path:
         """How far object and background of each image go the way of its class's CMV."""
         return self.cmv / "likenesses.parquet"
 
@@ -155,7 +155,7 @@ class RunFolder:
         return self.path / "cues"
 
     @property
-    def whose_background(self) -> Path:
+    def swap_matrix(self) -> Path:
         """What the backgrounds of each class do to the objects of each other class."""
         return self.path / "whose_background.parquet"
 

@@ -68,7 +68,7 @@ def test_the_tables_keep_to_the_contract(leaning: tuple[Path, RunFolder]) -> Non
     for path, columns in (
         (run.classes, CLASS_COLUMNS),
         (run.confusions, CONFUSION_COLUMNS),
-        (run.whose_background, MATRIX_COLUMNS),
+        (run.swap_matrix, MATRIX_COLUMNS),
         (run.samples, SAMPLE_COLUMNS),
     ):
         assert pq.read_schema(path).equals(columns), path.name

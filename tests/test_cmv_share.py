@@ -113,7 +113,7 @@ def test_shares_reach_the_findings_and_change_no_verdict(
     assert all(f.cmv_background_share is None for f in before)
     # A step of ascent reaches no class: of what failed nothing is said.
     visualize_classes(session, decided)
-    assert len(pd.read_parquet(run.likenesses)) == 0
+    assert len(pd.read_parquet(run.cmv_alignment)) == 0
     findings = compose(run, decided).findings
     assert all(f.cmv_background_share is None for f in findings)
     ready = pictures()

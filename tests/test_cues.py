@@ -401,7 +401,7 @@ def test_the_planted_scene_is_the_cue(audited_run: tuple[Session, Decided]) -> N
     for crop in cues.clusters[0].crops:
         pixels = np.asarray(Image.open(session.run.path / crop.path))
         assert np.abs(pixels.mean((0, 1)) - SCENES[1]).max() < 6
-    matrix = pd.read_parquet(session.run.whose_background)
+    matrix = pd.read_parquet(session.run.swap_matrix)
     on_bee = matrix[matrix["donor_name"] == "bee"]
     assert cues.donors.became.trials == on_bee["swaps"].sum()
     assert cues.donors.became.hits == on_bee["became_donor"].sum()

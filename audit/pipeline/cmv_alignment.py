@@ -26,7 +26,7 @@ def align_cmvs(session: Session, made: Sequence[CmvEntry]) -> None:
     run = session.run
     chosen = comparable(made)
     key = fingerprint(session.key, {str(k): [e.key, e.failed] for k, e in chosen.items()})
-    path = run.likenesses
+    path = run.cmv_alignment
     if path.exists() and (pq.read_schema(path).metadata or {}).get(b"key") == key.encode():
         return
     path.unlink(missing_ok=True)

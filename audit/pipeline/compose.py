@@ -39,14 +39,14 @@ E = TypeVar("E", Exhibit, Cues, CmvEntry, MeanMap)
 def compose(run: RunFolder, decided: Decided) -> Findings:
     """Write the tables of the classes and ``findings.json``, with all that was drawn of them."""
     classes = decided.findings.findings
-    if run.likenesses.exists():
+    if run.cmv_alignment.exists():
         seed = read_facts(run.run_json).seed
-        classes = with_cmv_shares(classes, pd.read_parquet(run.likenesses), seed)
+        classes = with_cmv_shares(classes, pd.read_parquet(run.cmv_alignment), seed)
     findings = with_history(run, decided.findings.with_classes(_with_all_drawn(run, classes)))
     table = class_table(findings.findings, findings.run_id, english)
     write_table(run.classes, table)
     write_table(run.confusions, decided.confusions)
-    write_table(run.whose_background, decided.swap_counts)
+    write_table(run.swap_matrix, decided.swap_counts)
     write_atomically(run.classes_csv, lambda temporary: _to_csv(table, temporary))
     write_findings(run.findings, findings)
     return findings

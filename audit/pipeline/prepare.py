@@ -125,7 +125,7 @@ def _clear(run: RunFolder) -> None:
         run.classes,
         run.classes_csv,
         run.confusions,
-        run.whose_background,
+        run.swap_matrix,
         run.findings,
         run.repair,
     ):
