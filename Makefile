@@ -80,6 +80,10 @@ clean:
 bench-history: setup
 	$(BIN)/python -m benchmarks.history $(RUNS)
 
+## What a run survives: faults injected into real audits; half an hour on two cores.
+bench-faults: setup
+	$(BIN)/python benchmarks/faults.py
+
 ## How well shortcuts are found: about two hours on two cores; goes on where it was stopped.
 bench-detection: setup
 	$(BIN)/python -m benchmarks.detection
