@@ -21,7 +21,7 @@ from audit.dataset.sample_table import SAMPLE_COLUMNS
 from audit.errors import InputError
 from audit.findings import read_facts, read_findings
 from audit.measuring.columns import SCORE_COLUMNS
-from audit.pipeline import measure, session
+from audit.pipeline import measure, opening
 from audit.pipeline.check import PROBE_IMAGES
 from audit.pipeline.prepare import prepare
 from audit.pipeline.runs import open_run
@@ -248,7 +248,7 @@ def test_new_thresholds_need_no_model(
     def refuse(*_: Any) -> None:
         raise AssertionError("the model was opened")
 
-    monkeypatch.setattr(session, "load_model", refuse)
+    monkeypatch.setattr(opening, "load_model", refuse)
     before = run.scores.read_bytes()
     done = open_run(run.path)
     done.report(overrides={"verdict.effect": 0.95})

@@ -31,6 +31,7 @@ from prefect.client.schemas.filters import (
 )
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.events import emit_event
+from prefect.events.worker import EventsWorker
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Crashed, Running
 
@@ -123,8 +124,11 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         while not answers():
             assert time.monotonic() < end, "the server does not start"
             time.sleep(0.2)
+        # Of one process all events go to the server that it first had, until that is forgotten.
+        EventsWorker.drain_all(timeout=30)
         with temporary_settings({PREFECT_API_URL: url}):
             yield url
+        EventsWorker.drain_all(timeout=30)
     finally:
         running.terminate()
         running.wait(30)
