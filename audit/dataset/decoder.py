@@ -69,14 +69,18 @@ class Decoder:
             "OPENBLAS_NUM_THREADS": "1",
             "OMP_NUM_THREADS": "1",
         }
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "audit.dataset.decoding_child"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env=environment,
-            pass_fds=[self.pixels.descriptor],
-        )
+        try:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "audit.dataset.decoding_child"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                env=environment,
+                pass_fds=[self.pixels.descriptor],
+            )
+        except OSError:
+            self.pixels.close()
+            raise
         setup: Setup = {
             "geometry": fields_of(plan.geometry),
             "source": plan.source,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from functools import partial
 
@@ -14,8 +13,6 @@ from audit.measuring.plan import MeasurementPlan
 from audit.measuring.rows import Rows, measure_batch
 from audit.models.engine import Engine
 from audit.models.memory import free_cached_memory, is_out_of_memory
-
-_log = logging.getLogger(__name__)
 
 
 def measure_within_memory(
@@ -35,32 +32,20 @@ def measure_within_memory(
     callable
         As of :func:`~audit.measuring.rows.measure_batch`.
     """
-    parts: list[Callable[[], Rows]] = []
-    start = 0
-    while start < len(batch):
-        count = model.capacity.images_at_a_time(len(batch) - start)
-        part = batch.part(start, start + count)
-        measured = _attempt(model, part, plan, bank)
-        if measured is None and count > 1:
-            fewer = model.capacity.ran_out(count)
-            _log.warning("out of memory with %d images at a time; trying %d", count, fewer)
-            continue
-        parts.append(partial(_no_memory_row, part) if measured is None else measured)
-        start += count
+
+    def measured(first: int, end: int) -> Callable[[], Rows]:
+        part = batch.part(first, end)
+        try:
+            return measure_batch(model, part, plan, bank)
+        except RuntimeError as error:
+            if len(part) > 1 or not is_out_of_memory(error):
+                raise
+        # Out of the except block first: the traceback would keep the failed batch alive.
+        free_cached_memory()
+        return partial(_no_memory_row, part)
+
+    parts = model.capacity.in_parts(len(batch), measured)
     return lambda: [row for part in parts for row in part()]
-
-
-def _attempt(
-    model: Engine, batch: Batch, plan: MeasurementPlan, bank: DonorBank | None
-) -> Callable[[], Rows] | None:
-    try:
-        return measure_batch(model, batch, plan, bank)
-    except RuntimeError as error:
-        if not is_out_of_memory(error):
-            raise
-    # Out of the except block first: the traceback would keep the failed batch alive.
-    free_cached_memory()
-    return None
 
 
 def _no_memory_row(batch: Batch) -> Rows:

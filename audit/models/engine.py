@@ -14,7 +14,7 @@ from audit.models.audited import AuditedModel
 from audit.models.derived import compiled, folded
 from audit.models.layout import MICROBATCH, Trials
 from audit.models.memory import Capacity
-from audit.models.rounding import ROUNDING, Rounding
+from audit.models.rounding import ROUNDING, Rounding, tf32
 
 T = TypeVar("T")
 
@@ -66,7 +66,9 @@ class Engine(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Class scores ``(N, K)`` float32 of images ``(N, 3, H, W)`` in 0..1."""
-        scores: Tensor = self.model(images)
+        # A pass that is differentiated later is in the hands of whoever does that: see `explain`.
+        with tf32(self.rounding.maps, images.device):
+            scores: Tensor = self.model(images)
         return scores
 
     @property
