@@ -106,6 +106,7 @@ def write_night(
     name: str = "farm",
     status: str = "complete",
     gate: str = "never",
+    **how: Any,
 ) -> RunFolder:
     """A run folder with scores and record, of a night of November."""
     stamp = f"2026-11-{started:02d}T00:00:00Z"
@@ -116,7 +117,7 @@ def write_night(
         run_id=f"{stamp}-{path.name}",
         hashes=Hashes(model=model * 64),
     )
-    held, folder = run(gaps, of=told), RunFolder(path)
+    held, folder = run(gaps, of=told, **how), RunFolder(path)
     path.mkdir()
     write_facts(folder.run_json, told)
     record = held.findings

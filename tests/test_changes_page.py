@@ -86,6 +86,7 @@ def told(held: Findings) -> Findings:
                 images_changed=False,
                 classes=changes,
             ),
+            "waiting": (named[0],),
             "reviews": (ReviewedClass(review=review, standing=Standing.IN_FORCE),),
             "trends": (Trend(label_name=named[0], points=points),),
             "summary": held.summary.model_copy(update={"gate_failures": (failure,)}),
@@ -106,6 +107,12 @@ def test_page_one_tells_what_changed_and_why_the_gate_failed(page: str) -> None:
     assert "Since the run before: 1 new, 1 unsure, 1 fixed, 3 unchanged." in first
     assert "its gap moved by 31 points (95 % interval 22 to 40)" in first.replace("\xa0", " ")
     assert "is suspect and was not before." in first
+
+
+def test_a_class_that_waits_for_another_audit_is_named_with_why(page: str) -> None:
+    first = page[page.index('id="verdict"') : page.index('id="changes"')]
+    assert first.count("Not confirmed yet: most of its images are not those of the run") == 1
+    assert page.count("Not confirmed yet") == 2
 
 
 def test_the_section_has_every_class_that_is_not_shown_to_be_unchanged(page: str) -> None:

@@ -15,6 +15,8 @@ from record import finding, findings
 import audit
 from audit.errors import RunFolderError
 from audit.exports.events import changed_classes
+from audit.exports.junit import junit
+from audit.exports.sarif import sarif
 from audit.findings import (
     Change,
     Code,
@@ -196,11 +198,19 @@ def test_three_nights_the_same_a_cue_planted_and_removed(tmp_path: Path) -> None
     assert len(pd.read_parquet(third.history)) == 3 * len(CLASSES)
 
 
-def after_two(folder: Path, number: int, suspect: bool, images: str) -> Findings:
-    """A night whose gate answers once two audits in a row find bee suspect."""
+FRESH = 1000
+"""From this image on a night has none of another."""
+
+
+def after_two(folder: Path, number: int, suspect: bool, images: int) -> Findings:
+    """A night whose gate answers once two audits in a row find bee suspect; on images of its own.
+
+    `images` is the first; of a night from 1008 on half are those of a night from 1000 on.
+    """
     gaps = {**dict.fromkeys(CLASSES, 0.01), "bee": 0.5 if suspect else 0.01}
-    made = write_night(folder / f"night-{number}", gaps, started=number, gate="new")
-    update_facts(made, hashes=Hashes(model="a" * 64, data=images * 64))
+    path = folder / f"night-{number}"
+    made = write_night(path, gaps, started=number, gate="new", first=images, images=16)
+    update_facts(made, hashes=Hashes(model="a" * 64, data=f"{images:064d}"))
     record = read_findings(made.findings)
     asked = record.summary.model_copy(update={"gate_after": 2})
     found = with_history(made, record.model_copy(update={"summary": asked}))
@@ -215,39 +225,57 @@ def news(findings: Findings) -> list[str]:
 def test_with_fresh_images_every_night_a_class_waits_for_the_second_that_finds_it(
     tmp_path: Path,
 ) -> None:
-    seen = [
-        after_two(tmp_path, number, suspect, images)
-        for number, suspect, images in (
-            (1, False, "a"),
-            (2, True, "b"),
-            (3, False, "c"),
-            (4, True, "d"),
-            (5, True, "e"),
-            (6, True, "f"),
-        )
+    found = [
+        after_two(tmp_path, number, number in (2, 4, 5, 6), number * FRESH)
+        for number in range(1, 7)
     ]
-    assert [found.waiting for found in seen] == [(), ("bee",), (), ("bee",), (), ()]
-    assert [found.summary.gate_passed for found in seen] == [True, True, True, True, False, True]
-    assert [news(found) for found in seen] == [[], [], [], [], ["bee"], []]
-    assert "1 class waits for another audit" in outcome_line(seen[1])
+    assert [one.waiting for one in found] == [(), ("bee",), (), ("bee",), (), ()]
+    assert [one.summary.gate_passed for one in found] == [True, True, True, True, False, True]
+    assert [news(one) for one in found] == [[], [], [], [], ["bee"], []]
+    assert "1 class waits for another audit" in outcome_line(found[1])
+    facts = read_facts(tmp_path / "night-4" / "run.json")
+    (result,) = json.loads(sarif(found[3], facts))["runs"][0]["results"]
+    assert (result["level"], "Not confirmed yet" in result["message"]["text"]) == ("note", True)
+    assert (b"<skipped" in junit(found[3], facts), b"<failure" in junit(found[3], facts)) == (
+        True,
+        False,
+    )
+    # Written by a version that did not note who waited, a history is no reason to begin anew.
+    path = tmp_path / "history.parquet"
+    pd.read_parquet(path).drop(columns="waiting").to_parquet(path)
+    again = after_two(tmp_path, 7, True, 7 * FRESH)
+    assert [len(trend.points) for trend in again.trends] == [7] * len(CLASSES)
 
 
 def test_who_sees_the_same_images_again_or_nothing_before_waits_for_nothing(
     tmp_path: Path,
 ) -> None:
-    first = after_two(tmp_path, 1, True, "a")
+    first = after_two(tmp_path, 1, True, 0)
     assert (first.waiting, first.summary.gate_passed, news(first)) == ((), False, ["bee"])
-    after_two(tmp_path, 2, False, "a")
-    retrained = after_two(tmp_path, 3, True, "a")
+    after_two(tmp_path, 2, False, 0)
+    retrained = after_two(tmp_path, 3, True, 0)
     assert (retrained.waiting, retrained.summary.gate_passed) == ((), False)
+    # Half of the images are those of the night before.
+    after_two(tmp_path, 4, False, FRESH)
+    assert not after_two(tmp_path, 5, True, FRESH + 8).summary.gate_passed
     # Nothing changes any more, so that no audit would confirm it.
-    after_two(tmp_path, 4, False, "b")
-    fresh = after_two(tmp_path, 5, True, "c")
+    after_two(tmp_path, 6, False, 2 * FRESH)
+    fresh = after_two(tmp_path, 7, True, 3 * FRESH)
     assert (fresh.waiting, fresh.summary.gate_passed) == (("bee",), True)
-    made = RunFolder(tmp_path / "night-5")
+    made = RunFolder(tmp_path / "night-7")
     update_facts(made, confirmed=("2026-11-06T00:00:00Z",))
     again = with_history(made, fresh)
     assert (again.waiting, again.summary.gate_passed) == ((), False)
+    # Whom the repeated night called is not called once more.
+    assert news(after_two(tmp_path, 8, True, 4 * FRESH)) == []
+
+
+def test_a_night_that_cannot_be_compared_waits_for_nothing(tmp_path: Path) -> None:
+    after_two(tmp_path, 1, False, FRESH)
+    settings = {**read_facts(tmp_path / "night-1" / "run.json").settings, "fill": "mean"}
+    update_facts(RunFolder(tmp_path / "night-1"), settings=settings)
+    found = after_two(tmp_path, 2, True, 2 * FRESH)
+    assert (found.waiting, found.summary.gate_passed) == ((), False)
 
 
 def test_the_run_before_is_of_the_same_audit_finished_and_earlier(tmp_path: Path) -> None:

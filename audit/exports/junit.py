@@ -6,12 +6,12 @@ from xml.etree import ElementTree as ET
 
 from audit.findings import ClassFinding, Findings, RunFacts, Verdict
 from audit.report.sentences import english
-from audit.report.sentences.history import review_line
+from audit.report.sentences.history import review_line, waiting_line
 from audit.report.untrusted import clean_text, discreet_name
 
 
 def junit(findings: Findings, facts: RunFacts) -> bytes:
-    """A case a class: failed where it is suspect, skipped where it is inconclusive or waived.
+    """A case a class: failed where suspect, skipped where inconclusive, waived or not confirmed.
 
     Parameters
     ----------
@@ -55,6 +55,8 @@ def _outcome(case: ET.Element, finding: ClassFinding, findings: Findings) -> Non
     if suspect and finding.label_name in findings.waived:
         held = [r for r in findings.reviews if r.review.label_name == finding.label_name]
         ET.SubElement(case, "skipped", message=review_line(held[0]))
+    elif suspect and finding.label_name in findings.waiting:
+        ET.SubElement(case, "skipped", message=f"{waiting_line()} {first}")
     elif finding.verdict is Verdict.INCONCLUSIVE:
         ET.SubElement(case, "skipped", message=first)
     elif suspect:

@@ -15,7 +15,7 @@ from audit.findings import (
     finding_id,
 )
 from audit.report.sentences import english
-from audit.report.sentences.history import review_line
+from audit.report.sentences.history import review_line, waiting_line
 from audit.report.untrusted import clean_text, discreet_name
 from audit.run_folder import file_slug
 
@@ -99,13 +99,23 @@ def _rule(kind: Kind) -> dict[str, object]:
     }
 
 
+def _level(finding: ClassFinding, *, waits: bool) -> str:
+    """A note fails no check of code scanning, as a class that waits fails no gate."""
+    if waits:
+        return "note"
+    return "error" if finding.strength is Strength.STRONG else "warning"
+
+
 def _result(finding: ClassFinding, findings: Findings) -> dict[str, object]:
     name = discreet_name(finding.label_name)
     said = " ".join(clean_text(english(reason)) for reason in finding.reasons)
+    waits = finding.label_name in findings.waiting
+    if waits:
+        said = f"{waiting_line()} {said}"
     held = {
         "ruleId": f"saliency-audit/{_RULES[finding.kind][0]}",
         "ruleIndex": list(_RULES).index(finding.kind),
-        "level": "error" if finding.strength is Strength.STRONG else "warning",
+        "level": _level(finding, waits=waits),
         "message": {"text": f"{name}: {said or 'suspect'}"},
         "locations": [
             {

@@ -118,6 +118,8 @@ class TrendPoint(Record):
     gap: Estimate
     model_changed: bool = False
     images_changed: bool = False
+    waiting: bool = False
+    """Suspect, and nobody was called before another audit confirms it."""
 
 
 class Trend(Record):

@@ -1,18 +1,19 @@
 """Who is called for a suspect class where every audit has other images.
 
 Chance has a new try in each audit that draws its images anew, and a year of them finds what one
-alone would seldom find. With ``gate_after: 2`` a class that becomes suspect on other images than
-those of the run before waits until the next audit says so too: two in a row, as control charts ask
-for runs of points (Champ and Woodall 1987). A class that becomes suspect on the same images, as
-after a retraining, or that was suspect from the first run on, waits for nothing; nor does one whose
-images, model and settings stay the same, since no further audit would come.
+alone would seldom find. So a class that becomes suspect on other images than those of the run
+before waits until the next audit says so too: two in a row (``gate_after``), as control charts ask
+for runs of points (Champ and Woodall 1987). Nothing is waited for in a first run, in one that
+cannot be compared, where at least half of the class's images are those of the run before, as after
+a retraining, or where the class was suspect from the first run on; nor where images, model and
+settings stay the same, since no further audit would come.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from audit.findings import Findings, Trend, Verdict
+from audit.findings import Comparability, Findings, Trend, Verdict
 
 
 def waiting(findings: Findings, *, repeated: bool = False) -> tuple[str, ...]:
@@ -21,33 +22,49 @@ def waiting(findings: Findings, *, repeated: bool = False) -> tuple[str, ...]:
     Parameters
     ----------
     findings : Findings
-        With its trends.
+        With its comparison and trends; the last point of each is this run.
     repeated : bool
         Whether a later run found images, model and settings unchanged.
     """
-    after = findings.summary.gate_after
     if repeated:
         return ()
-    return tuple(name for name, streak in _fresh_streaks(findings) if streak < after)
-
-
-def newly_confirmed(findings: Findings) -> frozenset[str]:
-    """The classes that waited, and are confirmed by this run."""
-    after = findings.summary.gate_after
-    return frozenset(
-        name for name, streak in _fresh_streaks(findings) if after > 1 and streak == after
+    after, fresh = findings.summary.gate_after, _on_other_images(findings)
+    return tuple(
+        trend.label_name
+        for trend in _suspect_trends(findings)
+        if (streak := _streak(trend)) < min(after, len(trend.points))
+        and (trend.label_name in fresh if streak == 1 else trend.points[-2].waiting)
     )
 
 
-def _fresh_streaks(findings: Findings) -> Iterator[tuple[str, int]]:
-    """Of classes that became suspect on other images: by how many audits in a row they are."""
+def newly_confirmed(findings: Findings) -> frozenset[str]:
+    """The classes that waited in the run before, and are confirmed by this one."""
+    return frozenset(
+        trend.label_name
+        for trend in _suspect_trends(findings)
+        if _streak(trend) > 1
+        and trend.points[-2].waiting
+        and trend.label_name not in findings.waiting
+    )
+
+
+def _suspect_trends(findings: Findings) -> Iterator[Trend]:
     suspect = {finding.label_name for finding in findings.with_verdict(Verdict.SUSPECT)}
-    for trend in findings.trends:
-        streak = _streak(trend)
-        if trend.label_name not in suspect or not 0 < streak < len(trend.points):
-            continue
-        if trend.points[-streak].images_changed:
-            yield trend.label_name, streak
+    return (trend for trend in findings.trends if trend.label_name in suspect)
+
+
+def _on_other_images(findings: Findings) -> frozenset[str]:
+    """The classes of whose images most are in neither run that this one is laid beside."""
+    comparison = findings.comparison
+    if comparison is None or comparison.comparability is Comparability.NOT_COMPARABLE:
+        return frozenset()
+    # An accepted run may be long ago: then the images of the last one are what counts.
+    changed = {t.label_name for t in findings.trends if t.points and t.points[-1].images_changed}
+    return frozenset(
+        change.label_name
+        for change in comparison.classes
+        if change.label_name in changed and 2 * change.common < change.images
+    )
 
 
 def _streak(trend: Trend) -> int:

@@ -29,6 +29,7 @@ HISTORY_COLUMNS: Final = pa.schema(
         ("background_gap_high", pa.float64()),
         ("images", pa.int64()),
         ("change", pa.string()),  # since the run before; null where there was none
+        ("waiting", pa.bool_()),  # suspect, and to be confirmed by another audit
     ]
 )
 """Of ``history.parquet``."""
@@ -56,6 +57,7 @@ def history_rows(folder: str, facts: RunFacts, findings: Findings) -> list[dict[
             "background_gap_high": finding.background_gap_high,
             "images": finding.images,
             "change": changes.get(finding.label_name),
+            "waiting": finding.label_name in findings.waiting,
         }
         for finding in findings.findings
     ]
@@ -66,7 +68,11 @@ def read_history(path: Path) -> pd.DataFrame:
     if not path.is_file():
         return pd.DataFrame(columns=HISTORY_COLUMNS.names)
     try:
-        table = pq.read_table(path).select(HISTORY_COLUMNS.names).cast(HISTORY_COLUMNS)
+        table = pq.read_table(path)
+        if "waiting" not in table.column_names:
+            # Of a version that had no such word; nothing waited.
+            table = table.append_column("waiting", pa.array([False] * len(table)))
+        table = table.select(HISTORY_COLUMNS.names).cast(HISTORY_COLUMNS)
     except (OSError, pa.ArrowException, KeyError, ValueError) as error:
         _log.warning("%s: cannot be read (%s); it is written anew", path.name, type(error).__name__)
         return pd.DataFrame(columns=HISTORY_COLUMNS.names)
@@ -80,15 +86,25 @@ def record_runs(path: Path, rows: Iterable[Mapping[str, object]]) -> pd.DataFram
     Returns
     -------
     DataFrame
+        As :func:`laid_over`.
+    """
+    joined = laid_over(read_history(path), rows)
+    write_table(path, pa.Table.from_pandas(joined, HISTORY_COLUMNS, preserve_index=False))
+    return joined
+
+
+def laid_over(held: pd.DataFrame, rows: Iterable[Mapping[str, object]]) -> pd.DataFrame:
+    """The history with the rows of some runs in place of what it held of them.
+
+    Returns
+    -------
+    DataFrame
         All of it, the oldest run first.
     """
-    held = read_history(path)
     added = pd.DataFrame(list(rows), columns=HISTORY_COLUMNS.names)
     kept = held[~held["run_id"].isin(set(added["run_id"]))]
     joined = added if kept.empty else pd.concat([kept, added], ignore_index=True)
-    joined = joined.sort_values(["started", "run_id"], kind="stable").reset_index(drop=True)
-    write_table(path, pa.Table.from_pandas(joined, HISTORY_COLUMNS, preserve_index=False))
-    return joined
+    return joined.sort_values(["started", "run_id"], kind="stable").reset_index(drop=True)
 
 
 def trends(history: pd.DataFrame, facts: RunFacts) -> tuple[Trend, ...]:
@@ -132,4 +148,5 @@ def _points(rows: pd.DataFrame, differs: Mapping[str, tuple[bool, bool]]) -> Ite
             ),
             model_changed=model,
             images_changed=images,
+            waiting=bool(row.waiting),
         )

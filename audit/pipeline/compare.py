@@ -12,14 +12,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from audit.errors import RunFolderError
-from audit.findings import Comparison, Findings, RunFacts, Trend, read_facts, read_findings
+from audit.findings import Comparison, Findings, RunFacts, read_facts, read_findings
 from audit.history import compare as beside
 from audit.history.confirmed import waiting
 from audit.history.gate import gate_failures
 from audit.history.pairing import DONORS
 from audit.history.predecessors import accepted_run, finished_runs, run_before
 from audit.history.reviews import read_reviews, standing_reviews
-from audit.history.trends import history_rows, record_runs, trends
+from audit.history.trends import history_rows, laid_over, read_history, record_runs, trends
 from audit.run_folder import RunFolder
 
 _COLUMNS = [
@@ -84,9 +84,7 @@ def with_history(run: RunFolder, findings: Findings) -> Findings:
     today = datetime.now(UTC).date()
     held = standing_reviews(read_reviews(run.reviews), findings, facts.hashes.model, today)
     findings = findings.model_copy(update={"reviews": held})
-    findings = findings.model_copy(update={"trends": _trends(run, facts, findings)})
-    held_back = waiting(findings, repeated=bool(facts.confirmed))
-    findings = findings.model_copy(update={"waiting": held_back})
+    findings = _beside_earlier(run, facts, findings)
     failures = gate_failures(findings.summary.gate, _as_accepted(run, facts, findings))
     summary = findings.summary.model_copy(
         update={"gate_passed": not failures, "gate_failures": failures}
@@ -115,19 +113,30 @@ def _to_predecessor(run: RunFolder, facts: RunFacts, findings: Findings) -> Comp
         return None
 
 
-def _trends(run: RunFolder, facts: RunFacts, findings: Findings) -> tuple[Trend, ...]:
-    """Put a run into the history of its audit; of one that lies alone there is none."""
+def _beside_earlier(run: RunFolder, facts: RunFacts, findings: Findings) -> Findings:
+    """Add the trends and what waits, and put the run into the history of its audit.
+
+    Of one that lies alone there is no history.
+    """
     others = list(finished_runs(run, facts.name))
     if not others and not run.history.exists():
-        return ()
-    rows = history_rows(run.path.name, facts, findings)
+        return findings.model_copy(update={"trends": (), "waiting": ()})
+    rows = []
+    if not run.history.exists():
+        for other, found in others:
+            # A run of another version is no reason to have no history.
+            with suppress(RunFolderError):
+                rows += history_rows(other.path.name, found, read_findings(other.findings))
     try:
-        if not run.history.exists():
-            for other, found in others:
-                # A run of another version is no reason to have no history.
-                with suppress(RunFolderError):
-                    rows += history_rows(other.path.name, found, read_findings(other.findings))
-        return trends(record_runs(run.history, rows), facts)
+        history = laid_over(
+            read_history(run.history), rows + history_rows(run.path.name, facts, findings)
+        )
+        findings = findings.model_copy(update={"trends": trends(history, facts)})
+        held_back = waiting(findings, repeated=bool(facts.confirmed))
+        findings = findings.model_copy(update={"waiting": held_back})
+        rows += history_rows(run.path.name, facts, findings)
+        history = record_runs(run.history, rows)
+        return findings.model_copy(update={"trends": trends(history, facts)})
     except OSError as error:
         _log.warning("history.parquet: not written (%s)", error)
-        return ()
+        return findings.model_copy(update={"trends": (), "waiting": ()})

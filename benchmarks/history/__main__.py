@@ -2,8 +2,9 @@
 
     python -m benchmarks.history [RUN ...] [--out DIR] [--years N] [--images N ...]
 
-Two painted worlds are made, trained and audited first, once: a clean one, audited with the donors
-of two seeds, and one whose network is trained with its cues absent, weak and strong. With runs of
+Two painted worlds are made, trained and audited first, once: a clean one, and one whose network is
+trained with its cues absent, weak and strong. The clean networks are audited with the backgrounds
+of four seeds, of which each week meets those of one. With runs of
 one's own the years alone are asked of them: their clean classes are those not called suspect.
 
 Rows are drawn with replacement, so a world with few images understates how weeks differ: the answer
@@ -24,9 +25,10 @@ import torch
 from scipy.stats import binomtest
 
 from audit.writing import write_json
+from benchmarks.history.nights import aligned
 from benchmarks.history.questions import cues, halves, retrained, years
 from benchmarks.history.resampling import World, opened
-from benchmarks.history.worlds import prepare
+from benchmarks.history.worlds import STRENGTHS, prepare
 
 CLEAN, PLANTED = 7430, 7530
 """Seeds of the two worlds."""
@@ -45,14 +47,16 @@ def _counts(found: Counter[str]) -> str:
     return ", ".join(f"{word} {count}" for word, count in sorted(found.items()))
 
 
-def of_years(world: World, asked: argparse.Namespace) -> list[Row]:
-    """The years of one run, a row an answer."""
+def of_years(banks: Sequence[World], asked: argparse.Namespace) -> list[Row]:
+    """The years of one model, a row an answer; of the fewest images also with half of them kept."""
     rows = []
-    for images in asked.images:
-        found = years(world, np.random.default_rng(asked.seed), asked.years, images)
-        what = f"{world.name}, {len(world.of('clean'))} clean classes of {images} images"
-        for key in ("with a suspect class", "with a new class", "with a confirmed class"):
-            rows.append((f"years {key}", what, share(found[key], found["years"])))
+    for images, kept in [(asked.images[0], 0.5), *((images, 0.0) for images in asked.images)]:
+        found = years(banks, np.random.default_rng(asked.seed), asked.years, images, kept)
+        of = f"{len(banks[0].of('clean'))} clean classes of {images} images"
+        what = f"{banks[0].name}, {of}" + (", half of them kept" if kept else "")
+        for key in ("suspect", "new", "called"):
+            said = share(found[f"with a class {key}"], found["years"])
+            rows.append((f"years with a class {key}", what, said))
         print(*rows[-3:], sep="\n", flush=True)
     return rows
 
@@ -75,9 +79,14 @@ def of_retrainings(models: Sequence[World], asked: argparse.Namespace) -> list[R
             random = np.random.default_rng(asked.seed)
             found = cues(models[0], planted, random, asked.times, images)
             what = f"{models[0].name} to {planted.name}, {images} images"
-            for key in ("new by audit 1", "new by audit 2", "suspect in both"):
+            for key in (
+                "new by audit 1",
+                "new by audit 2",
+                "called by audit 1",
+                "called by audit 2",
+            ):
                 rows.append((f"planted cue {key}", what, share(found[key], found["planted"])))
-            print(*rows[-3:], sep="\n", flush=True)
+            print(*rows[-4:], sep="\n", flush=True)
     absent, weak, strong = models
     for earlier, later in ((absent, weak), (weak, strong), (strong, weak), (strong, absent)):
         random = np.random.default_rng(asked.seed)
@@ -101,15 +110,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     began = time.process_time()
     torch.set_num_threads(1)
     if asked.runs:
-        rows = [row for run in asked.runs for row in of_years(opened(run), asked)]
+        rows = [row for run in asked.runs for row in of_years([opened(run)], asked)]
     else:
         clean = prepare(asked.out / f"world-{CLEAN}", CLEAN, "plain", clean=True)
         planted = prepare(asked.out / f"world-{PLANTED}", PLANTED, "plain", clean=False)
         print(f"worlds ready after {time.process_time() - began:.0f} CPU seconds", flush=True)
         models = [opened(run) for run in planted]
-        first, second = map(opened, clean)
-        rows = [*of_years(first, asked), *of_years(models[0], asked)]
-        rows += [*of_pairs(first, second, asked), *of_retrainings(models, asked)]
+        banks, others = models[len(STRENGTHS) :], aligned(models[: len(STRENGTHS)])
+        calm = aligned([opened(run) for run in clean])
+        rows = [*of_years(calm, asked), *of_years(aligned([others[0], *banks]), asked)]
+        rows += [*of_pairs(*calm[:2], asked), *of_retrainings(others, asked)]
     asked.out.mkdir(parents=True, exist_ok=True)
     write_json(asked.out / "table.json", rows)
     print("| question | of | found |\n|---|---|---|")

@@ -8,7 +8,8 @@ That is exact, and makes a year of clean weeks cheap.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,9 +19,9 @@ from audit.history.compare import Measured, compare
 from audit.verdicts.affected import pair_losses
 from audit.verdicts.decide import VICTIM_FLOOR
 from audit.verdicts.swap_rates import swap_effects
-from benchmarks.history.resampling import Ints, World, week
+from benchmarks.history.nights import Calls, Year, drawn
+from benchmarks.history.resampling import Ints, World
 
-WEEKS = 52
 AUDITS = 2
 """Within how many audits a planted cue shall be named."""
 ALARMS = (Change.NEW, Change.WORSENED, Change.IMPROVED, Change.FIXED)
@@ -93,37 +94,48 @@ def halves(
     return found
 
 
-def years(world: World, random: np.random.Generator, count: int, images: int) -> Counter[str]:
-    """Years of weekly audits of the clean classes, each with images drawn anew.
+def years(
+    banks: Sequence[World],
+    random: np.random.Generator,
+    count: int,
+    images: int,
+    kept: float = 0.0,
+) -> Counter[str]:
+    """Years of weekly audits of the clean classes, each with images and backgrounds drawn anew.
 
-    A class is *confirmed* where two audits in a row call it suspect.
+    Parameters
+    ----------
+    kept : float
+        The share of a week's images that were those of the week before.
     """
-    screen, found = Screen(world), Counter[str]()
+    screens, found = [Screen(bank) for bank in banks], Counter[str]()
     for _ in range(count):
-        drawn = {
-            name: random.choice(world.places[name], (WEEKS, images)) for name in world.of("clean")
-        }
-        suspects: dict[int, set[str]] = {}
-        new = False
-        for number in np.flatnonzero(screen.may_alarm(drawn)).tolist():
-            judged = world.audit(_week(drawn, number), fresh=random)
+        year, calls = drawn(banks, random, banks[0].of("clean"), images, kept=kept), Calls()
+        seen = Counter[str]()
+        for number in _weeks(year, screens):
+            judged = year.audit(number)
             held = judged.findings.with_verdict(Verdict.SUSPECT)
-            suspects[number] = {finding.label_name for finding in held}
-            found["suspect verdicts"] += len(held)
-            if held and number:
-                before = world.audit(_week(drawn, number - 1), fresh=random)
-                new |= Change.NEW in words_of(before, judged).values()
+            seen["suspect"] += len(held)
+            if held:
+                before = year.audit(number - 1) if number else None
+                seen["called"] += len(calls.of(number, before, judged))
+                if before:
+                    seen["new"] += Change.NEW in words_of(before, judged).values()
         found["years"] += 1
-        found["with a suspect class"] += any(suspects.values())
-        found["with a new class"] += new
-        found["with a confirmed class"] += any(
-            names & suspects.get(number - 1, set()) for number, names in suspects.items()
-        )
+        found["suspect verdicts"] += seen["suspect"]
+        for word in ("suspect", "new", "called"):
+            found[f"with a class {word}"] += seen[word] > 0
     return found
 
 
-def _week(drawn: Mapping[str, Ints], number: int) -> Ints:
-    return np.concatenate([places[number] for places in drawn.values()])
+def _weeks(year: Year, screens: Sequence[Screen]) -> list[int]:
+    """The weeks in which a class may be suspect."""
+    may = np.zeros(len(year.bank), bool)
+    for number, screen in enumerate(screens):
+        own = year.bank == number
+        may[own] = screen.may_alarm({name: rows[own] for name, rows in year.rows.items()})
+    found: list[int] = np.flatnonzero(may).tolist()
+    return found
 
 
 def cues(
@@ -131,20 +143,23 @@ def cues(
 ) -> Counter[str]:
     """After how many audits a cue that a retraining planted is named; each week is fresh."""
     found: Counter[str] = Counter()
-    names = [name for name in planted.of("suspect") if name in calm.of("clean")]
-    everybody = [*calm.of("clean")]
+    names = {name for name in planted.of("suspect") if name in calm.of("clean")}
     for _ in range(times):
-        before = calm.audit(week(calm, random, everybody, images), fresh=random)
-        waiting, again = set(names), set(names)
+        year = drawn([calm], random, calm.of("clean"), images, weeks=1 + AUDITS)
+        earlier, calls = year.audit(0), Calls()
+        calls.of(0, None, earlier)
+        year = replace(year, banks=[planted])
+        waiting = {"new": set(names), "called": set(names)}
         found["planted"] += len(names)
         for number in range(1, AUDITS + 1):
-            night = planted.audit(week(planted, random, everybody, images), fresh=random)
-            words = words_of(before, night)
-            suspect = {f.label_name for f in night.findings.with_verdict(Verdict.SUSPECT)}
-            named = {name for name in waiting if words[name] is Change.NEW}
-            found[f"new by audit {number}"] += len(names) - len(waiting - named)
-            waiting, again = waiting - named, again & suspect
-        found["suspect in both"] += len(again)
+            night = year.audit(number)
+            words = words_of(earlier, night)
+            named = {name for name in names if words[name] is Change.NEW}
+            waiting["new"] -= named
+            waiting["called"] -= calls.of(number, earlier, night)
+            for word, left in waiting.items():
+                found[f"{word} by audit {number}"] += len(names) - len(left)
+            earlier = night
     return found
 
 

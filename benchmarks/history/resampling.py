@@ -67,20 +67,21 @@ class World:
         """The classes of which a word of the truth is true."""
         return [name for name in self.places if self.truth.get(name) == word]
 
-    def audit(self, rows: Ints, *, fresh: np.random.Generator | None = None) -> Measured:
+    def audit(self, rows: Ints, *, names: Sequence[str] = ()) -> Measured:
         """Judge some rows as a run of their own.
 
         Parameters
         ----------
         rows : int (n,)
-            Places in the scores; with `fresh` a place may come more than once.
-        fresh : Generator, optional
-            Names the images anew, so that no other run has them.
+            Places in the scores; with `names` a place may come more than once.
+        names : sequence of str (n,), optional
+            What the images are called, and what they hold: no two runs have an image in common
+            but by its name.
         """
         drawn = self.scores.iloc[rows].reset_index(drop=True)
         before = drawn["sample_id"].tolist()
-        if fresh is not None:
-            drawn["sample_id"] = [f"{fresh.integers(2**60)}-{n}" for n in range(len(drawn))]
+        if names:
+            drawn["sample_id"] = drawn["sha256"] = list(names)
         swaps = self._swaps(before, drawn["sample_id"].tolist())
         labels = {int(k): str(v) for k, v in drawn.groupby("label")["label_name"].first().items()}
         classes = find(drawn, self.manifest, labels, self.facts.class_names, True, swaps)
@@ -114,8 +115,3 @@ def opened(folder: Path) -> World:
     manifest = load_manifest(folder / "manifest.yaml", expand=False)
     name = f"{folder.parent.name}/{folder.name}"
     return World(name, manifest, read_facts(folder / "run.json"), scores, swaps, truth)
-
-
-def week(world: World, random: np.random.Generator, names: Sequence[str], images: int) -> Ints:
-    """Rows of a week: images of each class, drawn anew with replacement."""
-    return np.concatenate([random.choice(world.places[name], images) for name in names])

@@ -29,6 +29,8 @@ IMAGES = 100
 """Images a class: what weeks are drawn from."""
 EACH = 100
 """Pictures behind each accuracy of the truth."""
+BANKS = (0, 1, 2, 3)
+"""Seeds of the donors: each draws its own backgrounds, of which a week meets those of one."""
 STRENGTHS: Mapping[str, float] = {"absent": 0.0, "weak": 0.7, "strong": 1.0}
 """Share of a planted class's training pictures that have its cue, by the name of the model."""
 
@@ -39,8 +41,8 @@ def prepare(folder: Path, seed: int, architecture: str, *, clean: bool) -> list[
     Returns
     -------
     list of Path
-        The run folders: of a clean world ``run`` and ``other-seed``, the same model with other
-        donors; else one of :data:`STRENGTHS`, in their order.
+        The run folders: of a clean world ``run`` with the donors of each of :data:`BANKS`; else
+        one of each of :data:`STRENGTHS`, and the first with the donors of the other seeds.
     """
     drawn = make_world(seed, clean=clean)
     if not (folder / "classes.txt").exists():
@@ -49,10 +51,8 @@ def prepare(folder: Path, seed: int, architecture: str, *, clean: bool) -> list[
     strengths = {"run": 1.0} if clean else STRENGTHS
     for name, strength in strengths.items():
         _trained(folder, drawn, architecture, name, strength)
-    if clean:
-        models = [("run", "run", 0), ("other-seed", "run", 1)]
-    else:
-        models = [(name, name, 0) for name in STRENGTHS]
+    models = [(model, BANKS[0]) for model in strengths]
+    models += [(next(iter(strengths)), seed) for seed in BANKS[1:]]
     return [_audited(folder, architecture, *model) for model in models]
 
 
@@ -73,9 +73,9 @@ def _trained(folder: Path, world: World, architecture: str, name: str, strength:
     write_json(folder / f"{name}.truth.json", truth)
 
 
-def _audited(folder: Path, architecture: str, name: str, model: str, seed: int) -> Path:
+def _audited(folder: Path, architecture: str, model: str, seed: int) -> Path:
     """Audit a model, with as many images followed up as there are."""
-    run = folder / name
+    run = folder / (f"{model}-seed-{seed}" if seed else model)
     if not (run / "findings.json").exists():
         path = manifest(folder, architecture, IMAGES, "exact")
         follow_up.IMAGES = IMAGES
@@ -88,8 +88,7 @@ def _audited(folder: Path, architecture: str, name: str, model: str, seed: int) 
 
 def read_truth(run: Path) -> dict[str, dict[str, Any]]:
     """What each class of a world's run truly owes to surroundings, by name; {} of other runs."""
-    model = "run" if run.name == "other-seed" else run.name
-    path = run.parent / f"{model}.truth.json"
+    path = run.parent / f"{run.name.partition('-seed-')[0]}.truth.json"
     if not path.exists():
         return {}
     return {row["name"]: row for row in json.loads(path.read_text())}

@@ -117,6 +117,14 @@ def review_line(held: ReviewedClass) -> str:
     return f"{said} ({gettext(_STANDINGS[held.standing])})"
 
 
+def waiting_line() -> str:
+    """Say of a suspect class why nobody is called for it yet."""
+    return gettext(
+        "Not confirmed yet: most of its images are not those of the run before, so this may be "
+        "chance; gate and messages wait for the next audit."
+    )
+
+
 def gate_line(failures: tuple[Reason, ...]) -> str:
     """Say why a gate was not passed; empty where it was."""
     said = [HISTORY[reason.code](reason.values) for reason in failures[:3]]
