@@ -17,10 +17,11 @@ from planted import CLASSES, write_dataset
 
 from audit.cues.swap_matrix import MATRIX_COLUMNS
 from audit.dataset.batches import iterate_batches
+from audit.dataset.mask_findings import MASK_COLUMNS
 from audit.dataset.sample_table import SAMPLE_COLUMNS
 from audit.errors import InputError
 from audit.findings import read_facts, read_findings
-from audit.measuring.columns import SCORE_COLUMNS
+from audit.measuring.columns import RUN_ID, SCORE_COLUMNS
 from audit.pipeline import measure, opening
 from audit.pipeline.check import PROBE_IMAGES
 from audit.pipeline.prepare import prepare
@@ -69,7 +70,8 @@ def test_the_tables_keep_to_the_contract(leaning: tuple[Path, RunFolder]) -> Non
         (run.classes, CLASS_COLUMNS),
         (run.confusions, CONFUSION_COLUMNS),
         (run.swap_matrix, MATRIX_COLUMNS),
-        (run.samples, SAMPLE_COLUMNS),
+        (run.samples, SAMPLE_COLUMNS.append(RUN_ID)),
+        (run.masks, MASK_COLUMNS.append(RUN_ID)),
     ):
         assert pq.read_schema(path).equals(columns), path.name
     findings = read_findings(run.findings)
@@ -79,7 +81,13 @@ def test_the_tables_keep_to_the_contract(leaning: tuple[Path, RunFolder]) -> Non
     facts = read_facts(run.run_json)
     assert facts.counts.found == facts.counts.scored == len(scores)
     assert len(facts.fingerprint) == 64
-    assert facts.run_id == findings.run_id == pq.read_table(run.classes)["run_id"][0].as_py()
+    assert facts.run_id == findings.run_id
+    # Not the scores: equal input gives equal bytes there, whichever run wrote them.
+    tables = {path for path in run.path.rglob("*.parquet") if path.parent.name != "scores"}
+    assert tables > {run.classes, run.confusions, run.swap_matrix, run.samples, run.masks}
+    for path in tables - {run.scores}:
+        whose = pq.read_table(path)["run_id"].to_pylist()
+        assert whose == [facts.run_id] * len(whose), path.name
 
 
 @pytest.mark.parametrize("override", ["run.batch_size=7", "run.shard_size=11", "run.workers=1"])

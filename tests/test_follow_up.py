@@ -12,7 +12,7 @@ from auditing import audited, opened
 from planted import CLASSES, write_dataset
 from scipy import stats
 
-from audit.findings import Verdict
+from audit.findings import Verdict, read_facts
 from audit.manifest import VerdictSection
 from audit.measuring.follow_up import DONORS, FOLLOW_UP_COLUMNS
 from audit.measuring.swap_table import each_swap
@@ -63,7 +63,8 @@ def test_without_the_follow_up_the_affected_class_is_missed(
 def test_the_pair_was_looked_at_with_fresh_donors_only(robbery: tuple[Path, RunFolder]) -> None:
     run = robbery[1]
     swaps, scores = pd.read_parquet(run.follow_up), pd.read_parquet(run.scores)
-    assert swaps.columns.tolist() == FOLLOW_UP_COLUMNS.names
+    assert swaps.columns.tolist() == [*FOLLOW_UP_COLUMNS.names, "run_id"]
+    assert set(swaps["run_id"]) == {read_facts(run.run_json).run_id}
     assert {(0, 3)} <= set(zip(swaps["label"], swaps["donor_label"], strict=True))
     samples = pd.read_parquet(run.samples)
     assert (samples["label"].to_numpy()[swaps["donor_row"]] == swaps["donor_label"]).all()

@@ -148,7 +148,7 @@ def test_a_planted_shortcut_stays_suspect_and_is_measured_again_once(tmp_path: P
     assert told["widened"] >= 0.10
     assert told["second"] is None
     table = pd.read_parquet(run.second_outlines)
-    assert list(table.columns) == SECOND_COLUMNS.names
+    assert list(table.columns) == [*SECOND_COLUMNS.names, "run_id"]
     assert set(table["label"]) == {1}
     assert set(table["outline"]) == {"widened"}
     assert set(table["widened_by"]) == {4}

@@ -9,6 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from audit.errors import AuditError
+from audit.findings import read_facts
+from audit.run_folder import RunFolder
 from audit.scoring import STATUSES
 from audit.writing import write_atomically
 
@@ -137,3 +139,31 @@ def is_table(path: Path) -> bool:
 def write_table(path: Path, table: pa.Table) -> None:
     """Write a table atomically; the same table gives the same bytes."""
     write_atomically(path, lambda temporary: pq.write_table(table, temporary))
+
+
+RUN_ID = pa.field("run_id", pa.string())
+"""The last column of a run's tables."""
+
+
+def write_table_of(run: RunFolder, path: Path, table: pa.Table) -> None:
+    """Write a table of a run atomically, with :data:`RUN_ID`.
+
+    So tables of several runs can be joined. ``scores.parquet`` alone has none: equal input gives
+    equal bytes there, whichever run wrote them.
+
+    Parameters
+    ----------
+    run : RunFolder
+        Prepared: its ``run.json`` says who it is.
+    path : Path
+        One of its tables.
+    table : Table
+        By its schema, without ``run_id``.
+
+    Raises
+    ------
+    RunFolderError
+        The folder says of no run which it is.
+    """
+    whose = pa.repeat(pa.scalar(read_facts(run.run_json).run_id, pa.string()), len(table))
+    write_table(path, table.append_column(RUN_ID, whose))

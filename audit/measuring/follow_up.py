@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from audit.dataset.batches import Batch, on_device
 from audit.measuring.answers import answers
-from audit.measuring.columns import Row, write_table
+from audit.measuring.columns import Row, write_table_of
 from audit.measuring.donors import DonorBank, donor_seed
 from audit.measuring.plan import Workbench
 from audit.measuring.swaps import Objects, swapped_scores
@@ -88,7 +88,7 @@ def follow_up(
 def write_follow_up(run: RunFolder, swaps: pd.DataFrame) -> None:
     """Write ``follow_up.parquet``, whole or not at all."""
     table = pa.Table.from_pandas(swaps, FOLLOW_UP_COLUMNS, preserve_index=False)
-    write_table(run.follow_up, table.replace_schema_metadata(None))
+    write_table_of(run, run.follow_up, table.replace_schema_metadata(None))
 
 
 def _chosen(

@@ -23,7 +23,7 @@ from audit.dataset.mask_findings import (
 )
 from audit.findings import Code, Reason
 from audit.manifest import load_manifest
-from audit.measuring.columns import is_table, write_table
+from audit.measuring.columns import is_table, write_table_of
 from audit.pipeline.outlines import ensure_outlines
 from audit.pipeline.second_outlines import SECOND, hands
 from audit.pipeline.session import Session
@@ -62,7 +62,7 @@ def look_at_masks(session: Session) -> int:
         if sample_id in masks
     }
     compared_rows = [{**row, "overlap": found.get(row["sample_id"])} for row in rows]
-    write_table(run.masks, pa.Table.from_pylist(compared_rows, MASK_COLUMNS))
+    write_table_of(run, run.masks, pa.Table.from_pylist(compared_rows, MASK_COLUMNS))
     return len(rows)
 
 

@@ -27,7 +27,7 @@ from audit.findings import (
     write_facts,
 )
 from audit.manifest import fingerprint
-from audit.measuring.columns import write_table
+from audit.measuring.columns import write_table_of
 from audit.pipeline.check import try_one_batch
 from audit.pipeline.cmv_material import check_second
 from audit.pipeline.costs import check_room
@@ -80,7 +80,7 @@ def prepare(session: Session, *, resume: bool = True) -> None:
     keep_style(run.path, session.manifest)
     write_bytes(run.manifest, session.manifest.source.encode())
     _drop_mixed(run, session)
-    write_table(run.samples, sample_rows(session.table))
+    write_table_of(run, run.samples, sample_rows(session.table))
     if session.engine.compiles:
         write_facts(run.run_json, _compile(session, facts))
 

@@ -17,7 +17,7 @@ from audit.dataset.estimated import SECOND_THRESHOLD
 from audit.dataset.estimators import Estimator
 from audit.dataset.loader import LoadingPlan
 from audit.findings import ClassFinding, Verdict
-from audit.measuring.columns import Row, is_table, write_table
+from audit.measuring.columns import Row, is_table, write_table_of
 from audit.measuring.donors import DonorBank, build_bank, candidates
 from audit.measuring.follow_up import follow_up as measure_pairs
 from audit.measuring.plan import Counted, Workbench
@@ -183,6 +183,6 @@ def _pairs(run: RunFolder, labels: Collection[int]) -> pd.DataFrame:
 def _write(run: RunFolder, rows: list[Row], followed: list[pd.DataFrame]) -> None:
     held = pd.concat(followed) if followed else pd.DataFrame(columns=SECOND_FOLLOW_UP_COLUMNS.names)
     pairs = pa.Table.from_pandas(held, SECOND_FOLLOW_UP_COLUMNS, preserve_index=False)
-    write_table(run.second_follow_up, pairs.replace_schema_metadata(None))
+    write_table_of(run, run.second_follow_up, pairs.replace_schema_metadata(None))
     # Last: it marks the step as done.
-    write_table(run.second_outlines, pa.Table.from_pylist(rows, SECOND_COLUMNS))
+    write_table_of(run, run.second_outlines, pa.Table.from_pylist(rows, SECOND_COLUMNS))
