@@ -229,7 +229,7 @@ def test_weights_say_which_network_they_are_of(tmp_path: Path) -> None:
     torch.save({"state_dict": state}, tmp_path / "weights.pt")
     with pytest.MonkeyPatch.context() as patch:
         names = ["squeezenet1_0", "squeezenet1_1", "alexnet"]
-        patch.setattr("audit.models.likeness.networks", lambda: names)
+        patch.setattr("audit.models.nearest.networks", lambda: names)
         draft = draft_model(str(tmp_path / "weights.pt"))
         assert draft.section["name"] == "squeezenet1_1"
         torch.save({"a": torch.zeros(3)}, tmp_path / "other.pt")

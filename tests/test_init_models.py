@@ -41,7 +41,7 @@ TABLES: dict[str, Any] = {"dataset": READERS, "foreground": FOREGROUNDS, "model"
 @pytest.fixture(autouse=True)
 def few_networks(monkeypatch: pytest.MonkeyPatch) -> None:
     names = ["resnet18", "squeezenet1_0", "squeezenet1_1", "regnet_y_400mf"]
-    monkeypatch.setattr("audit.models.likeness.networks", lambda: names)
+    monkeypatch.setattr("audit.models.nearest.networks", lambda: names)
 
 
 @pytest.mark.parametrize("kind", PAGES)

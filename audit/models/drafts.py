@@ -14,7 +14,7 @@ from audit.models.checkpoints import Checkpoint, load_checkpoint
 from audit.models.file_kinds import kind_of, read_config
 from audit.models.hashes import file_sha256
 from audit.models.libraries import installed
-from audit.models.likeness import nearest_network, networks
+from audit.models.nearest import nearest_network, networks
 
 EXPECTED = (
     'expected a weights file, "resnet18:weights.pt", "loader:name" such as '
@@ -151,13 +151,13 @@ def _of_file(path: Path) -> ModelDraft:
 
 def _of_checkpoint(checkpoint: Checkpoint, path: Path) -> ModelDraft:
     found = [nearest_network(entry.state) for entry in checkpoint.entries.values()]
-    best, likeness = max(found, key=lambda pair: pair[1])
+    best, agreement = max(found, key=lambda pair: pair[1])
     arch = checkpoint.arch
     # Both libraries have a resnet50, and their files look alike.
-    if arch and _is_timm(arch) and (likeness < _ALIKE or arch not in networks()):
+    if arch and _is_timm(arch) and (agreement < _ALIKE or arch not in networks()):
         section = {"loader": "timm", "name": arch, "weights": path}
         return ModelDraft(section, [f"timm's {arch}: the file says so"])
-    if likeness >= _ALIKE:
+    if agreement >= _ALIKE:
         loader = "lightning" if checkpoint.lightning else "torchvision"
         said = f"torchvision's {best}: names and shapes of the weights are its own"
         draft = ModelDraft({"loader": loader, "name": best, "weights": path}, [said])

@@ -52,9 +52,9 @@ def nearest_network(state: Mapping[str, Tensor]) -> tuple[str, float]:
     families = next(
         (known for part, known in _FAMILIES.items() if any(part in key for key, _ in held)), ("",)
     )
-    likeness = {name: _likeness(held, name) for name in networks() if name.startswith(families)}
-    best = max(likeness, key=lambda name: likeness[name], default="")
-    return (best, likeness[best]) if best and likeness[best] else ("", 0.0)
+    agreement = {name: _agreement(held, name) for name in networks() if name.startswith(families)}
+    best = max(agreement, key=lambda name: agreement[name], default="")
+    return (best, agreement[best]) if best and agreement[best] else ("", 0.0)
 
 
 def _shapes(state: Mapping[str, Tensor]) -> Shapes:
@@ -73,7 +73,7 @@ def _share(names: Collection[str], prefix: str) -> float:
     return sum(name.startswith(prefix) for name in names) / len(names)
 
 
-def _likeness(held: Shapes, name: str) -> float:
+def _agreement(held: Shapes, name: str) -> float:
     with warnings.catch_warnings():
         # Some networks announce that their initialisation will change.
         warnings.simplefilter("ignore")
