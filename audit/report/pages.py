@@ -40,10 +40,10 @@ from audit.report.sentences import (
     maps,
     names,
     notes,
+    page_one,
     problems,
     repairs,
     say,
-    story,
 )
 from audit.report.sparklines import sparkline
 from audit.report.style import ReportStyle
@@ -158,7 +158,7 @@ def fill_page(
         ) from error
 
 
-_MODULES = (certainty, controls, evidence, history, maps, names, notes, problems, repairs, story)
+_MODULES = (certainty, controls, evidence, history, maps, names, notes, page_one, problems, repairs)
 _SENTENCES: Mapping[str, Callable[..., Any]] = {
     name: function
     for module in _MODULES
