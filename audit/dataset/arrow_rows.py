@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.ipc
 import pyarrow.parquet as pq
 
-from audit.dataset.places import Places
+from audit.dataset.paths import PathResolver
 from audit.dataset.samples import Sample, Skipped
 from audit.errors import DatasetError, SampleError
 
@@ -74,11 +74,11 @@ def _label_of(value: Any, names: dict[int, str]) -> str:
 
 
 def parquet_rows(
-    places: Places, paths: Sequence[Path], image: str | None, label: str | None
+    resolver: PathResolver, paths: Sequence[Path], image: str | None, label: str | None
 ) -> Iterator[Sample | Skipped]:
     """Rows of Parquet files below a folder; an image is a cell, or a file that the cell names."""
     for path in paths:
-        shown = path.relative_to(places.root).as_posix()
+        shown = path.relative_to(resolver.root).as_posix()
         try:
             opened = pq.ParquetFile(path)
         except (OSError, pa.ArrowException) as error:
@@ -97,7 +97,7 @@ def parquet_rows(
                 try:
                     named = _label_of(cells[label_column], names)
                     if by_name:
-                        file = places.find(str((cells[fields[0]] or {}).get("path") or ""))
+                        file = resolver.find(str((cells[fields[0]] or {}).get("path") or ""))
                         yield Sample(sample_id, file, named)
                     else:
                         yield Sample(sample_id, path, named, member=("parquet", at, *fields))
@@ -131,12 +131,12 @@ def saved_rows(
             f"dataset: state.json in {folder.name} names no data files. Expected a folder as "
             "save_to_disk leaves it, with _data_files; save the dataset again."
         ) from error
-    places = Places(folder, follow_links)
+    resolver = PathResolver(folder, follow_links)
     for name in files:
         try:
-            path = places.find(str(name))
+            path = resolver.find(str(name))
             with pa.memory_map(str(path)) as mapped:
-                yield from _stream(path, mapped, places, image, label)
+                yield from _stream(path, mapped, resolver, image, label)
         except (SampleError, OSError, pa.ArrowException) as error:
             raise DatasetError(
                 f"dataset: {name!r:.100} cannot be read ({error}). Copy the folder again, whole."
@@ -146,7 +146,7 @@ def saved_rows(
 def _stream(
     path: Path,
     mapped: pa.MemoryMappedFile,
-    places: Places,
+    resolver: PathResolver,
     image: str | None,
     label: str | None,
 ) -> Iterator[Sample | Skipped]:
@@ -168,7 +168,7 @@ def _stream(
             try:
                 named = _label_of(value, names)
                 if part is None:
-                    yield Sample(sample_id, places.find(str(file or "")), named)
+                    yield Sample(sample_id, resolver.find(str(file or "")), named)
                 else:
                     yield Sample(sample_id, path, named, member=("bytes", *part))
             except SampleError as error:

@@ -12,7 +12,7 @@ from typing import Any
 
 from audit.dataset.json_spans import spans
 from audit.dataset.label_rules import check_rule, choose_label
-from audit.dataset.places import Places, found_there
+from audit.dataset.paths import PathResolver, found_there
 from audit.dataset.samples import Annotation, Box, Remark, Sample, Skipped
 from audit.dataset.segments import area_of, is_crowd
 from audit.dataset.shapes import number
@@ -68,7 +68,7 @@ def coco(
             f"dataset.annotations: {path.name} lists no images; expected COCO's keys images, "
             f"annotations and categories, found {', '.join(sorted(found.keys)) or 'none'}"
         )
-    places = Places(_image_folder(root, path, images, found), follow_links)
+    resolver = PathResolver(_image_folder(root, path, images, found), follow_links)
     if unknown := [kind for kind in found.counts if kind not in found.categories]:
         yield Remark(
             f"annotations of no category that {path.name} lists: "
@@ -80,7 +80,7 @@ def coco(
     while waiting:
         # There may be millions, and the list of samples grows meanwhile.
         image = found.images.pop(image_id := waiting.pop())
-        yield _one(image, found.objects_of(image_id), found, places, (label, classes), seen)
+        yield _one(image, found.objects_of(image_id), found, resolver, (label, classes), seen)
     for image_id in list(found.objects):
         detail = f"{len(found.objects_of(image_id))} annotations of an image that is not listed"
         yield Skipped(f"image_id {image_id}", "UNKNOWN_IMAGE", detail)
@@ -261,7 +261,7 @@ def _one(
     image: _Image,
     objects: list[_Object],
     found: _Found,
-    places: Places,
+    resolver: PathResolver,
     rule: tuple[str, Sequence[str] | None],
     seen: set[str],
 ) -> Sample | Skipped:
@@ -271,7 +271,7 @@ def _one(
     single = [(name, one.area) for name, one in known if name is not None and not one.is_crowd]
     crowds = [(name, one.area) for name, one in known if name is not None]
     try:
-        path = places.find(name)
+        path = resolver.find(name)
         if not objects:
             raise SampleError("NO_ANNOTATION", "no annotation names this image")
         label = choose_label(single or crowds, *rule)

@@ -22,7 +22,7 @@ from audit.dataset.boxes import (
     recognise_format,
     within_unit,
 )
-from audit.dataset.places import Places, found_there
+from audit.dataset.paths import PathResolver, found_there
 from audit.dataset.samples import Box, Remark, Sample, Skipped
 from audit.dataset.tables import Rows, open_table
 from audit.errors import DatasetError, ManifestError, SampleError
@@ -89,7 +89,7 @@ def csv_index(
     columns = _columns(table, path_column, label_column, mask_column, box_columns)
     if box_format is not None:
         columns.box_format = box_format
-    entries = _gather(table, columns, Places(root, follow_links))
+    entries = _gather(table, columns, PathResolver(root, follow_links))
     if not entries:
         raise DatasetError(
             f"dataset.index: {table.name} has no rows below its header. Expected one an image, or "
@@ -183,15 +183,15 @@ def _columns(
     return _Columns(path_index, label_index, mask_index, box_indices, box_format, extra)
 
 
-def _gather(table: Rows, columns: _Columns, places: Places) -> dict[str, _Entry]:
+def _gather(table: Rows, columns: _Columns, resolver: PathResolver) -> dict[str, _Entry]:
     entries: dict[str, _Entry] = {}
     for row in table.rows:
         text, label = _text(row[columns.path]), _text(row[columns.label])
         # `./a.png` and `a.png` are one image.
         sample_id = Path(text).as_posix() if _UNTIDY.search(text) else text
         if (entry := entries.get(sample_id)) is None:
-            entry = _first(text, sys.intern(label), row, columns, places)
-            if entry.path == os.path.join(places.root, sample_id):
+            entry = _first(text, sys.intern(label), row, columns, resolver)
+            if entry.path == os.path.join(resolver.root, sample_id):
                 entry.path = ""
             entries[sample_id] = entry
         elif label != entry.label and entry.skipped is None:
@@ -207,12 +207,14 @@ def _gather(table: Rows, columns: _Columns, places: Places) -> dict[str, _Entry]
     return entries
 
 
-def _first(text: str, label: str, row: Sequence[Any], columns: _Columns, places: Places) -> _Entry:
+def _first(
+    text: str, label: str, row: Sequence[Any], columns: _Columns, resolver: PathResolver
+) -> _Entry:
     entry = _Entry(label, "", "", {name: _plain(row[i]) for i, name in columns.extra} or None)
     try:
-        entry.path = places.locate(text)
+        entry.path = resolver.locate(text)
         if columns.mask is not None and (mask := _text(row[columns.mask])):
-            entry.mask = places.locate(mask, "mask")
+            entry.mask = resolver.locate(mask, "mask")
         if not label:
             raise SampleError("NO_LABEL", "the row has no label")
     except SampleError as error:

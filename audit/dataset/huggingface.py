@@ -10,7 +10,7 @@ from pathlib import Path
 from audit.dataset.arrow_rows import LABELS, parquet_rows, saved_rows
 from audit.dataset.image_folder import IMAGE_SUFFIXES, image_folder
 from audit.dataset.mask_names import is_mask_name
-from audit.dataset.places import Places, found_there, no_folder
+from audit.dataset.paths import PathResolver, found_there, no_folder
 from audit.dataset.samples import Remark, Sample, Skipped
 from audit.dataset.tables import open_table
 from audit.errors import DatasetError, SampleError
@@ -57,8 +57,8 @@ def huggingface(
     if (folder / "state.json").is_file():
         yield from saved_rows(folder, image_column, label_column, follow_links)
     elif tables := _parquet_files(root, folder, chosen):
-        places = Places(root, follow_links)
-        yield from parquet_rows(places, tables, image_column, label_column)
+        resolver = PathResolver(root, follow_links)
+        yield from parquet_rows(resolver, tables, image_column, label_column)
     elif metadata := next((folder / n for n in _METADATA if (folder / n).is_file()), None):
         yield from _with_metadata(folder, metadata, label_column, follow_links)
     else:
@@ -93,7 +93,7 @@ def _with_metadata(
     folder: Path, metadata: Path, label: str | None, follow_links: bool
 ) -> Iterator[Sample | Skipped | Remark]:
     """Images that a table beside them describes; without a label there the folder is the class."""
-    places = Places(folder, follow_links)
+    resolver = PathResolver(folder, follow_links)
     seen: set[str] = set()
     listed: set[str] = set()
     for row in _rows(metadata):
@@ -104,7 +104,7 @@ def _with_metadata(
         parents = Path(name).parts[:-1]
         value = row.get(found) if found else (parents[0] if parents else None)
         try:
-            path = places.find(name)
+            path = resolver.find(name)
             if value is None or value == "":
                 raise SampleError("NO_LABEL", "neither the table nor a folder names its class")
         except SampleError as error:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from audit.dataset.layouts import advice, are_wordnet
 from audit.dataset.mask_names import is_mask_name
-from audit.dataset.places import no_folder
+from audit.dataset.paths import no_folder
 from audit.dataset.samples import Remark, Sample, Skipped
 from audit.errors import DatasetError
 

@@ -10,7 +10,7 @@ from audit.errors import SampleError
 _SHOWN = 6
 
 
-class Places:
+class PathResolver:
     """Resolves paths below a folder.
 
     Parameters

@@ -11,7 +11,7 @@ from xml.parsers import expat
 
 from audit.dataset.image_folder import IMAGE_SUFFIXES
 from audit.dataset.label_rules import check_rule, choose_label
-from audit.dataset.places import Places, found_there
+from audit.dataset.paths import PathResolver, found_there
 from audit.dataset.samples import Annotation, Box, Sample, Skipped
 from audit.dataset.shapes import number
 from audit.errors import DatasetError, SampleError
@@ -73,13 +73,13 @@ def voc(
     told = set(stems)
     for stem in stems:
         try:
-            places = Places(root, follow_links)
+            resolver = PathResolver(root, follow_links)
             objects, name, size = _read(folder / f"{stem}.xml")
             counted = [one for one in objects if difficult or not one.is_difficult] or objects
             chosen = choose_label([(one.name, one.area) for one in counted], label, classes)
             image = _image(images, stem, name)
             told.add(image.stem)
-            path = places.find(str(image.relative_to(root)))
+            path = resolver.find(str(image.relative_to(root)))
         except SampleError as error:
             yield Skipped(f"{stem}.xml", error.reason, error.detail)
             continue

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from audit.dataset.image_folder import IMAGE_SUFFIXES
-from audit.dataset.places import found_there
+from audit.dataset.paths import found_there
 from audit.dataset.samples import Sample, Skipped
 from audit.errors import DatasetError
 

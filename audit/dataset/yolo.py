@@ -10,7 +10,7 @@ from pathlib import Path
 from audit.dataset.boxes import corners, within_unit
 from audit.dataset.image_folder import IMAGE_SUFFIXES
 from audit.dataset.label_rules import check_rule, choose_label
-from audit.dataset.places import Places, found_there
+from audit.dataset.paths import PathResolver, found_there
 from audit.dataset.samples import Annotation, Box, Sample, Skipped
 from audit.dataset.shapes import number
 from audit.declared import read_declared
@@ -61,12 +61,12 @@ def yolo(
     found = _yaml(path)
     names = _class_names(found, path)
     has_points = "kpt_shape" in found
-    places = Places(path.parent, follow_links)
+    resolver = PathResolver(path.parent, follow_links)
     folders: set[tuple[Path, Path]] = set()
     for image in _images(found, split, path):
         shown = os.path.relpath(image, path.parent)
         try:
-            image = places.find(shown)
+            image = resolver.find(shown)
             labels = _labels_of(image)
             folders.add((image.parent, labels.parent))
             objects = _read(labels, names, has_points)
