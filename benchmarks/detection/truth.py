@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from benchmarks.detection.networks import normalised
+from benchmarks.detection.lessons import normalised
 from benchmarks.detection.pictures import paint
 from benchmarks.detection.worlds import World
 
