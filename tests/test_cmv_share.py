@@ -61,7 +61,7 @@ def test_the_picture_of_a_planted_class_is_background(folder: Path) -> None:
 
 
 def test_a_share_is_the_backgrounds_part_of_what_is_alike() -> None:
-    likenesses = pd.DataFrame(
+    alignments = pd.DataFrame(
         {
             "label": np.repeat([0, 1, 2, 3], [6, 6, 6, 4]),
             # Class 2 has nothing in common with its picture, class 3 too few images.
@@ -69,12 +69,12 @@ def test_a_share_is_the_backgrounds_part_of_what_is_alike() -> None:
             "like_background": [2.0, 0.0] * 3 + [2.0] * 6 + [-2.0] * 6 + [1.0] * 4,
         }
     )
-    shares = background_shares(likenesses, 0)
+    shares = background_shares(alignments, 0)
     assert shares[0].value == pytest.approx(1 / 4)
     assert 0 <= shares[0].low < 1 / 4 < shares[0].high < 2 / 3
     assert (shares[1].value, shares[1].low, shares[1].high) == (1, 1, 1)
     assert all(np.isnan(shares[label].value) for label in (2, 3))
-    assert background_shares(likenesses, 0)[0] == shares[0]
+    assert background_shares(alignments, 0)[0] == shares[0]
 
 
 @pytest.mark.parametrize(

@@ -219,9 +219,9 @@ def test_a_planted_shortcut_survives_the_second_network(tmp_path: Path) -> None:
 def test_outlines_unlike_those_of_a_network_must_be_shown_again() -> None:
     some = pd.DataFrame()
     others = OtherOutlines(some, some, must_be_shown_again=False, agreement={"a": 0.5, "b": 0.9})
-    assert others.doubt("a")
-    assert not others.doubt("b")
-    assert not others.doubt("unknown")
+    assert others.is_strict("a")
+    assert not others.is_strict("b")
+    assert not others.is_strict("unknown")
 
 
 def test_a_second_network_that_is_missing_is_said_before_the_work(tmp_path: Path) -> None:

@@ -201,14 +201,14 @@ def _hashed(one: _Wanted) -> str:
             # Of a larger image nothing will be decoded.
             if check_file(path) > MAX_BYTES and one.row is not None:
                 return ""
-            for piece in _pieces(path, one.spans):
+            for piece in _blocks(path, one.spans):
                 digest.update(piece)
     except (OSError, SampleError):
         return ""
     return digest.hexdigest()
 
 
-def _pieces(path: Path, spans: Spans) -> Iterator[bytes]:
+def _blocks(path: Path, spans: Spans) -> Iterator[bytes]:
     with path.open("rb") as opened:
         for start, length in spans:
             opened.seek(start)

@@ -63,7 +63,7 @@ def mask_rows(batch: Batch) -> list[MaskRow]:
                 "label_name": batch.label_names[index],
                 "area": float(mask.mean()),
                 "border": float(_border(mask).mean()),
-                "filling": _filling(mask) if some else None,
+                "filling": _share_of_box(mask) if some else None,
                 "digest": hashlib.sha256(np.packbits(mask).tobytes()).hexdigest()[:16]
                 if some
                 else None,
@@ -114,7 +114,7 @@ def _border(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return np.concatenate([mask[0], mask[-1], mask[1:-1, 0], mask[1:-1, -1]])
 
 
-def _filling(mask: NDArray[np.bool_]) -> float:
+def _share_of_box(mask: NDArray[np.bool_]) -> float:
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     box = (rows[-1] - rows[0] + 1) * (columns[-1] - columns[0] + 1)
     return float(mask.sum() / box)

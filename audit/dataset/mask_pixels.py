@@ -137,18 +137,18 @@ def kind_of(shown: NDArray[Any], lossy: bool) -> Kind:
         Saved as a JPEG, in which no label keeps its value.
     """
     top = float(shown.max())
-    between = (shown > 0) & (shown < top)
-    if not between.any():
+    intermediate = (shown > 0) & (shown < top)
+    if not intermediate.any():
         return Kind.TWO
     if np.issubdtype(shown.dtype, np.integer) and top < _LEAST_TOP:
         return Kind.LABELS
     halfway = (shown > top / 4) & (shown < top * 3 / 4)
     if not lossy:
-        few = len(np.unique(shown[between])) < _MANY
+        few = len(np.unique(shown[intermediate])) < _MANY
         # An edge between black and white passes the greys halfway; labels need not.
-        if few and halfway.sum() < between.sum() / 4:
+        if few and halfway.sum() < intermediate.sum() / 4:
             return Kind.LABELS
-        if _in_regions(shown, between, 2 if few else 3) >= _REGIONS:
+        if _in_regions(shown, intermediate, 2 if few else 3) >= _REGIONS:
             return Kind.LABELS
     return Kind.PHOTOGRAPH if halfway.mean() > _PHOTOGRAPH else Kind.SOFT
 

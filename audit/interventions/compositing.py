@@ -118,14 +118,14 @@ def shuffle_patches(images: Tensor, seeds: Sequence[int]) -> Tensor:
     count, channels = images.shape[:2]
     cut = whole.reshape(count, channels, PATCHES, height, PATCHES, width)
     # (N, C, PATCHES, height, PATCHES, width) -> patches first.
-    pieces = cut.permute(0, 2, 4, 1, 3, 5).flatten(1, 2)
+    patches = cut.permute(0, 2, 4, 1, 3, 5).flatten(1, 2)
     orders = torch.stack(
         [
             torch.randperm(PATCHES**2, generator=torch.Generator().manual_seed(seed % 2**63))
             for seed in seeds
         ]
     ).to(images.device)
-    moved = pieces[torch.arange(len(images), device=images.device)[:, None], orders]
+    moved = patches[torch.arange(len(images), device=images.device)[:, None], orders]
     grid = moved.reshape(count, PATCHES, PATCHES, channels, height, width)
     shuffled = images.clone()
     shuffled[..., : PATCHES * height, : PATCHES * width] = grid.permute(0, 3, 1, 4, 2, 5).reshape(

@@ -178,14 +178,14 @@ def _fill_some(images: Tensor, hole: Tensor, guess: Tensor) -> Tensor:
     offsets, possible = best_offsets(small, small_hole, sources, F.adaptive_avg_pool2d(guess, side))
     # In pixels; halves to even, as Python has it.
     scale = torch.tensor([height, width], dtype=torch.float64, device=hole.device) / side
-    moves = (offsets * scale).round().long()
+    shifts = (offsets * scale).round().long()
     usable = (F.interpolate(sources[:, None].float(), (height, width))[:, 0] > 0) & ~hole
     pixels, rows = _pixels(images), hole.nonzero()
     image, y, x = rows.unbind(1)
     place = (image * height + y) * width + x
     colours, left = _pixels(guess)[place], torch.ones_like(place, dtype=torch.bool)
     usable = usable.flatten()
-    for move, able in zip(moves.unbind(1), possible.unbind(1), strict=True):
+    for move, able in zip(shifts.unbind(1), possible.unbind(1), strict=True):
         down, right = (rows[:, 1:] + move[image]).unbind(1)
         inside = (down >= 0) & (down < height) & (right >= 0) & (right < width)
         source = (image * height + down.clamp(0, height - 1)) * width + right.clamp(0, width - 1)

@@ -47,9 +47,9 @@ def align_cmvs(session: Session, made: Sequence[CmvEntry]) -> None:
 
 def comparable(made: Sequence[CmvEntry]) -> dict[int, CmvEntry]:
     """One entry a class that can be compared with its images, all of one recipe."""
-    fitting = [e for e in made if e.objective == "logit" and e.recipe != "simonyan"]
-    recipe = "robust" if any(e.recipe == "robust" for e in fitting) else "maco"
-    return {e.label: e for e in fitting if e.recipe == recipe}
+    alignable = [e for e in made if e.objective == "logit" and e.recipe != "simonyan"]
+    recipe = "robust" if any(e.recipe == "robust" for e in alignable) else "maco"
+    return {e.label: e for e in alignable if e.recipe == recipe}
 
 
 def read_cmv(run: RunFolder, entry: CmvEntry) -> Tensor:

@@ -20,7 +20,7 @@ from audit.verdicts.outlines import (
     LOOSE,
     OtherOutlines,
     classes_without_objects,
-    doubt_all,
+    drop_suspicions,
     hold_against_outlines,
     masks_lie_beside,
 )
@@ -65,7 +65,7 @@ def decide(run: RunFolder, manifest: Manifest) -> Decided:
     if manifest.foreground.second_outline != "never":
         beside, asked = classes_without_objects(scores, manifest.verdict.minimum_images)
         if masks_lie_beside(beside, asked):
-            classes = doubt_all(classes, beside, asked)
+            classes = drop_suspicions(classes, beside, asked)
         elif (others := _other_outlines(run, facts, manifest)) is not None:
             classes = hold_against_outlines(classes, scores, others, manifest, facts.class_names)
     counted = count_swaps(scores, facts.labels)

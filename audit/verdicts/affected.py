@@ -193,7 +193,7 @@ def _on_own_backgrounds(scores: pd.DataFrame, fresh: pd.DataFrame) -> pd.DataFra
 def undecided_pairs(
     losses: pd.DataFrame, floor: float, labels: Iterable[int], seed: int = 0
 ) -> pd.DataFrame:
-    """The pairs that a second look may settle: the interval of the share holds the floor.
+    """The pairs that fresh donors may settle: the interval of the share holds the floor.
 
     Parameters
     ----------

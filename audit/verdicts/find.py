@@ -116,8 +116,8 @@ def _attracting_class(
     if donor is not None and loses_to_one(decision.effects, criteria.thresholds):
         return class_names[donor]
     votes = votes_taken(rows)
-    taker = max(votes, key=lambda label: (votes[label], -label), default=None)
-    return None if taker is None or votes[taker] <= 0 else class_names[taker]
+    most = max(votes, key=lambda label: (votes[label], -label), default=None)
+    return None if most is None or votes[most] <= 0 else class_names[most]
 
 
 def _contrast_class(rows: pd.DataFrame, class_names: Sequence[str], suspect: bool) -> str | None:

@@ -31,9 +31,9 @@ LOOSE = ("estimated", "bounding_box")
 """Sources by which a suspicion must be shown again."""
 OUTLINES = ("widened", "second")
 EXCLUDED = 0.5
-"""Share of the floor that another outline must leave of an effect by undoubted masks."""
+"""Share of the floor that another outline must leave of an effect by trusted masks."""
 AGREEMENT = 0.7
-"""Least overlap of given with second outlines by which the given ones count as undoubted."""
+"""Least overlap of given with second outlines by which the given ones count as trusted."""
 _WITHOUT = 0.8
 """Share of its recall that a class keeps without the masked thing, where that is not the object."""
 _ALONE = 0.5
@@ -72,8 +72,8 @@ class OtherOutlines:
     must_be_shown_again: bool
     agreement: Mapping[str, float] = field(default_factory=dict)
 
-    def doubt(self, name: str) -> bool:
-        """Whether a class must be called suspect again."""
+    def is_strict(self, name: str) -> bool:
+        """Whether a suspicion of a class must be shown again, by the same rule."""
         return self.must_be_shown_again or self.agreement.get(name, 1.0) < AGREEMENT
 
 
@@ -108,11 +108,13 @@ def masks_lie_beside(beside: int, asked: int) -> bool:
     return asked >= _FEWEST and beside >= _MOST * asked
 
 
-def doubt_all(classes: Sequence[ClassFinding], beside: int, asked: int) -> tuple[ClassFinding, ...]:
+def drop_suspicions(
+    classes: Sequence[ClassFinding], beside: int, asked: int
+) -> tuple[ClassFinding, ...]:
     """No class is suspect by masks that lie beside the objects."""
     reason = Reason(code=Code.OBJECTS_ELSEWHERE, values={"classes": beside, "of": asked})
     return tuple(
-        _doubted(finding, reason) if finding.verdict is Verdict.SUSPECT else finding
+        _put_on_watch(finding, reason) if finding.verdict is Verdict.SUSPECT else finding
         for finding in classes
     )
 
@@ -185,16 +187,16 @@ def _held(
     if not judged:
         untested = Reason(code=Code.OUTLINE_UNTESTED)
         return finding.with_evidence(reasons=(*finding.reasons, untested))
-    floor, strictly = _floor_of(effect, manifest), others.doubt(finding.label_name)
+    floor, strictly = _floor_of(effect, manifest), others.is_strict(finding.label_name)
     if all(_bears(f, effect, floor, strictly) for f in judged.values()):
         said = Reason(code=Code.OUTLINES_AGREE, values=_values(finding, judged, effect))
         return finding.with_evidence(reasons=(*finding.reasons, said))
     values = _values(finding, judged, effect) | {"floor": floor}
     depends = Reason(code=Code.DEPENDS_ON_OUTLINE, values=values)
-    return _doubted(finding, depends)
+    return _put_on_watch(finding, depends)
 
 
-def _doubted(finding: ClassFinding, reason: Reason) -> ClassFinding:
+def _put_on_watch(finding: ClassFinding, reason: Reason) -> ClassFinding:
     kept = [held for held in finding.reasons if held.code not in _OF_SUSPECTS]
     return finding.with_evidence(
         verdict=Verdict.WATCH,

@@ -102,11 +102,11 @@ def bootstrap_mean(values: ArrayLike, seed: int = 0) -> EffectSize:
 
 def _drawn(seed: int, n: int, resamples: int) -> Iterable[NDArray[np.int64]]:
     """The rows of each resample; few enough are kept for the next column of as many rows."""
-    pieces = _pieces(n, resamples)
-    if len(pieces) == 1:
+    counts = _draw_counts(n, resamples)
+    if len(counts) == 1:
         return (_matrix(seed, n, resamples),)
     random = np.random.default_rng(seed)
-    return (random.integers(0, n, (piece, n)) for piece in pieces)
+    return (random.integers(0, n, (count, n)) for count in counts)
 
 
 # Classes of equal size share it, and all columns of a class: 16 MB each at most.
@@ -117,8 +117,8 @@ def _matrix(seed: int, n: int, resamples: int) -> NDArray[np.int64]:
     return drawn
 
 
-def _pieces(n: int, resamples: int) -> list[int]:
-    """In pieces, so that a class of many thousand images does not need gigabytes."""
+def _draw_counts(n: int, resamples: int) -> list[int]:
+    """How many are drawn at a time: a class of many thousand images must not need gigabytes."""
     size = max(1, min(resamples, 2_000_000 // n))
     full, rest = divmod(resamples, size)
     return [size] * full + ([rest] if rest else [])
