@@ -15,13 +15,11 @@ import sys
 import tempfile
 import time
 import traceback
-import warnings
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import torch
 from torch import Tensor
 
@@ -29,21 +27,13 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from audit.cmv import Execution, visualize_classes  # noqa: E402
-from audit.dataset.batches import iterate_batches, on_device  # noqa: E402
-from audit.dataset.loader import Loader, LoadingPlan  # noqa: E402
-from audit.geometry import Geometry  # noqa: E402
-from audit.interventions import FILLS, noise_of, removal_mask, with_noise  # noqa: E402
-from audit.measuring.donors import DonorBank, build_bank  # noqa: E402
-from audit.measuring.plan import MeasurementPlan, Workbench  # noqa: E402
-from audit.measuring.rows import measure_batch  # noqa: E402
-from audit.measuring.shards import score_shard  # noqa: E402
-from audit.models import AuditedModel  # noqa: E402
+from audit.dataset.batches import iterate_batches  # noqa: E402
+from audit.measuring.donors import build_bank  # noqa: E402
 from audit.models.engine import Engine  # noqa: E402
-from audit.models.rounding import ROUNDING, tf32  # noqa: E402
-from audit.pixels import to_float  # noqa: E402
-from audit.run_folder import RunFolder  # noqa: E402
-from audit.saliency import METHODS, class_scores  # noqa: E402
-from benchmarks.speed import _part, _samples, network, paint, pictures  # noqa: E402
+from audit.models.rounding import tf32  # noqa: E402
+from audit.saliency import class_scores  # noqa: E402
+from benchmarks.gpu_batch import batch_times  # noqa: E402
+from benchmarks.gpu_bench import Bench, seconds_of, wait  # noqa: E402
 
 COMPARED = (
     "foreground_mass",
@@ -53,93 +43,6 @@ COMPARED = (
     "swap_same_probability",
     "foreground_noise_probability",
 )
-SHARD = 1024
-
-
-class Bench:
-    """What every part works with, and the table that they fill."""
-
-    def __init__(self, asked: argparse.Namespace, folder: Path) -> None:
-        self.asked, self.folder = asked, folder
-        self.device = torch.device(asked.device)
-        self.began, self.rows = time.time(), list[tuple[str, str]]()
-        (folder / "images").mkdir()
-        paint(folder / "images", min(asked.count, 512), (500, 375))
-        self.table = _samples(pictures(folder / "images", asked.count))
-        self.bare: dict[str, float] = {}
-        self.engines: dict[tuple[str, str, str], Engine] = {}
-
-    def say(self, name: str, value: str) -> None:
-        """Write a row of the table, now and once more at the end."""
-        self.rows.append((name, value))
-        print(f"[{time.time() - self.began:4.0f} s] {name}: {value}", flush=True)
-
-    def engine(self, name: str, precision: str = "auto", device: str = "") -> Engine:
-        """A network on a device; the same weights wherever it is."""
-        key = (name, precision, device or str(self.device))
-        if key not in self.engines:
-            module, side = network(name)
-            module.train()
-            with torch.no_grad():
-                for _ in range(3):
-                    module(torch.rand(4, 3, side, side))
-            model = AuditedModel(module, None, Geometry(side)).to(torch.device(key[2]))
-            model.in_bfloat16 = precision == "bf16"
-            self.engines[key] = Engine(model, rounding=ROUNDING[precision])
-        return self.engines[key]
-
-    def loader(self) -> Loader:
-        """Decoding children, as a run has them."""
-        return Loader(LoadingPlan(Geometry(224), "bounding_box"), min(16, os.cpu_count() or 1))
-
-    def plan(self, method: str = "gradient", swaps: bool = True) -> MeasurementPlan:
-        """What is done to every image."""
-        options = {"steps": 8} if method == "integrated_gradients" else {}
-        extra = ("noise", "shuffle") if swaps else ()
-        return MeasurementPlan(partial(METHODS[method], **options), extra=extra)
-
-    @property
-    def bank(self) -> DonorBank:
-        """The backgrounds that the part `bank` made."""
-        return DonorBank(self.folder / "donors")
-
-    def scored(
-        self, engine: Engine, method: str, count: int, bank: DonorBank | None
-    ) -> tuple[float, float, pd.DataFrame]:
-        """Seconds, CPU seconds of this process, and rows, of files to parts."""
-        table = self.table.iloc[:count]
-        plan = self.plan(method, bank is not None)
-        with tempfile.TemporaryDirectory(dir=self.folder) as out, self.loader() as loader:
-            run = RunFolder(Path(out))
-            bench = Workbench(table, loader, engine, plan, self.asked.batch)
-            warm = min(count, 2 * self.asked.batch)
-            score_shard(_part(run, table.iloc[:warm], 0, warm), bench, bank)
-            wait()
-            began, cpu = time.perf_counter(), time.process_time()
-            for shard in range(-(-count // SHARD)):
-                score_shard(_part(run, table, shard, SHARD), bench, bank)
-            wait()
-            seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
-            parts = sorted(Path(out).rglob("part-*.parquet"))
-            rows = pd.concat(map(pd.read_parquet, parts)).set_index("sample_id")
-        return seconds, cpu, rows
-
-
-def wait() -> None:
-    """Until the GPU has done all that it was given."""
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-
-
-def seconds_of(function: Callable[[], object], times: int) -> float:
-    """Of one call, after one that is not counted."""
-    function()
-    wait()
-    began = time.perf_counter()
-    for _ in range(times):
-        function()
-    wait()
-    return (time.perf_counter() - began) / times
 
 
 def bank(bench: Bench) -> None:
@@ -244,51 +147,6 @@ def end_to_end(bench: Bench) -> None:
         bench.say("loading alone", f"{count / (time.perf_counter() - began):.0f} images/s")
 
 
-def pieces(bench: Bench) -> None:
-    """Milliseconds of a batch, piece by piece, and where the GPU is waited for."""
-    size, engine = bench.asked.batch, bench.engine(bench.asked.models[0])
-    with bench.loader() as loader:
-        batch = next(iter(iterate_batches(bench.table.iloc[:size], loader, size)))
-    images = to_float(on_device(batch.images, bench.device))
-    hole = removal_mask(
-        on_device(batch.foreground, bench.device), on_device(batch.ignored, bench.device)
-    )
-    everywhere = torch.ones(len(images), 1, 1, 1, device=bench.device)
-    hashes = [one.sha256 for one in batch.loaded]
-    donors = bench.bank
-    for name, piece in {
-        "fill: inpaint": lambda: FILLS["inpaint"](images, hole),
-        "fill: smooth": lambda: FILLS["smooth"](images, hole),
-        "noise on object and rest": lambda: [
-            with_noise(images, everywhere, noise.to(images))
-            for noise in [noise_of(images.shape[1:], range(len(images)))]
-            for _ in range(2)
-        ],
-        "backgrounds fetched": lambda: donors.fetch([0] * len(images), bench.device),
-        "donors drawn": lambda: [donors.draw(0, sha256, 1, 4) for sha256 in hashes],
-        "images sent": lambda: to_float(on_device(batch.images, bench.device)),
-    }.items():
-        bench.say(f"ms a batch of {size}: {name}", f"{1e3 * seconds_of(piece, 3):.1f}")
-    if bench.device.type != "cuda":
-        return
-    for name, held in (("without swaps", None), ("with all experiments", donors)):
-        plan = bench.plan(swaps=held is not None)
-        measure_batch(engine, batch, plan, held)()
-        with warnings.catch_warnings(record=True) as seen:
-            warnings.simplefilter("always")
-            torch.cuda.set_sync_debug_mode("warn")
-            try:
-                measure_batch(engine, batch, plan, held)
-            finally:
-                torch.cuda.set_sync_debug_mode("default")
-        places = collections.Counter(
-            f"{Path(one.filename).name}:{one.lineno}"
-            for one in seen
-            if "synchron" in str(one.message)
-        )
-        bench.say(f"waits a batch, {name}", f"{places.total()}: {dict(places.most_common(12))}")
-
-
 def out_of_memory(bench: Bench) -> None:
     """A batch that does not fit is cut until it does, and no row is lost."""
     if bench.device.type != "cuda":
@@ -346,7 +204,7 @@ PARTS: dict[str, Callable[[Bench], None]] = {
     "folding": folding,
     "bare": bare,
     "end to end": end_to_end,
-    "pieces": pieces,
+    "batch": batch_times,
     "out of memory": out_of_memory,
     "CMVs": cmvs,
 }

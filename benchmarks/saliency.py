@@ -23,7 +23,8 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.peers import CAPTUM, GRAD_CAM  # noqa: E402
-from benchmarks.speed import in_a_process, paint  # noqa: E402
+from benchmarks.speed import in_a_process  # noqa: E402
+from benchmarks.workload import paint  # noqa: E402
 
 MODELS = ("resnet50", "convnext_tiny", "vit_b_16")
 METHODS = (
