@@ -6,20 +6,14 @@ import base64
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from inspect import getmembers, isfunction
-from pathlib import PurePath
-from types import ModuleType
-from typing import Any
 
-from jinja2 import ChoiceLoader, DictLoader, StrictUndefined, TemplateError
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2 import TemplateError
 from markupsafe import Markup
 
 import report_templates
 from audit.errors import ReportError
 from audit.findings import ClassFinding, Findings
-from audit.findings.values import Record
-from audit.report import charts, formatting, i18n, matrix, untrusted
+from audit.report import charts, i18n, matrix, untrusted
 from audit.report.context import ReportContext, thumbnails_of
 from audit.report.page_limits import (
     CHANGED,
@@ -32,23 +26,19 @@ from audit.report.page_limits import (
     select,
 )
 from audit.report.pictures import Picture
-from audit.report.sentences import (
-    certainty,
-    controls,
-    evidence,
-    history,
-    maps,
-    names,
-    notes,
-    page_one,
-    problems,
-    repairs,
-    say,
-)
+from audit.report.sandbox import SENTENCES, sandbox
+from audit.report.sentences import evidence, names
 from audit.report.sparklines import sparkline
 from audit.report.style import ReportStyle
 
 _OTHERS_DRAWN = 4000
+_LIMITS = {
+    "clusters": CLUSTERS,
+    "crops": CROPS,
+    "donors": DONORS,
+    "changed": CHANGED,
+    "repaired": REPAIRED,
+}
 
 
 @dataclass(frozen=True)
@@ -104,13 +94,14 @@ def fill_page(
     ReportError
         A template asks for what there is not.
     """
-    script = report_templates.text_of("report.js")
     record = context.record
     try:
         return (
-            _environment(style)
+            sandbox(style)
             .get_template("report.html.j2")
             .render(
+                **_drawn(record),
+                **_own_files(),
                 report=record,
                 repair=context.repair,
                 run=context.facts,
@@ -121,34 +112,18 @@ def fill_page(
                 legend=context.legend,
                 matrix=matrix.matrix_rows(record.swap_matrix),
                 verdicts=[(verdict, record.summary.count(verdict)) for verdict in names.VERDICTS],
-                limits={
-                    "clusters": CLUSTERS,
-                    "crops": CROPS,
-                    "donors": DONORS,
-                    "changed": CHANGED,
-                    "repaired": REPAIRED,
-                },
+                limits=_LIMITS,
                 shown=select(record, medium.brief() if style.brief else medium),
                 style=style,
                 language=i18n.speaking().code,
                 beside=beside,
                 attached=attached,
                 unprintable=unprintable or Unprintable(),
-                sentences=_SENTENCES,
-                gap_chart=_gap_charts(record),
-                mass_chart=_mass_charts(record),
-                trend_charts=_trend_charts(record),
-                verdict_bar=charts.verdict_bar,
-                indicator_chart=charts.indicator_chart,
+                sentences=SENTENCES,
                 anchor=anchor,
                 thumbnails_of=thumbnails_of,
                 shade=matrix.shade,
                 source=source,
-                # Our own files, no part of which comes from a user.
-                stylesheet=Markup(report_templates.text_of("report.css")),  # noqa: S704
-                page_rules=Markup(report_templates.text_of("print.css")),  # noqa: S704
-                script=Markup(script),  # noqa: S704
-                script_hash=_source_hash(script),
             )
         )
     except TemplateError as error:
@@ -158,64 +133,26 @@ def fill_page(
         ) from error
 
 
-_MODULES = (certainty, controls, evidence, history, maps, names, notes, page_one, problems, repairs)
-_SENTENCES: Mapping[str, Callable[..., Any]] = {
-    name: function
-    for module in _MODULES
-    for name, function in getmembers(module, isfunction)
-    if function.__module__ == module.__name__ and not name.startswith("_")
-}
-"""The functions alone: a module would hand its imports to a template."""
+def _own_files() -> dict[str, object]:
+    """Style and script: our own files, no part of which comes from a user."""
+    script = report_templates.text_of("report.js")
+    return {
+        "stylesheet": Markup(report_templates.text_of("report.css")),  # noqa: S704
+        "page_rules": Markup(report_templates.text_of("print.css")),  # noqa: S704
+        "script": Markup(script),  # noqa: S704
+        "script_hash": _source_hash(script),
+    }
 
 
-class _Sandbox(ImmutableSandboxedEnvironment):
-    """What a template may reach: of a record only what the record declares, and no file."""
-
-    def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
-        if isinstance(value, (PurePath, ModuleType)):
-            return False
-        if isinstance(obj, Record):
-            # Its base class reads files and, if asked, pickles.
-            return attr in _declared(type(obj))
-        return bool(super().is_safe_attribute(obj, attr, value))
-
-
-def _declared(kind: type[Record]) -> set[str]:
-    own = [held for held in kind.__mro__ if issubclass(held, Record) and held is not Record]
-    named = {name for held in own for name in vars(held) if not name.startswith(("_", "model_"))}
-    return named | set(kind.model_fields)
-
-
-def _environment(style: ReportStyle) -> ImmutableSandboxedEnvironment:
-    environment = _Sandbox(
-        loader=ChoiceLoader([DictLoader(style.templates), report_templates.loader()]),
-        autoescape=True,
-        undefined=StrictUndefined,
-        extensions=["jinja2.ext.i18n"],
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    # Messages are ours; what is filled in is escaped as everywhere.
-    environment.install_gettext_callables(  # type: ignore[attr-defined]  # of the extension
-        i18n.looked_up, i18n.looked_up_plural, newstyle=True
-    )
-    environment.filters.update(
-        say=say,
-        share=formatting.share,
-        points=formatting.points,
-        number=formatting.number,
-        chance=formatting.chance,
-        duration=formatting.duration,
-        day=formatting.day,
-        day_and_time=formatting.day_and_time,
-        whole=i18n.whole,
-        shorten=untrusted.shorten,
-        longest_word=untrusted.longest_word,
-        sort_key=formatting.sort_key,
-        listing=formatting.listing,
-        interval=formatting.with_interval,
-    )
-    return environment
+def _drawn(record: Findings) -> dict[str, object]:
+    """The charts, or what draws them."""
+    return {
+        "gap_chart": _gap_charts(record),
+        "mass_chart": _mass_charts(record),
+        "trend_charts": _trend_charts(record),
+        "verdict_bar": charts.verdict_bar,
+        "indicator_chart": charts.indicator_chart,
+    }
 
 
 def _source_hash(script: str) -> str:

@@ -108,7 +108,7 @@ def read_style(
     )
 
 
-def lightened(colour: str, ground: str = DARK_PAPER) -> str:
+def lightened(colour: str) -> str:
     """Mix a colour with white until it can be read on a dark ground.
 
     Examples
@@ -120,7 +120,7 @@ def lightened(colour: str, ground: str = DARK_PAPER) -> str:
     for step in range(21):
         mixed = [round(c + (255 - c) * step / 20) for c in channels]
         shown = "#{:02x}{:02x}{:02x}".format(*mixed)
-        if contrast(shown, ground) >= READABLE:
+        if contrast(shown, DARK_PAPER) >= READABLE:
             return shown
     return "#ffffff"
 

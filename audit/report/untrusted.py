@@ -81,7 +81,7 @@ def discreet(text: object, limit: int = NAME_KEPT) -> str:
     return shorten(_ABSOLUTE.sub(last_step, shown), limit)
 
 
-def discreet_name(text: object, limit: int = NAME_KEPT) -> str:
+def discreet_name(text: object) -> str:
     """Clean the name of a class: it may look like a path, but holds no secret and no home.
 
     Examples
@@ -89,7 +89,7 @@ def discreet_name(text: object, limit: int = NAME_KEPT) -> str:
     >>> discreet_name("/etc/passwd"), discreet_name("/home/ann/cats/tabby")
     ('/etc/passwd', '…/tabby')
     """
-    return shorten(without_home(without_keys(clean_text(text, 10 * limit))), limit)
+    return shorten(without_home(without_keys(clean_text(text, 10 * NAME_KEPT))), NAME_KEPT)
 
 
 _NAMES = {
