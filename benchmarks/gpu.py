@@ -28,7 +28,7 @@ sys.path.insert(0, str(ROOT))
 
 from audit.cmv import Execution, visualize_classes  # noqa: E402
 from audit.dataset.batches import iterate_batches  # noqa: E402
-from audit.measuring.donors import build_bank  # noqa: E402
+from audit.measuring.backgrounds import build_bank  # noqa: E402
 from audit.models.engine import Engine  # noqa: E402
 from audit.models.rounding import tf32  # noqa: E402
 from audit.saliency import class_scores  # noqa: E402

@@ -19,7 +19,8 @@ from torch import Tensor
 
 from audit.dataset.loader import Loader, LoadingPlan
 from audit.geometry import Geometry
-from audit.measuring.donors import DonorBank, build_bank
+from audit.measuring.backgrounds import build_bank
+from audit.measuring.donors import DonorBank
 from audit.measuring.plan import MeasurementPlan, Workbench
 from audit.measuring.shards import score_shard, shard_count
 from audit.models import AuditedModel

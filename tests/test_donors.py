@@ -11,7 +11,8 @@ import torch
 from auditing import scored
 from planted import write_dataset
 
-from audit.measuring.donors import DonorBank, candidates, donor_seed
+from audit.measuring.backgrounds import candidates
+from audit.measuring.donors import DonorBank, donor_seed
 
 LABELS = [0, 0, 0, 0, 1, 1, 2, 2]
 # The second image of class 1 is a copy of the first of class 0.

@@ -1,4 +1,4 @@
-"""The bank of backgrounds that swaps draw from: made once a run, kept on disk, bounded.
+"""The bank of backgrounds that swaps draw from; :mod:`audit.measuring.backgrounds` makes it.
 
 Which images lend, and to whom, is drawn by what the files hold: their names, folders and order do
 not matter, and one image more takes the place of few draws. So two nights on almost the same images
@@ -21,13 +21,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from audit.dataset.batches import Batch, iterate_batches, on_device
-from audit.dataset.loader import Loader
-from audit.interventions import FILLS, removal_mask
-from audit.measuring.columns import write_table
-from audit.pixels import to_float, to_uint8
-from audit.sampling import at_most, identities, ranks, sample_seed
-from audit.writing import reserve, write_atomically
+from audit.dataset.batches import on_device
+from audit.pixels import to_float
+from audit.sampling import ranks, sample_seed
 
 DONOR_COLUMNS: Final = pa.schema(
     [
@@ -37,8 +33,6 @@ DONOR_COLUMNS: Final = pa.schema(
     ]
 )
 """Of ``donors.parquet``: a row a background, at its position in ``backgrounds.npy``."""
-MAX_HOLE = 0.9
-"""An image whose hole covers more than this share has no background to lend."""
 _HASH_DIGITS = 16
 
 
@@ -146,101 +140,6 @@ class DonorBank:
     def fetch(self, positions: list[int], device: torch.device) -> Tensor:
         """Backgrounds ``(len(positions), 3, H, W)`` float in 0..1 on `device`."""
         return to_float(on_device(torch.from_numpy(self.backgrounds[positions]), device))
-
-
-def candidates(table: pd.DataFrame, bank: int, seed: int) -> pd.DataFrame:
-    """Choose at most `bank` samples of each class by what they hold; of copies one."""
-    named = table.assign(_held=identities(table)).sort_values("sample_id")
-    once = named.drop_duplicates(["label", "_held"]).drop(columns="_held")
-    return at_most(once, bank, seed, "bank", of_each="label")
-
-
-def build_bank(
-    folder: Path,
-    table: pd.DataFrame,
-    loader: Loader,
-    *,
-    bank: int,
-    fill: str,
-    seed: int,
-    device: torch.device,
-    batch_size: int = 32,
-) -> int:
-    """Write the bank of a run; images that cannot be used lend nothing.
-
-    Parameters
-    ----------
-    folder : Path
-        Where the two files go; ``donors.parquet`` is written last and marks the bank complete.
-    table : DataFrame
-        All samples.
-    loader : Loader
-        Decodes.
-    bank, fill, seed
-        See the manifest's ``interventions`` and ``run.seed``.
-    device : torch.device
-        Where holes are filled.
-    batch_size : int
-        Images at a time.
-
-    Returns
-    -------
-    int
-        Number of backgrounds.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    chosen = candidates(table, bank, seed)
-    rows: list[dict[str, object]] = []
-
-    def write(temporary: Path) -> None:
-        stored = None
-        for batch in iterate_batches(chosen, loader, batch_size):
-            backgrounds, kept = backgrounds_of(batch, fill, device)
-            if stored is None and len(kept):
-                shape = (len(chosen), *backgrounds.shape[1:])
-                stored = np.lib.format.open_memmap(
-                    temporary, mode="w+", dtype=np.uint8, shape=shape
-                )
-                reserve(temporary)
-            for index, picture in zip(kept, backgrounds, strict=True):
-                assert stored is not None
-                stored[len(rows)] = picture
-                rows.append(
-                    {
-                        "row": batch.rows[index],
-                        "label": int(batch.targets[index]),
-                        "sha256": batch.loaded[index].sha256,
-                    }
-                )
-        if stored is None:
-            np.save(temporary, np.zeros((0, 3, 1, 1), np.uint8))
-        else:
-            stored.flush()
-
-    write_atomically(folder / "backgrounds.npy", write)
-    write_table(folder / "donors.parquet", pa.Table.from_pylist(rows, DONOR_COLUMNS))
-    return len(rows)
-
-
-def backgrounds_of(
-    batch: Batch, fill: str, device: torch.device
-) -> tuple[NDArray[np.uint8], list[int]]:
-    """Cut the objects out and fill the holes.
-
-    Returns
-    -------
-    uint8 (n, 3, H, W), list of n int
-        The backgrounds, and whose they are in the batch; an image without foreground, or with a
-        hole of more than :data:`MAX_HOLE`, has none.
-    """
-    if not len(batch):
-        return np.zeros((0, 3, 1, 1), np.uint8), []
-    hole = removal_mask(batch.foreground.to(device), batch.ignored.to(device))
-    share = hole.float().mean((1, 2)).cpu()
-    usable = batch.foreground.flatten(1).any(1) & (share <= MAX_HOLE)
-    kept = [int(i) for i in usable.nonzero().flatten()]
-    filled = FILLS[fill](to_float(batch.images.to(device))[kept], hole[kept])
-    return to_uint8(filled).cpu().numpy(), kept
 
 
 def is_whole(folder: Path) -> bool:

@@ -101,22 +101,29 @@ def measure_batch(
         tried = experiment(model, subjects, plan, bank, results)
     results.send()
 
-    def rows() -> Rows:
-        found, numbers, columns = answered(), localised(), tried()
-        finite = found.pop("finite")
-        made = [_identity(batch, index) for index in range(len(batch))]
-        add(made, found, "")
-        for index, row in enumerate(made):
-            row.update({name: _item(values[index]) for name, values in numbers.items()})
-            status = STATUSES[int(numbers["status"][index])]
-            _settle(row, status if finite[index] else Status.NOT_FINITE, batch, index)
-        for index, measured in zip(chosen, columns, strict=bool(columns)):
-            # What a network answers where it gave NaN before says nothing.
-            if finite[index]:
-                made[index].update(measured)
-        return made
+    return lambda: _rows(batch, chosen, answered(), localised(), tried())
 
-    return rows
+
+def _rows(
+    batch: Batch,
+    chosen: Sequence[int],
+    found: dict[str, list[float]],
+    numbers: dict[str, list[float]],
+    columns: Rows,
+) -> Rows:
+    """A row a sample: its answer, where its map lies, and what swaps made of the chosen ones."""
+    finite = found.pop("finite")
+    made = [_identity(batch, index) for index in range(len(batch))]
+    add(made, found, "")
+    for index, row in enumerate(made):
+        row.update({name: _item(values[index]) for name, values in numbers.items()})
+        status = STATUSES[int(numbers["status"][index])]
+        _settle(row, status if finite[index] else Status.NOT_FINITE, batch, index)
+    for index, measured in zip(chosen, columns, strict=bool(columns)):
+        # What a network answers where it gave NaN before says nothing.
+        if finite[index]:
+            made[index].update(measured)
+    return made
 
 
 def _other_masks(maps: Tensor, foreground: Tensor, ignored: Tensor | None) -> dict[str, Tensor]:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from audit.dataset.batches import Batch
-from audit.measuring.donors import MAX_HOLE
+from audit.measuring.backgrounds import MAX_HOLE
 from audit.pipeline.class_checks import ClassCheck
 from audit.pipeline.masks import mask_sentences
 from audit.pipeline.methods import NO_CMVS, described

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from audit.dataset.batches import Batch
 from audit.errors import DatasetError, ManifestError
-from audit.measuring.donors import backgrounds_of
+from audit.measuring.backgrounds import backgrounds_of
 from audit.measuring.part_effects import PART_DONORS
 from audit.measuring.swap_maps import Donors, SwapMap, swap_map
 from audit.pipeline.outlines import ensure_outlines

@@ -19,10 +19,11 @@ from audit.findings import (
     read_facts,
     write_controls,
 )
+from audit.measuring.backgrounds import build_bank
 from audit.measuring.collect import collect
 from audit.measuring.columns import is_table
 from audit.measuring.controls import plant_tags, untrained_lifts
-from audit.measuring.donors import DonorBank, build_bank, is_whole
+from audit.measuring.donors import DonorBank, is_whole
 from audit.measuring.follow_up import follow_up as measure_pairs
 from audit.measuring.follow_up import write_follow_up
 from audit.measuring.map_checks import check_maps

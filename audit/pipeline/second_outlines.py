@@ -17,8 +17,9 @@ from audit.dataset.estimated import SECOND_THRESHOLD
 from audit.dataset.estimators import Estimator
 from audit.dataset.loader import LoadingPlan
 from audit.findings import ClassFinding, Verdict
+from audit.measuring.backgrounds import build_bank, candidates
 from audit.measuring.columns import Row, is_table, write_table_of
-from audit.measuring.donors import DonorBank, build_bank, candidates
+from audit.measuring.donors import DonorBank
 from audit.measuring.follow_up import follow_up as measure_pairs
 from audit.measuring.plan import Counted, Workbench
 from audit.measuring.second_outlines import (

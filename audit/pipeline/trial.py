@@ -15,7 +15,8 @@ import torch
 from audit.dataset.batches import Batch
 from audit.errors import ModelError
 from audit.findings import Status
-from audit.measuring.donors import DonorBank, build_bank
+from audit.measuring.backgrounds import build_bank
+from audit.measuring.donors import DonorBank
 from audit.measuring.rows import Rows, maps_of, measure_batch
 from audit.pipeline.costs import UnitCosts
 from audit.pipeline.session import Session

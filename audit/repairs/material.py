@@ -13,7 +13,8 @@ from torch import Tensor
 
 from audit.dataset.batches import Batch, on_device
 from audit.findings import SplitPart
-from audit.measuring.donors import DonorBank, build_bank, donor_seed
+from audit.measuring.backgrounds import build_bank
+from audit.measuring.donors import DonorBank, donor_seed
 from audit.measuring.plan import Workbench
 from audit.measuring.swaps import Objects, swapped
 from audit.pixels import to_float
