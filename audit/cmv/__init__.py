@@ -98,13 +98,7 @@ def visualize_classes(
     side, batch_size = model.geometry.size if size is None else size, execution.batch_size
     make = _checked(request, steps, side, batch_size)
     example = torch.full((1, 3, side, side), 0.5, device=model.device)
-    outputs = class_scores(model, example).shape[1]
-    beyond = [label for label in classes if not 0 <= label < outputs]
-    if beyond:
-        raise ModelError(
-            f"cmv.classes: the model has {outputs} outputs, so no class {beyond[0]}; "
-            f"expected 0 to {outputs - 1}"
-        )
+    _check_classes(classes, class_scores(model, example).shape[1])
     each = pictures_each(request.objective)
     plan = AscentPlan(
         recipe=make(),
@@ -142,6 +136,15 @@ def visualize_classes(
                     yield item
 
     return told()
+
+
+def _check_classes(classes: Sequence[int], outputs: int) -> None:
+    beyond = [label for label in classes if not 0 <= label < outputs]
+    if beyond:
+        raise ModelError(
+            f"cmv.classes: the model has {outputs} outputs, so no class {beyond[0]}; "
+            f"expected 0 to {outputs - 1}"
+        )
 
 
 def _checked(

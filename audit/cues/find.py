@@ -132,11 +132,11 @@ def sampled(scores: pd.DataFrame, label: int, seed: int, most: int = IMAGES) -> 
     return [int(row) for row in at_most(own, most, seed, "cues").index]
 
 
-def others(scores: pd.DataFrame, label: int, seed: int, most: int = IMAGES) -> list[int]:
+def others(scores: pd.DataFrame, label: int, seed: int) -> list[int]:
     """Choose images of all other classes, as :func:`sampled` chooses those of one."""
     usable = scores["status"].isin((Status.SCORED, Status.BLANK_MAP))
     foreign = scores[(scores["label"] != label) & usable]
-    return [int(row) for row in at_most(foreign, most, seed, f"cue targets {label}").index]
+    return [int(row) for row in at_most(foreign, IMAGES, seed, f"cue targets {label}").index]
 
 
 def find_cues(

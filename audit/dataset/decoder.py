@@ -54,45 +54,46 @@ class LoadingPlan:
     widened: int = 0
 
 
+def _started(pixels: SharedPixels) -> subprocess.Popen[bytes]:
+    package_root = str(Path(__file__).resolve().parents[2])
+    path = [package_root, *filter(None, [os.environ.get("PYTHONPATH")])]
+    threads = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        [sys.executable, "-m", "audit.dataset.decoding_child"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(path), **threads},
+        pass_fds=[pixels.descriptor],
+    )
+
+
+def _setup_of(plan: LoadingPlan, pixels: SharedPixels) -> Setup:
+    options = plan.options or {}
+    return {
+        "geometry": fields_of(plan.geometry),
+        "source": plan.source,
+        "options": {k: str(v) if isinstance(v, Path) else v for k, v in options.items()},
+        "folder": str(plan.folder),
+        "import_path": [str(plan.folder)],
+        "outlines": plan.outlines.to_json() if plan.outlines else None,
+        "widened": plan.widened,
+        "pixels": pixels.descriptor,
+    }
+
+
 class Decoder:
     """One decoding process, as its parent sees it."""
 
     def __init__(self, plan: LoadingPlan) -> None:
-        package_root = str(Path(__file__).resolve().parents[2])
         self._slow: tuple[float, float] | None = None
         self.pixels = SharedPixels(plan.geometry.size)
-        environment = {
-            **os.environ,
-            "PYTHONPATH": os.pathsep.join(
-                [package_root, *filter(None, [os.environ.get("PYTHONPATH")])]
-            ),
-            "OPENBLAS_NUM_THREADS": "1",
-            "OMP_NUM_THREADS": "1",
-        }
         try:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "audit.dataset.decoding_child"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                env=environment,
-                pass_fds=[self.pixels.descriptor],
-            )
+            self.process = _started(self.pixels)
         except OSError:
             self.pixels.close()
             raise
-        setup: Setup = {
-            "geometry": fields_of(plan.geometry),
-            "source": plan.source,
-            "options": {
-                k: str(v) if isinstance(v, Path) else v for k, v in (plan.options or {}).items()
-            },
-            "folder": str(plan.folder),
-            "import_path": [str(plan.folder)],
-            "outlines": plan.outlines.to_json() if plan.outlines else None,
-            "widened": plan.widened,
-            "pixels": self.pixels.descriptor,
-        }
+        setup = _setup_of(plan, self.pixels)
         try:
             header = self.ask(setup, _STARTUP_TIMEOUT)
         except (EOFError, TimeoutError):

@@ -22,6 +22,7 @@ from audit.dataset.decoding_messages import Answer, Request, Setup, sample_in, s
 from audit.dataset.foregrounds import FOREGROUNDS, open_foreground
 from audit.dataset.loading import load_sample
 from audit.dataset.outline_store import OutlineStore
+from audit.dataset.outlines import Foreground
 from audit.dataset.shared_pixels import SharedPixels
 from audit.errors import AuditError, SampleError
 from audit.geometry import Geometry
@@ -70,33 +71,33 @@ def main() -> None:
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY_LIMIT, MEMORY_LIMIT))
     _answer(out, {"ready": True})
     for line in sys.stdin.buffer:
-        request: Request = json.loads(line)
-        try:
-            loaded = load_sample(
-                sample_in(request),
-                geometry,
-                foreground,
-                stamp_in(request["unchanged_since"]),
-                setup["widened"],
-            )
-        except SampleError as error:
-            _answer(out, {"reason": error.reason, "detail": error.detail})
-            continue
-        except MemoryError:
-            _answer(out, {"reason": "TOO_MANY_PIXELS", "detail": "not enough memory to decode"})
-            continue
-        except Exception as error:
-            detail = f"{type(error).__name__}: {error}"
-            _answer(out, {"reason": "LOADING_FAILED", "detail": detail})
-            continue
-        pixels.write(loaded.image, loaded.foreground)
-        answer: Answer = {
-            "sha256": loaded.sha256,
-            "notes": loaded.notes,
-            "foreground_problem": loaded.foreground_problem,
-            "has_foreground": loaded.foreground is not None,
-        }
-        _answer(out, answer)
+        _answer(out, _decoded(json.loads(line), geometry, foreground, setup["widened"], pixels))
+
+
+def _decoded(
+    request: Request,
+    geometry: Geometry,
+    foreground: Foreground | None,
+    widened: int,
+    pixels: SharedPixels,
+) -> Answer:
+    """Decode what is asked for into the shared pixels; or say why not."""
+    try:
+        unchanged_since = stamp_in(request["unchanged_since"])
+        loaded = load_sample(sample_in(request), geometry, foreground, unchanged_since, widened)
+    except SampleError as error:
+        return {"reason": error.reason, "detail": error.detail}
+    except MemoryError:
+        return {"reason": "TOO_MANY_PIXELS", "detail": "not enough memory to decode"}
+    except Exception as error:
+        return {"reason": "LOADING_FAILED", "detail": f"{type(error).__name__}: {error}"}
+    pixels.write(loaded.image, loaded.foreground)
+    return {
+        "sha256": loaded.sha256,
+        "notes": loaded.notes,
+        "foreground_problem": loaded.foreground_problem,
+        "has_foreground": loaded.foreground is not None,
+    }
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ STEMS = (
 _FIELDS = ("stem", "name", "class")
 
 
-def check_pattern(pattern: object, key: str = "foreground.pattern") -> None:
+def check_pattern(pattern: object) -> None:
     """Refuse a pattern that cannot name a mask.
 
     Raises
@@ -40,18 +40,19 @@ def check_pattern(pattern: object, key: str = "foreground.pattern") -> None:
     for one in pattern if isinstance(pattern, list) else [] if pattern is None else [pattern]:
         if not isinstance(one, str):
             raise ManifestError(
-                f"{key}: expected a name such as '{{stem}}_mask.png', found {one!r}"
+                f"foreground.pattern: expected a name such as '{{stem}}_mask.png', found {one!r}"
             )
         try:
             fields = [name for _, name, _, _ in string.Formatter().parse(one) if name is not None]
         except ValueError as error:
             raise ManifestError(
-                f"{key}: {one!r} is no pattern ({error}). Expected one such as '{{stem}}_mask.png'."
+                f"foreground.pattern: {one!r} is no pattern ({error}). Expected one such as "
+                "'{stem}_mask.png'."
             ) from error
         if not {"stem", "name"} & set(fields) or not set(fields) <= set(_FIELDS):
             raise ManifestError(
-                f"{key}: expected a name with {{stem}} (the image's name without its ending) or "
-                f"{{name}}, and perhaps {{class}}, such as '{{stem}}_mask.png'; found {one!r}"
+                "foreground.pattern: expected a name with {stem} (the image's name without its "
+                f"ending) or {{name}}, and perhaps {{class}}, such as '{{stem}}_mask.png'; found {one!r}"
             )
 
 

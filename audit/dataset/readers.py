@@ -126,6 +126,19 @@ def read_dataset(
     # A reader may be a generator, which runs only now.
     with importable(folder):
         table = samples_table(samples(), on_progress=on_progress)
+    _check_listed(table, reader, root, skipped)
+    missing = table.loc[table["size"] < 0, "sample_id"]
+    if len(missing):
+        remarks.append(
+            f"{len(missing)} of {len(table)} image files cannot be found, such as "
+            f"{missing.iloc[0]}: is dataset.root what their paths are relative to?"
+        )
+    for remark in remarks:
+        _log.warning("dataset: %s", remark)
+    return Dataset(table, tuple(skipped), tuple(remarks))
+
+
+def _check_listed(table: pd.DataFrame, reader: str, root: Path, skipped: Sequence[Skipped]) -> None:
     if table.empty:
         raise DatasetError(
             f"dataset: {reader} found no image below {root} ({_skipped_in_words(skipped)}). Are "
@@ -139,15 +152,6 @@ def read_dataset(
             f"dataset.reader: {reader} yielded the id {twice!r} twice. Expected one that is "
             "unique: a path below the root, say."
         )
-    missing = table.loc[table["size"] < 0, "sample_id"]
-    if len(missing):
-        remarks.append(
-            f"{len(missing)} of {len(table)} image files cannot be found, such as "
-            f"{missing.iloc[0]}: is dataset.root what their paths are relative to?"
-        )
-    for remark in remarks:
-        _log.warning("dataset: %s", remark)
-    return Dataset(table, tuple(skipped), tuple(remarks))
 
 
 def _skipped_in_words(skipped: Sequence[Skipped]) -> str:

@@ -28,7 +28,7 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
-def check_sha256(path: Path, expected: str, key: str = "model.sha256") -> None:
+def check_sha256(path: Path, expected: str) -> None:
     """Refuse a file that is not the one that somebody pinned.
 
     Raises
@@ -39,8 +39,8 @@ def check_sha256(path: Path, expected: str, key: str = "model.sha256") -> None:
     found = file_sha256(path)
     if found != expected.lower():
         raise ModelError(
-            f"{key}: expected {path.name} with sha256 {expected.lower()}, found {found}. Is it the "
-            "file that was meant? Then write the hash that was found."
+            f"model.sha256: expected {path.name} with sha256 {expected.lower()}, found {found}. Is "
+            "it the file that was meant? Then write the hash that was found."
         )
 
 

@@ -65,18 +65,7 @@ def timm_model(
             "timm downloads; without weights a random network would be audited."
         )
     if isinstance(weights, Path):
-        # timm's training script puts its arguments beside the weights.
-        checkpoint = load_checkpoint(weights, inert=True)
-        fitted = fit_weights(
-            lambda classes: timm.create_model(name, num_classes=classes, in_chans=in_chans),
-            checkpoint,
-            name=name,
-            chosen=weights_entry,
-            rename=_renamed,
-        )
-        model = _described(fitted.module, name, checkpoint.class_names, checkpoint.sha256, in_chans)
-        model.remarks += tuple(r for r in (fitted.note, unread(checkpoint)) if r)
-        return model.to(device)
+        return _from_file(weights, name, weights_entry, in_chans).to(device)
     if weights != "DEFAULT":
         raise ModelError(
             f"model.weights: no such file: {weights}. Write its path, relative to the manifest; or "
@@ -90,6 +79,22 @@ def timm_model(
             f"{first_line(error)}). Download the file and name it instead."
         ) from error
     return _described(module, name, _imagenet_names(module), "", in_chans).to(device)
+
+
+def _from_file(weights: Path, name: str, entry: str | None, in_chans: int) -> AuditedModel:
+    timm = library("timm", "timm", "timm")
+    # timm's training script puts its arguments beside the weights.
+    checkpoint = load_checkpoint(weights, inert=True)
+    fitted = fit_weights(
+        lambda classes: timm.create_model(name, num_classes=classes, in_chans=in_chans),
+        checkpoint,
+        name=name,
+        chosen=entry,
+        rename=_renamed,
+    )
+    model = _described(fitted.module, name, checkpoint.class_names, checkpoint.sha256, in_chans)
+    model.remarks += tuple(r for r in (fitted.note, unread(checkpoint)) if r)
+    return model
 
 
 def _renamed(state: dict[str, Tensor], skeleton: nn.Module) -> Mapping[str, Tensor]:

@@ -159,17 +159,7 @@ def _write(run: RunFolder, made: Cmv, name: str, material: Material, key: str) -
     ending = "" if kind == "logit" else f".{kind}"
     ending += f"-{made.variant + 1}" if pictures_each(made.objective) > 1 else ""
     stem = f"{made.label:04d}-{file_slug(name)}{ending}"
-    told = {
-        "Title": f"Class model visualization of {name}",
-        "class": name,
-        "label": str(made.label),
-        "recipe": made.recipe,
-        "objective": made.objective,
-        "seed": str(made.seed),
-        "steps": str(made.steps),
-        "model_sha256": material.session.model.sha256,
-        "status": english(made.failure) if made.failure else "The class is reached.",
-    }
+    told = _told(made, name, material)
     path = run.cmv / f"{stem}.png"
     write_bytes(path, to_png(to_picture(made.image), told))
     strip = run.cmv / f"{stem}.steps.png" if made.stages else None
@@ -198,6 +188,21 @@ def _write(run: RunFolder, made: Cmv, name: str, material: Material, key: str) -
         rival=_rival(made, material),
         failure=made.failure,
     )
+
+
+def _told(made: Cmv, name: str, material: Material) -> dict[str, str]:
+    """What the file says of itself, as text chunks of its PNG."""
+    return {
+        "Title": f"Class model visualization of {name}",
+        "class": name,
+        "label": str(made.label),
+        "recipe": made.recipe,
+        "objective": made.objective,
+        "seed": str(made.seed),
+        "steps": str(made.steps),
+        "model_sha256": material.session.model.sha256,
+        "status": english(made.failure) if made.failure else "The class is reached.",
+    }
 
 
 def _rival(made: Cmv, material: Material) -> str | None:

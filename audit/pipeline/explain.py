@@ -111,27 +111,46 @@ def explain(
     session = open_declared(
         manifest, (*laid_over(overrides), *another), device=device, contents=False
     )
-    model, plan = session.engine, session.measurement()
+    model = session.engine
     batch = _load(session, str(image), target)
-    images = to_float(batch.images.to(model.device))
     with torch.no_grad():
-        probabilities = model(images).softmax(1)[0].cpu()
+        probabilities = model(to_float(batch.images.to(model.device))).softmax(1)[0].cpu()
     label = session.output(target) if target else int(probabilities.argmax())
     if by_parts:
         rival = session.output(against) if against else _runner_up(probabilities, label)
-        parts = explain_by_parts(session, batch, label, rival)
-        described = _describe(session, batch, _lost(parts), probabilities, label, against)
-        drawn = signed_overlay(
-            to_picture(batch.images[0]), parts.effect, parts.error, batch.foreground[0].numpy()
-        )
-        effects = parts.summary(session.class_names[rival])
-        return dataclasses.replace(described, overlay=drawn, part_effects=effects)
+        return _explain_by_parts(session, batch, probabilities, label, rival, against)
+    return _explain_by_map(session, batch, probabilities, label, against)
+
+
+def _explain_by_parts(
+    session: Session,
+    batch: Batch,
+    probabilities: Tensor,
+    label: int,
+    rival: int,
+    against: str | None,
+) -> Explanation:
+    """Which parts the class loses by when they make room for backgrounds of a rival."""
+    parts = explain_by_parts(session, batch, label, rival)
+    described = _describe(session, batch, _lost(parts), probabilities, label, against)
+    drawn = signed_overlay(
+        to_picture(batch.images[0]), parts.effect, parts.error, batch.foreground[0].numpy()
+    )
+    effects = parts.summary(session.class_names[rival])
+    return dataclasses.replace(described, overlay=drawn, part_effects=effects)
+
+
+def _explain_by_map(
+    session: Session, batch: Batch, probabilities: Tensor, label: int, against: str | None
+) -> Explanation:
+    """The map of the session's method."""
+    model, plan = session.engine, session.measurement()
+    images = to_float(batch.images.to(model.device))
     explained: nn.Module = model if against is None else Against(model, session.output(against))
-    targets = torch.tensor([label], device=model.device)
     made = saliency_maps(
         explained,
         images,
-        targets,
+        torch.tensor([label], device=model.device),
         method=plan.method,
         target="logit" if against else plan.target,
         seeds=[sample_seed(plan.seed, batch.ids[0], "saliency")],

@@ -14,8 +14,9 @@ import torch
 import audit
 from audit.dataset.chosen import only_listed
 from audit.dataset.content_store import ContentStore
-from audit.dataset.contents import NOTHING_READ, hash_contents, take_contents
+from audit.dataset.contents import NOTHING_READ, Hashed, hash_contents, take_contents
 from audit.dataset.foregrounds import chosen_source, open_foreground
+from audit.dataset.outlines import Foreground
 from audit.dataset.readers import Dataset, read_dataset
 from audit.dataset.sample_table import stamp_foregrounds
 from audit.errors import ManifestError, nearest
@@ -70,12 +71,7 @@ def open_session(
     device = choose_device(request.device)
     check_precision(manifest, device)
     dataset, table = _listed(manifest, progress)
-    source = chosen_source(
-        manifest.foreground.source,
-        masks=bool(table["mask"].notna().any()),
-        boxes=bool((table["boxes"] != "[]").any()),
-        outlines=dataset.outlines,
-    )
+    source = _source(manifest, dataset, table)
     if source != "none":
         second_estimator(manifest, device)
     foreground = open_foreground(source, manifest.foreground.options, manifest.folder)
@@ -88,11 +84,8 @@ def open_session(
         table = spread_over(table, request.limit, manifest.run.seed, "limit", column="label")
     engine = Engine(model, compiles=manifest.run.compile, rounding=ROUNDING[manifest.run.precision])
     stamp_foregrounds(table, foreground)
-    hashed = NOTHING_READ
-    if contents and not (frozen and take_contents(table, request.run.samples)):
-        with progress.step("contents", len(table)):
-            told = partial(progress.advance, "contents")
-            hashed = hash_contents(table, foreground, ContentStore(), told)
+    known = not contents or (frozen and take_contents(table, request.run.samples))
+    hashed = NOTHING_READ if known else _hash(table, foreground, progress)
     session = Session(
         request=request,
         manifest=manifest,
@@ -113,6 +106,22 @@ def open_session(
     )
     _check_cmv_classes(session)
     return session
+
+
+def _source(manifest: Manifest, dataset: Dataset, table: pd.DataFrame) -> str:
+    """Where foregrounds come from: what the manifest says, or what the samples have."""
+    return chosen_source(
+        manifest.foreground.source,
+        masks=bool(table["mask"].notna().any()),
+        boxes=bool((table["boxes"] != "[]").any()),
+        outlines=dataset.outlines,
+    )
+
+
+def _hash(table: pd.DataFrame, foreground: Foreground | None, progress: Progress) -> Hashed:
+    with progress.step("contents", len(table)):
+        told = partial(progress.advance, "contents")
+        return hash_contents(table, foreground, ContentStore(), told)
 
 
 def _listed(manifest: Manifest, progress: Progress) -> tuple[Dataset, pd.DataFrame]:

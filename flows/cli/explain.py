@@ -38,10 +38,7 @@ def explain(
 ) -> None:
     """Explain one image: overlay, mass and top classes."""
     from audit.pipeline.explain import explain as explain_image
-    from audit.report.overlays import to_png
-    from audit.report.side_by_side import page, strip
     from audit.run_folder import file_slug
-    from audit.writing import write_bytes
 
     asked: list[str | None] = list(dict.fromkeys(method)) if method else [None]
     stem = file_slug(Path(image).stem)
@@ -58,16 +55,7 @@ def explain(
     for one, explained in zip(asked, found, strict=True):
         for line in _said(explained):
             err.print(f"{one}: {line}" if len(asked) > 1 else line)
-    if len(asked) == 1 and path.suffix != ".html":
-        write_bytes(path, to_png(first.overlay))
-    else:
-        tiles = _tiles(asked, found)
-        if path.suffix == ".html":
-            title = f"{image}: what speaks for {first.explained}"
-            top = ", ".join(f"{name} {share:.1%}" for name, share in first.top.items())
-            write_bytes(path, page(title, [f"The model's answers: {top}."], tiles).encode())
-        else:
-            write_bytes(path, to_png(strip(tiles)))
+    _write_pictures(path, image, asked, found)
     err.print(f"Overlay: {escape(str(path))}")
     if as_json:
         told = [_as_json(explained, path) for explained in found]
@@ -76,6 +64,25 @@ def explain(
         else:
             named = zip(asked, told, strict=True)
             print_json({"overlay": str(path), "methods": {str(one): held for one, held in named}})
+
+
+def _write_pictures(
+    path: Path, image: str, asked: Sequence[str | None], found: Sequence[Explanation]
+) -> None:
+    """One overlay, or all side by side: as a page where the file shall be one, else as a strip."""
+    from audit.report.overlays import to_png
+    from audit.report.side_by_side import page, strip
+    from audit.writing import write_bytes
+
+    first = found[0]
+    if path.suffix == ".html":
+        title = f"{image}: what speaks for {first.explained}"
+        top = ", ".join(f"{name} {share:.1%}" for name, share in first.top.items())
+        answers = [f"The model's answers: {top}."]
+        write_bytes(path, page(title, answers, _tiles(asked, found)).encode())
+    else:
+        shown = first.overlay if len(asked) == 1 else strip(_tiles(asked, found))
+        write_bytes(path, to_png(shown))
 
 
 def _tiles(asked: Sequence[str | None], found: Sequence[Explanation]) -> list[Tile]:

@@ -30,6 +30,7 @@ from flows.cli.terminal import (
 if TYPE_CHECKING:
     from prefect.task_runners import TaskRunner
 
+    from audit.findings import Findings, Outcome
     from audit.pipeline.progress import Progress
     from audit.pipeline.session import Session
 
@@ -55,10 +56,8 @@ def run(
     """Audit a dataset and a classifier, and render the report."""
     from audit.findings import outcome, read_findings
     from audit.pipeline.opening import open_session
-    from audit.pipeline.report import reports_of
     from audit.pipeline.run import night
     from audit.pipeline.session import AuditRequest
-    from audit.report.sentences import failed
     from flows.cli.outcome import EXIT_CODES, show_findings
     from flows.cli.progress import shown_progress
     from flows.runners import task_runner
@@ -82,18 +81,25 @@ def run(
     show_findings(findings, session.run)
     ended = outcome(findings)
     if as_json:
-        print_json(
-            {
-                **findings.summary.model_dump(),
-                "outcome": ended.value,
-                "is_unchanged": known is not None,
-                "failed_controls": [failed(control) for control in findings.failed_controls],
-                "run_folder": str(session.run.path),
-                "reports": [str(path) for path in reports_of(session.run)],
-            }
-        )
+        print_json(_as_json(findings, ended, session.run, is_unchanged=known is not None))
     if code := EXIT_CODES.get(ended):
         raise typer.Exit(code)
+
+
+def _as_json(
+    findings: Findings, ended: Outcome, run: RunFolder, *, is_unchanged: bool
+) -> dict[str, object]:
+    from audit.pipeline.report import reports_of
+    from audit.report.sentences import failed
+
+    return {
+        **findings.summary.model_dump(),
+        "outcome": ended.value,
+        "is_unchanged": is_unchanged,
+        "failed_controls": [failed(control) for control in findings.failed_controls],
+        "run_folder": str(run.path),
+        "reports": [str(path) for path in reports_of(run)],
+    }
 
 
 def _run_flow(session: Session, shards_go_to: TaskRunner[Any]) -> None:

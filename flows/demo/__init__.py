@@ -77,17 +77,17 @@ def _write_images(out: Path, seed: int, correlation: float, per_class: int) -> N
             Image.fromarray(mask).save(out / "masks" / name / f"{index:03d}.png")
 
 
-def manifest_text(folder: str = "") -> str:
-    """The manifest of the demo; `folder` stands before its paths, such as ``demo/``."""
+def manifest_text() -> str:
+    """The manifest of the demo."""
     content = {
         "version": 1,
         "name": "wolves-and-huskies",
-        "dataset": {"reader": "image_folder", "root": f"{folder}images"},
-        "foreground": {"source": "mask_file", "root": f"{folder}masks"},
+        "dataset": {"reader": "image_folder", "root": "images"},
+        "foreground": {"source": "mask_file", "root": "masks"},
         "model": {
             "loader": "flows.demo.network:load",
-            "weights": f"{folder}model.safetensors",
-            "classes": f"{folder}classes.txt",
+            "weights": "model.safetensors",
+            "classes": "classes.txt",
             "input": {
                 "size": INPUT_SIDE,
                 "crop": "none",
