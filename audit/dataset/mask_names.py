@@ -52,7 +52,8 @@ def check_pattern(pattern: object) -> None:
         if not {"stem", "name"} & set(fields) or not set(fields) <= set(_FIELDS):
             raise ManifestError(
                 "foreground.pattern: expected a name with {stem} (the image's name without its "
-                f"ending) or {{name}}, and perhaps {{class}}, such as '{{stem}}_mask.png'; found {one!r}"
+                "ending) or {name}, and perhaps {class}, such as '{stem}_mask.png'; found "
+                f"{one!r}"
             )
 
 

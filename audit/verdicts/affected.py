@@ -105,7 +105,7 @@ def one_class_losses(
 def _worst(own: pd.DataFrame, searched: int, seed: int, test: str) -> OneClassLoss:
     pairs = {int(str(donor)): pair for donor, pair in own.groupby("donor_label")}
     worst = max(pairs, key=lambda donor: float(pairs[donor]["harm"].mean()))
-    shares = {donor: share_of(pair, 0) for donor, pair in pairs.items()}
+    shares = {donor: share_of(pair, seed) for donor, pair in pairs.items()}
     # An undefined end excludes nothing.
     highest = max(shares, key=lambda donor: np.nan_to_num(shares[donor].high, nan=np.inf))
     p_value = TESTS[test](pairs[worst]["lost_margin"])
@@ -210,7 +210,7 @@ def undecided_pairs(losses: pd.DataFrame, floor: float, labels: Iterable[int]) -
     still, worst = set(labels), dict[int, tuple[float, int]]()
     for (label, donor), pair in losses.groupby(["label", "donor_label"]):
         of, to = int(str(label)), int(str(donor))
-        share = share_of(pair, 0)
+        share = share_of(pair)
         if of in still and share.low < floor <= share.high:
             worst[of] = max(worst.get(of, (0.0, to)), (share.high, to))
     kept = [(label, donor) for label, (_, donor) in worst.items()]
