@@ -102,8 +102,8 @@ def one_class_losses(
     }
 
 
-def _worst(own: pd.DataFrame, searched: int, seed: int, test: str) -> OneClassLoss:
-    pairs = {int(str(donor)): pair for donor, pair in own.groupby("donor_label")}
+def _worst(rows: pd.DataFrame, searched: int, seed: int, test: str) -> OneClassLoss:
+    pairs = {int(str(donor)): pair for donor, pair in rows.groupby("donor_label")}
     worst = max(pairs, key=lambda donor: float(pairs[donor]["harm"].mean()))
     shares = {donor: share_of(pair, seed) for donor, pair in pairs.items()}
     # An undefined end excludes nothing.
@@ -133,8 +133,8 @@ def share_of(pair: pd.DataFrame, seed: int = 0) -> EffectSize:
     """
 
     def ratio(harm: NDArray[np.float64], base: NDArray[np.float64]) -> NDArray[np.float64]:
-        held: NDArray[np.float64] = np.asarray(base, np.float64)
-        return np.asarray(harm) / np.where(held > 0, held, np.nan)
+        base_values: NDArray[np.float64] = np.asarray(base, np.float64)
+        return np.asarray(harm) / np.where(base_values > 0, base_values, np.nan)
 
     return bootstrap([pair["harm"], pair["base"]], ratio, seed)
 
@@ -166,7 +166,9 @@ def pair_losses(scores: pd.DataFrame, follow_up: pd.DataFrame) -> pd.DataFrame:
 def _on_own_backgrounds(scores: pd.DataFrame, fresh: pd.DataFrame) -> pd.DataFrame:
     """Means over all same-class swaps of an image, of the first pass and fresh, by sample."""
     first = scores[scores["swap_same_probability"].notna()]
-    counts = np.array([len(held) for held in first["swap_same_predictions"]], dtype=np.float64)
+    counts = np.array(
+        [len(predictions) for predictions in first["swap_same_predictions"]], dtype=np.float64
+    )
     right = [
         np.mean(np.asarray(answers) == label)
         for answers, label in zip(first["swap_same_predictions"], first["label"], strict=True)

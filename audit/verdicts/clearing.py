@@ -56,17 +56,17 @@ def why_open(
     effects: ClassEffects, thresholds: VerdictSection, class_names: Sequence[str]
 ) -> list[Reason]:
     """What keeps a class from being clear."""
-    said = []
+    reasons = []
     if not excludes_loss_anywhere(effects, thresholds):
-        said.append(reason(Code.NEITHER_SHOWN_NOR_EXCLUDED, images=effects.answers.judged))
-        said += _images_that_would_do(effects, thresholds)
+        reasons.append(reason(Code.NEITHER_SHOWN_NOR_EXCLUDED, images=effects.answers.judged))
+        reasons += _images_that_would_do(effects, thresholds)
     if effects.follow_up.share_label is None:
-        said.append(reason(Code.NOT_FOLLOWED_UP))
+        reasons.append(reason(Code.NOT_FOLLOWED_UP))
     elif not excludes_loss_to_one(effects, thresholds):
-        said.append(_to_one(Code.LOSS_TO_ONE_OPEN, effects, thresholds, class_names))
+        reasons.append(_to_one(Code.LOSS_TO_ONE_OPEN, effects, thresholds, class_names))
     if not has_enough_to_lose(effects):
-        said.append(_too_little_to_lose(effects))
-    return said
+        reasons.append(_too_little_to_lose(effects))
+    return reasons
 
 
 def _to_one(
@@ -89,15 +89,15 @@ def _to_one(
 
 def _too_little_to_lose(effects: ClassEffects) -> Reason:
     """Beside the recall: how many images would do at it, or which recall at these images."""
-    held = effects.answers
+    answers = effects.answers
     return reason(
         Code.TOO_LITTLE_TO_LOSE,
-        recall=held.recall,
-        recall_low=held.recall_low,
-        recall_high=held.recall_high,
+        recall=answers.recall,
+        recall_low=answers.recall_low,
+        recall_high=answers.recall_high,
         needed=RECOGNISED,
-        images_needed=trials_for(held.recall, RECOGNISED),
-        recall_needed=rate_for(held.answered, RECOGNISED),
+        images_needed=trials_for(answers.recall, RECOGNISED),
+        recall_needed=rate_for(answers.answered, RECOGNISED),
     )
 
 

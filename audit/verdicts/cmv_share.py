@@ -41,10 +41,10 @@ def background_shares(alignment: pd.DataFrame, seed: int) -> dict[int, EffectSiz
     return {int(str(label)): _share(own, seed) for label, own in alignment.groupby("label")}
 
 
-def _share(own: pd.DataFrame, seed: int) -> EffectSize:
-    if len(own) < FEWEST_IMAGES:
+def _share(rows: pd.DataFrame, seed: int) -> EffectSize:
+    if len(rows) < FEWEST_IMAGES:
         return UNDEFINED
-    columns = [own[name].to_numpy(np.float64) for name in ("like_background", "like_object")]
+    columns = [rows[name].to_numpy(np.float64) for name in ("like_background", "like_object")]
     return bootstrap(columns, _part, seed, _RESAMPLES)
 
 

@@ -27,13 +27,17 @@ def negative_control(scores: pd.DataFrame, thresholds: VerdictSection) -> Contro
     thresholds : VerdictSection
         Of the manifest.
     """
-    met = scores[scores["swap_same_margins"].map(lambda held: held is not None and len(held) >= 2)]
+    swapped = scores[
+        scores["swap_same_margins"].map(
+            lambda margins_of: margins_of is not None and len(margins_of) >= 2
+        )
+    ]
     classes, gaps, p_values = [], [], []
-    for label, own in met.groupby("label"):
+    for label, own in swapped.groupby("label"):
         if len(own) < thresholds.minimum_images:
             continue
-        margins = [_halves(held) for held in own["swap_same_margins"]]
-        probabilities = [_halves(held) for held in own["swap_same_probabilities"]]
+        margins = [_halves(margins_of) for margins_of in own["swap_same_margins"]]
+        probabilities = [_halves(margins_of) for margins_of in own["swap_same_probabilities"]]
         classes.append(label)
         gaps.append(float(np.mean([a - b for a, b in probabilities])))
         p_values.append(greater_than_zero([a - b for a, b in margins]))
@@ -72,15 +76,15 @@ def positive_control(tags: Sequence[PlantedTag], thresholds: VerdictSection) -> 
     """
     values: dict[str, int | float | str | None] = {}
     passed = None
-    for place, gain in enumerate(sorted({tag.gain for tag in tags}), 1):
+    for number, gain in enumerate(sorted({tag.gain for tag in tags}), 1):
         planted = [tag for tag in tags if tag.gain == gain and tag.g]
         tested = [tag for tag in planted if _is_plain(tag, thresholds)]
         q_values = false_discovery([greater_than_zero(tag.h) for tag in tested])
         gaps = np.array([float(np.mean(tag.g)) for tag in tested])
         hits = int(((q_values <= thresholds.fdr) & (gaps >= thresholds.effect)).sum())
-        values |= {f"gain_{place}": gain, f"found_{place}": hits, f"tested_{place}": len(tested)}
+        values |= {f"gain_{number}": gain, f"found_{number}": hits, f"tested_{number}": len(tested)}
         if small := len(planted) - len(tested):
-            values[f"small_{place}"] = small
+            values[f"small_{number}"] = small
         if gain == FULL_GAIN and tested:
             passed = hits == len(tested)
     return Control(
@@ -109,7 +113,7 @@ def untrained_control(lifts: UntrainedLifts) -> Control:
     lifts : UntrainedLifts
         From :func:`audit.measuring.controls.untrained_lifts`.
     """
-    trained, blank = (np.asarray(held, np.float64) for held in (lifts.trained, lifts.untrained))
+    trained, blank = (np.asarray(lift, np.float64) for lift in (lifts.trained, lifts.untrained))
     differences = trained - blank
     found, passed = Reason(code=Code.NOT_MEASURED), None
     if len(differences) >= 2:

@@ -119,16 +119,16 @@ def decide(effects: Sequence[ClassEffects], criteria: Criteria) -> tuple[Decisio
 
 
 def _coverage(effects: ClassEffects, criteria: Criteria) -> float:
-    held = effects.answers
-    if not held.images:
+    answers = effects.answers
+    if not answers.images:
         return float("nan")
-    return (held.covered if criteria.has_foregrounds else held.answered) / held.images
+    return (answers.covered if criteria.has_foregrounds else answers.answered) / answers.images
 
 
 def _has_no_foreground(effects: ClassEffects, criteria: Criteria) -> bool:
     """Whether the images of a class were read and answered, and not one has an outline."""
-    held = effects.answers
-    return not held.covered and held.answered >= criteria.min_coverage * held.images
+    answers = effects.answers
+    return not answers.covered and answers.answered >= criteria.min_coverage * answers.images
 
 
 def _verdict(

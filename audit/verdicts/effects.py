@@ -209,47 +209,47 @@ def rows_by_label(scores: pd.DataFrame) -> Callable[[int], pd.DataFrame]:
     return lambda label: scores.iloc[places.get(label, nothing)]
 
 
-def _beside_each_other(found: list[ClassEffects]) -> tuple[ClassEffects, ...]:
+def _beside_each_other(classes: list[ClassEffects]) -> tuple[ClassEffects, ...]:
     """Add what only all classes together tell."""
-    q_values = false_discovery([e.p_value for e in found])
-    attraction = false_discovery([e.attraction.p_value for e in found])
-    alone = false_discovery([e.background_only.p_value for e in found])
-    lifts = robust_z([e.mass_lift.value for e in found])
+    q_values = false_discovery([e.p_value for e in classes])
+    attraction = false_discovery([e.attraction.p_value for e in classes])
+    alone = false_discovery([e.background_only.p_value for e in classes])
+    lifts = robust_z([e.mass_lift.value for e in classes])
     return tuple(
         replace(
             effects,
-            q_value=float(q_values[place]),
-            attraction_q=float(attraction[place]),
-            background_only_q=float(alone[place]),
-            lift_z=float(lifts[place]),
+            q_value=float(q_values[position]),
+            attraction_q=float(attraction[position]),
+            background_only_q=float(alone[position]),
+            lift_z=float(lifts[position]),
         )
-        for place, effects in enumerate(found)
+        for position, effects in enumerate(classes)
     )
 
 
-def _mean(own: pd.DataFrame, column: str) -> float:
-    held = own[column].dropna()
-    return float(np.nanmean(held)) if len(held) else float("nan")
+def _mean(rows: pd.DataFrame, column: str) -> float:
+    values = rows[column].dropna()
+    return float(np.nanmean(values)) if len(values) else float("nan")
 
 
-def _answers(own: pd.DataFrame, predicted: int, label: int) -> Answers:
-    answered = own["prediction"].notna()
+def _answers(rows: pd.DataFrame, predicted: int, label: int) -> Answers:
+    answered = rows["prediction"].notna()
     count = int(answered.sum())
-    hits = int((own.loc[answered, "prediction"] == label).sum())
+    hits = int((rows.loc[answered, "prediction"] == label).sum())
     # Never predicted: precision is undefined, and F1 is 0 by its counting form 2TP/(2TP+FP+FN).
     both = count + predicted
     nothing = float("nan")
     low, high = wilson(hits, count)
     return Answers(
-        images=len(own),
-        scored=int((own["status"] == Status.SCORED).sum()),
-        covered=int(own["status"].isin(COVERED).sum()),
+        images=len(rows),
+        scored=int((rows["status"] == Status.SCORED).sum()),
+        covered=int(rows["status"].isin(COVERED).sum()),
         answered=count,
-        judged=int(own["g"].notna().sum()),
+        judged=int(rows["g"].notna().sum()),
         precision=hits / predicted if predicted else nothing,
         recall=hits / count if count else nothing,
         f1=2 * hits / both if both and count else nothing,
-        mean_confidence=float(own["confidence"].mean()) if count else nothing,
+        mean_confidence=float(rows["confidence"].mean()) if count else nothing,
         recall_low=low,
         recall_high=high,
     )

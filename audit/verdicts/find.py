@@ -151,9 +151,9 @@ def _confusions(rows: pd.DataFrame, class_names: Sequence[str]) -> tuple[Confusi
 
 def _most_frequent(rows: pd.DataFrame, column: str, class_names: Sequence[str]) -> str | None:
     counts: Counter[int] = Counter()
-    for label, held in zip(rows["label"], rows[column], strict=True):
-        if held is not None:
-            counts.update(int(p) for p in held if p != label)
+    for label, predictions in zip(rows["label"], rows[column], strict=True):
+        if predictions is not None:
+            counts.update(int(p) for p in predictions if p != label)
     if not counts:
         return None
     return class_names[min(counts, key=lambda label: (-counts[label], label))]

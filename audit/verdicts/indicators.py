@@ -53,13 +53,13 @@ def cmv_indicator(share: EffectSize) -> Indicator | None:
 
 def agreement(effects: ClassEffects, thresholds: VerdictSection) -> Reason:
     """How many indicators say the same."""
-    said = [indicator.says for indicator in indicators(effects, thresholds)]
+    answers = [indicator.says for indicator in indicators(effects, thresholds)]
     return Reason(
         code=Code.INDICATORS_AGREE,
         values={
-            "background": said.count(Says.BACKGROUND),
-            "asked": len(said),
-            "unclear": said.count(Says.UNCLEAR),
+            "background": answers.count(Says.BACKGROUND),
+            "asked": len(answers),
+            "unclear": answers.count(Says.UNCLEAR),
         },
     )
 

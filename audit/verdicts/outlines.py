@@ -90,8 +90,8 @@ def classes_without_objects(scores: pd.DataFrame, least: int) -> tuple[int, int]
         Images from which a class counts.
     """
     beside = asked = 0
-    met = scores[scores["background_only_prediction"].notna()]
-    for label, own in met.groupby("label"):
+    answered = scores[scores["background_only_prediction"].notna()]
+    for label, own in answered.groupby("label"):
         recall, without, alone = (
             float((own[column] == label).mean())
             for column in ("prediction", "background_only_prediction", "object_only_prediction")
@@ -189,15 +189,15 @@ def _held(
         return finding.with_evidence(reasons=(*finding.reasons, untested))
     floor, strictly = _floor_of(effect, manifest), others.is_strict(finding.label_name)
     if all(_bears(f, effect, floor, strictly) for f in judged.values()):
-        said = Reason(code=Code.OUTLINES_AGREE, values=_values(finding, judged, effect))
-        return finding.with_evidence(reasons=(*finding.reasons, said))
+        agree = Reason(code=Code.OUTLINES_AGREE, values=_values(finding, judged, effect))
+        return finding.with_evidence(reasons=(*finding.reasons, agree))
     values = _values(finding, judged, effect) | {"floor": floor}
     depends = Reason(code=Code.DEPENDS_ON_OUTLINE, values=values)
     return _put_on_watch(finding, depends)
 
 
 def _put_on_watch(finding: ClassFinding, reason: Reason) -> ClassFinding:
-    kept = [held for held in finding.reasons if held.code not in _OF_SUSPECTS]
+    kept = [reason_kept for reason_kept in finding.reasons if reason_kept.code not in _OF_SUSPECTS]
     return finding.with_evidence(
         verdict=Verdict.WATCH,
         kind=Kind.NONE,
@@ -233,10 +233,10 @@ def _values(
     """The effect by outline, with its intervals."""
     values: dict[str, int | float | str | None] = {}
     for name, one in (("given", finding), *((o, again.get(o)) for o in OUTLINES)):
-        held = one.estimate(effect) if one is not None else None
+        estimate = one.estimate(effect) if one is not None else None
         values |= {
-            name: held.value if held else None,
-            f"{name}_low": held.low if held else None,
-            f"{name}_high": held.high if held else None,
+            name: estimate.value if estimate else None,
+            f"{name}_low": estimate.low if estimate else None,
+            f"{name}_high": estimate.high if estimate else None,
         }
     return values

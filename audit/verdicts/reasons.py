@@ -43,18 +43,18 @@ def reasons(
     effects, thresholds = decision.effects, criteria.thresholds
     if decision.verdict is Verdict.INCONCLUSIVE:
         return (*_too_little(decision, criteria), *_seldom_recognised(effects))
-    said = _swap(decision, attracting_class, thresholds, class_names)
+    gathered = _swap(decision, attracting_class, thresholds, class_names)
     if decision.verdict is Verdict.SUSPECT:
-        said.append(_kind(decision.kind, attracting_class))
+        gathered.append(_kind(decision.kind, attracting_class))
     if decision.verdict is Verdict.WATCH:
-        said += why_open(effects, thresholds, class_names)
+        gathered += why_open(effects, thresholds, class_names)
     if decision.verdict is Verdict.SUSPECT:
-        said.append(agreement(effects, thresholds))
-    said += _other_indicators(decision)
+        gathered.append(agreement(effects, thresholds))
+    gathered += _other_indicators(decision)
     if decision.verdict is not Verdict.WATCH:
         # Of a watched class it is said why that keeps it from being clear.
-        said += _seldom_recognised(effects)
-    return (*said, *_outline(effects))
+        gathered += _seldom_recognised(effects)
+    return (*gathered, *_outline(effects))
 
 
 def _swap(
@@ -84,11 +84,13 @@ def _swap(
         return [reason(Code.LOSS_EVERYWHERE, **gap, floor=floor, q=effects.q_value)]
     if decision.verdict is Verdict.CLEAR:
         return why_clear(effects, thresholds, class_names)
-    said = [reason(Code.LOSS_MEASURED, **gap, floor=floor)]
+    reasons_of_swap = [reason(Code.LOSS_MEASURED, **gap, floor=floor)]
     if effects.q_value <= thresholds.fdr and effects.background_gap.value >= floor:
         changed = max(0.0, effects.decision_gap)
-        said.append(reason(Code.FEW_DECISIONS_CHANGE, decisions=changed, needed=DECISIONS))
-    return said
+        reasons_of_swap.append(
+            reason(Code.FEW_DECISIONS_CHANGE, decisions=changed, needed=DECISIONS)
+        )
+    return reasons_of_swap
 
 
 def _kind(kind: Kind, attracting_class: str | None) -> Reason:
@@ -100,20 +102,20 @@ def _kind(kind: Kind, attracting_class: str | None) -> Reason:
 
 
 def _other_indicators(decision: Decision) -> list[Reason]:
-    effects, said = decision.effects, []
+    effects, found_reasons = decision.effects, []
     for code, size in (
         (Code.ATTRACTS_OBJECTS, effects.attraction),
         (Code.BACKGROUND_ALONE_SUFFICES, effects.background_only),
     ):
         if size.value >= EXCESS_FLOOR and size.low > 0:
-            said.append(reason(code, **with_ends("excess", size)))
+            found_reasons.append(reason(code, **with_ends("excess", size)))
     if decision.verdict is Verdict.CLEAR and leans_by_mass(effects):
-        said.append(reason(Code.MAPS_OFF_OBJECT_HARMLESS))
+        found_reasons.append(reason(Code.MAPS_OFF_OBJECT_HARMLESS))
     if decision.verdict is Verdict.SUSPECT and effects.lift_z >= 0:
-        said.append(reason(Code.MAPS_LOOK_NORMAL))
+        found_reasons.append(reason(Code.MAPS_LOOK_NORMAL))
     elif decision.verdict is Verdict.SUSPECT and leans_by_mass(effects):
-        said.append(reason(Code.MAPS_AGREE))
-    return said
+        found_reasons.append(reason(Code.MAPS_AGREE))
+    return found_reasons
 
 
 def _outline(effects: ClassEffects) -> list[Reason]:

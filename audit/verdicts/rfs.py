@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from audit.verdicts.statistics import EffectSize, bootstrap
 
 
-def relative_foreground_sensitivity(own: pd.DataFrame, seed: int = 0) -> EffectSize:
+def relative_foreground_sensitivity(rows: pd.DataFrame, seed: int = 0) -> EffectSize:
     """RFS of one class (Moayeri et al. 2022), -1..1, with its bootstrap interval.
 
     With ``a_f`` the accuracy under noise on the object, ``a_b`` under the same noise on the
@@ -18,14 +18,14 @@ def relative_foreground_sensitivity(own: pd.DataFrame, seed: int = 0) -> EffectS
 
     Parameters
     ----------
-    own : DataFrame
+    rows : DataFrame
         The class's rows of ``scores.parquet``.
     seed : int
         Of the bootstrap.
     """
-    met = own[own["foreground_noise_prediction"].notna()]
+    measured = rows[rows["foreground_noise_prediction"].notna()]
     hits = [
-        (met[f"{side}_noise_prediction"] == met["label"]).to_numpy(np.float64)
+        (measured[f"{side}_noise_prediction"] == measured["label"]).to_numpy(np.float64)
         for side in ("foreground", "background")
     ]
     return bootstrap(hits, _ratio, seed)

@@ -62,16 +62,16 @@ def bootstrap(
     EffectSize
         Without interval for fewer than two rows, or where the statistic itself is undefined.
     """
-    held = [np.asarray(column, dtype=np.float64) for column in columns]
-    n = len(held[0])
+    arrays = [np.asarray(column, dtype=np.float64) for column in columns]
+    n = len(arrays[0])
     if n == 0:
         return UNDEFINED
-    value = float(np.asarray(of_means(*(column.mean() for column in held))))
+    value = float(np.asarray(of_means(*(column.mean() for column in arrays))))
     if n == 1 or np.isnan(value):
         return EffectSize(value, np.nan, np.nan, n=n)
     spread = np.concatenate(
         [
-            np.asarray(of_means(*(column[drawn].mean(1) for column in held)))
+            np.asarray(of_means(*(column[drawn].mean(1) for column in arrays)))
             for drawn in _drawn(seed, n, resamples)
         ]
     )

@@ -88,16 +88,16 @@ def _in_turns(label: int, *rankings: list[int]) -> list[int]:
     """The first of each ranking, then the second of each, without repeating any."""
 
     def heads() -> Iterator[int]:
-        for place in range(max(map(len, rankings), default=0)):
-            yield from (ranking[place] for ranking in rankings if place < len(ranking))
+        for position in range(max(map(len, rankings), default=0)):
+            yield from (ranking[position] for ranking in rankings if position < len(ranking))
 
     return [donor for donor in dict.fromkeys(heads()) if donor != label][:PAIRS]
 
 
 def _mistaken(scores: pd.DataFrame) -> dict[int, list[int]]:
     """What each class is mistaken for on backgrounds of its own, the most frequent first."""
-    met = scores[scores["prediction"].notna()]
-    plain = met[["label", "prediction"]]
+    answered = scores[scores["prediction"].notna()]
+    plain = answered[["label", "prediction"]]
     swapped = scores[scores["swap_same_predictions"].map(lambda held: held is not None)]
     moved = swapped[["label", "swap_same_predictions"]].explode("swap_same_predictions")
     answers = pd.concat([plain, moved.set_axis(plain.columns, axis=1)]).astype("int64")

@@ -36,14 +36,15 @@ def numbers(scores: pd.DataFrame, column: str) -> NDArray[np.float64]:
     return values
 
 
-def decision_gap(own: pd.DataFrame, label: int) -> float:
+def decision_gap(rows: pd.DataFrame, label: int) -> float:
     """How many fewer decisions are right on other classes' backgrounds than on its own class's."""
     lists = ("swap_same_predictions", "swap_other_predictions")
-    met = own[own[lists[0]].map(_is_held) & own[lists[1]].map(_is_held)]
-    if met.empty:
+    swapped = rows[rows[lists[0]].map(_is_held) & rows[lists[1]].map(_is_held)]
+    if swapped.empty:
         return float("nan")
     same, other = (
-        np.mean([np.mean(np.asarray(answers) == label) for answers in met[name]]) for name in lists
+        np.mean([np.mean(np.asarray(answers) == label) for answers in swapped[name]])
+        for name in lists
     )
     return float(same - other)
 
@@ -130,9 +131,9 @@ def attractions(scores: pd.DataFrame) -> dict[int, EffectSize]:
 
 def backgrounds_alone(scores: pd.DataFrame) -> dict[int, EffectSize]:
     """For each class: how often its background alone still gives it, beyond the base rate."""
-    met = scores[scores["background_only_prediction"].notna()]
-    labels = met["label"].to_numpy(dtype=np.int64)
-    answers = met["background_only_prediction"].to_numpy(dtype=np.int64)
+    measured = scores[scores["background_only_prediction"].notna()]
+    labels = measured["label"].to_numpy(dtype=np.int64)
+    answers = measured["background_only_prediction"].to_numpy(dtype=np.int64)
     found = {}
     for label in np.unique(labels):
         own = labels == label
