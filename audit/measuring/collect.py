@@ -121,9 +121,9 @@ class Scored(TypedDict):
 
 
 def _rows(path: Path) -> Iterator[Scored]:
-    wanted = ["sample_id", "path", "label_name", "status", "reason", "detail", "notes", "sha256"]
+    columns = ["sample_id", "path", "label_name", "status", "reason", "detail", "notes", "sha256"]
     with pq.ParquetFile(path) as opened:
-        for batch in opened.iter_batches(columns=wanted):
+        for batch in opened.iter_batches(columns=columns):
             yield from batch.to_pylist()
 
 

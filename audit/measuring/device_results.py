@@ -43,7 +43,7 @@ class DeviceResults:
             self._kept.append(numbers.double())
             places[name] = slice(self._count, self._count + len(numbers))
             self._count += len(numbers)
-        return lambda: {name: self._numbers()[place].tolist() for name, place in places.items()}
+        return lambda: {name: self._numbers()[column].tolist() for name, column in places.items()}
 
     def send(self) -> None:
         """Begin the copy to the CPU; nothing can be kept after it."""

@@ -100,12 +100,12 @@ class DonorBank:
                 lenders.append(drawn)
             if len(lenders) == count:
                 break
-        turns = itertools.chain.from_iterable(itertools.zip_longest(*lenders))
-        other = itertools.islice((i for i in turns if i is not None), count)
+        interleaved = itertools.chain.from_iterable(itertools.zip_longest(*lenders))
+        other = itertools.islice((i for i in interleaved if i is not None), count)
         return Donors(same, tuple(other))
 
     def draw_from(
-        self, donor: int, sha256: str, seed: int, count: int, met: Sequence[int] = ()
+        self, donor: int, sha256: str, seed: int, count: int, used: Sequence[int] = ()
     ) -> tuple[int, ...]:
         """Draw backgrounds of one class, without replacement; fewer where it has fewer.
 
@@ -120,13 +120,15 @@ class DonorBank:
             Of what this sample holds, and what the draw is for.
         count : int
             Backgrounds wanted.
-        met : sequence of int
+        used : sequence of int
             Rows of the list of samples whose backgrounds it has already had.
         """
-        held = self._of_class.get(donor, np.array([], dtype=np.int64))
-        held = held[(self._hashes[held] != sha256) & ~np.isin(self.rows[held], met)]
-        order = np.argsort(ranks(self._keys[held], seed), kind="stable")
-        return tuple(held[order[:count]].tolist())
+        positions = self._of_class.get(donor, np.array([], dtype=np.int64))
+        positions = positions[
+            (self._hashes[positions] != sha256) & ~np.isin(self.rows[positions], used)
+        ]
+        order = np.argsort(ranks(self._keys[positions], seed), kind="stable")
+        return tuple(positions[order[:count]].tolist())
 
     def hashes(self, positions: Sequence[int]) -> list[str]:
         """The first 16 digits of the sha256 of images in the bank: by them donors are stored."""

@@ -105,8 +105,8 @@ def experiment(
         for prefix, read in asked:
             add(found, read(), prefix)
         for kind, turns in swaps.items():
-            for row, met in zip(found, _met(turns, bank, count), strict=True):
-                row.update(_summary(met, f"swap_{kind}_", kind == "other"))
+            for row, donors in zip(found, _met(turns, bank, count), strict=True):
+                row.update(_summary(donors, f"swap_{kind}_", kind == "other"))
         return found
 
     return columns
@@ -160,29 +160,29 @@ def _swap(
     bank: DonorBank,
     results: DeviceResults,
 ) -> list[_Turn]:
-    turns: list[_Turn] = []
+    draws: list[_Turn] = []
     for k in range(max(map(len, drawn))):
         has = [i for i, positions in enumerate(drawn) if len(positions) > k]
         positions = [drawn[i][k] for i in has]
         donor_labels = on_device(torch.from_numpy(bank.labels[positions]), model.device)
         scores = swapped_scores(model, objects, has, bank, positions)
         found = answers(scores, taken_from(subjects.targets, has), donor_labels)
-        turns.append((has, positions, results.keep(found)))
-    return turns
+        draws.append((has, positions, results.keep(found)))
+    return draws
 
 
-def _met(turns: Sequence[_Turn], bank: DonorBank, subjects: int) -> list[list[Row]]:
+def _met(draws: Sequence[_Turn], bank: DonorBank, subjects: int) -> list[list[Row]]:
     """What each subject answered to each of its donors."""
-    met: list[list[Row]] = [[] for _ in range(subjects)]
-    for has, positions, read in turns:
+    donors: list[list[Row]] = [[] for _ in range(subjects)]
+    for has, positions, read in draws:
         found: dict[str, list[Any]] = dict(read())
         found["donor_label"] = bank.labels[positions].tolist()
         found["donor_row"] = bank.rows[positions].tolist()
         found["donor_hash"] = bank.hashes(positions)
         found["prediction"] = [int(value) for value in found["prediction"]]
         for j, i in enumerate(has):
-            met[i].append({name: values[j] for name, values in found.items()})
-    return met
+            donors[i].append({name: values[j] for name, values in found.items()})
+    return donors
 
 
 def _summary(answered: list[Row], prefix: str, of_others: bool) -> Row:

@@ -68,20 +68,20 @@ def follow_up(
     DataFrame
         A row a swap, with :data:`FOLLOW_UP_COLUMNS`.
     """
-    wanted: dict[int, list[int]] = {}
+    donors_of: dict[int, list[int]] = {}
     for label, donor in zip(pairs["label"].tolist(), pairs["donor_label"].tolist(), strict=True):
-        wanted.setdefault(label, [label]).append(donor)
+        donors_of.setdefault(label, [label]).append(donor)
     look = 1 if before is None else 2
     rows: list[Row] = []
-    chosen = _chosen(bench.table, scores, wanted, bench.plan.seed)
+    chosen = _chosen(bench.table, scores, donors_of, bench.plan.seed)
     first = scores[scores["sample_id"].isin(set(chosen["sample_id"]))]
-    met, of_own = (_rows(first, f"swap_{kind}_donor_rows") for kind in ("other", "same"))
+    used, of_own = (_rows(first, f"swap_{kind}_donor_rows") for kind in ("other", "same"))
     if before is not None:
         for sample_id, row in zip(before["sample_id"], before["donor_row"], strict=True):
-            met.setdefault(sample_id, []).append(row)
+            used.setdefault(sample_id, []).append(row)
     for batch in bench.batches(chosen.index) if len(chosen) else ():
-        turns = _turns(batch, wanted, bank, (met, of_own), bench.plan.seed, look)
-        rows += _measure(bench.model, batch, bank, turns, look)
+        draws = _turns(batch, donors_of, bank, (used, of_own), bench.plan.seed, look)
+        rows += _measure(bench.model, batch, bank, draws, look)
     return pd.DataFrame(rows, columns=FOLLOW_UP_COLUMNS.names)
 
 
@@ -92,27 +92,27 @@ def write_follow_up(run: RunFolder, swaps: pd.DataFrame) -> None:
 
 
 def _chosen(
-    table: pd.DataFrame, scores: pd.DataFrame, wanted: dict[int, list[int]], seed: int
+    table: pd.DataFrame, scores: pd.DataFrame, donors_of: dict[int, list[int]], seed: int
 ) -> pd.DataFrame:
     """The samples that are swapped again: those with swaps of both kinds, a seeded choice."""
     swapped = scores["swap_same_probability"].notna() & scores["swap_other_probability"].notna()
     able = set(scores.loc[swapped, "sample_id"])
-    kept = table[table["label"].isin(list(wanted)) & table["sample_id"].isin(able)]
+    kept = table[table["label"].isin(list(donors_of)) & table["sample_id"].isin(able)]
     return at_most(kept, IMAGES, seed, "follow-up", of_each="label")
 
 
 def _rows(first: pd.DataFrame, column: str) -> dict[str, list[int]]:
     """The backgrounds of the first pass by sample; none where an older run did not keep them."""
-    held = first[column] if column in first else [()] * len(first)
+    lists = first[column] if column in first else [()] * len(first)
     return {
         sample_id: [int(row) for row in rows] if rows is not None else []
-        for sample_id, rows in zip(first["sample_id"], held, strict=True)
+        for sample_id, rows in zip(first["sample_id"], lists, strict=True)
     }
 
 
 def _turns(
     batch: Batch,
-    wanted: dict[int, list[int]],
+    donors_of: dict[int, list[int]],
     bank: DonorBank,
     known: tuple[Mapping[str, Sequence[int]], Mapping[str, Sequence[int]]],
     seed: int,
@@ -123,25 +123,25 @@ def _turns(
     `known` are the rows that a sample has met and must not meet again, and those of its own class
     that it meets again only where there are no others.
     """
-    met, of_own = known
-    turns = []
+    used, of_own = known
+    draws = []
     for index, sample_id in enumerate(batch.ids):
         label, sha256 = int(batch.targets[index]), batch.loaded[index].sha256
-        for donor in wanted[label]:
+        for donor in donors_of[label]:
             purpose = f"follow-up {donor}{' again' * (look - 1)}"
             drawn = (donor, sha256, donor_seed(seed, sha256, purpose), DONORS[look])
-            found = bank.draw_from(*drawn, (*met[sample_id], *of_own[sample_id]))
+            found = bank.draw_from(*drawn, (*used[sample_id], *of_own[sample_id]))
             if len(found) < DONORS[look]:
                 seen = {int(bank.rows[position]) for position in found}
-                found += bank.draw_from(*drawn, (*met[sample_id], *seen))[
+                found += bank.draw_from(*drawn, (*used[sample_id], *seen))[
                     : DONORS[look] - len(found)
                 ]
-            turns += [(index, position) for position in found]
-    return turns
+            draws += [(index, position) for position in found]
+    return draws
 
 
 def _measure(
-    model: Engine, batch: Batch, bank: DonorBank, turns: Sequence[tuple[int, int]], look: int
+    model: Engine, batch: Batch, bank: DonorBank, draws: Sequence[tuple[int, int]], look: int
 ) -> Iterator[Row]:
     if not len(batch):
         return
@@ -149,11 +149,11 @@ def _measure(
     objects = Objects.of(images, on_device(batch.foreground, model.device))
     targets = on_device(batch.targets, model.device)
     # As many at once as the batch is large, so that memory stays what it was.
-    for start in range(0, len(turns), len(batch)):
-        part = turns[start : start + len(batch)]
+    for start in range(0, len(draws), len(batch)):
+        part = draws[start : start + len(batch)]
         which, positions = [i for i, _ in part], [p for _, p in part]
         scores = swapped_scores(model, objects, which, bank, positions)
-        found = {name: held.tolist() for name, held in answers(scores, targets[which]).items()}
+        found = {name: values.tolist() for name, values in answers(scores, targets[which]).items()}
         for number, (index, position) in enumerate(part):
             margin = found["margin"][number]
             yield {

@@ -19,12 +19,12 @@ PART_DONORS = 8
 _LEAST_SWAPS = 3
 
 
-def costliest_donor(own: pd.DataFrame) -> int | None:
+def costliest_donor(rows: pd.DataFrame) -> int | None:
     """The class whose backgrounds leave the images of a class the least probability on average.
 
     Parameters
     ----------
-    own : DataFrame
+    rows : DataFrame
         The class's rows of ``scores.parquet``.
 
     Returns
@@ -33,7 +33,7 @@ def costliest_donor(own: pd.DataFrame) -> int | None:
         None where no class lent to at least three of them.
     """
     columns = ["swap_other_donor_labels", "swap_other_probabilities"]
-    swaps = own.loc[own[columns].notna().all(axis=1), columns].explode(columns)
+    swaps = rows.loc[rows[columns].notna().all(axis=1), columns].explode(columns)
     means = swaps.astype(float).groupby(columns[0])[columns[1]].agg(["mean", "size"])
     means = means[means["size"] >= _LEAST_SWAPS]
     if means.empty:

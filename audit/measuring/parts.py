@@ -46,8 +46,8 @@ class Part:
     @property
     def _stamp(self) -> bytes:
         rows = [self.first, self.first + len(self.samples)]
-        said = {"fingerprint": self.fingerprint, "shard": self.shard, "rows": rows}
-        return json.dumps(said, sort_keys=True).encode()
+        content = {"fingerprint": self.fingerprint, "shard": self.shard, "rows": rows}
+        return json.dumps(content, sort_keys=True).encode()
 
     def write(self, table: pa.Table) -> None:
         """Write the part with a checksum a page; it appears whole or not at all."""
@@ -68,8 +68,8 @@ class Part:
         table = table.replace_schema_metadata(None)
         if table.schema != SCORE_COLUMNS:
             return None
-        written, wanted = table["sample_id"].to_pylist(), self.samples["sample_id"].tolist()
-        return table if written == wanted else None
+        written, expected = table["sample_id"].to_pylist(), self.samples["sample_id"].tolist()
+        return table if written == expected else None
 
     @property
     def is_finished(self) -> bool:

@@ -63,8 +63,8 @@ def _reset(module: nn.Module) -> set[int]:
     return {id(own) for own in module.parameters(recurse=False)}
 
 
-def _scramble(own: nn.Parameter) -> None:
+def _scramble(parameter: nn.Parameter) -> None:
     """Keep mean and spread, lose what was learned."""
     with torch.no_grad():
-        order = torch.randperm(own.numel()).to(own.device)
-        own.copy_(own.flatten()[order].view_as(own))
+        order = torch.randperm(parameter.numel()).to(parameter.device)
+        parameter.copy_(parameter.flatten()[order].view_as(parameter))

@@ -107,14 +107,14 @@ def measure_batch(
 def _rows(
     batch: Batch,
     chosen: Sequence[int],
-    found: dict[str, list[float]],
+    answered: dict[str, list[float]],
     numbers: dict[str, list[float]],
     columns: Rows,
 ) -> Rows:
     """A row a sample: its answer, where its map lies, and what swaps made of the chosen ones."""
-    finite = found.pop("finite")
+    finite = answered.pop("finite")
     made = [_identity(batch, index) for index in range(len(batch))]
-    add(made, found, "")
+    add(made, answered, "")
     for index, row in enumerate(made):
         row.update({name: _item(values[index]) for name, values in numbers.items()})
         status = STATUSES[int(numbers["status"][index])]

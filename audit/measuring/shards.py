@@ -118,6 +118,6 @@ def score_again(part: Part, rows: Sequence[int], bench: Workbench, bank: DonorBa
         found += measure_within_memory(bench.model, batch, bench.plan, bank)()
     replaced = {row["sample_id"]: row for row in found}
     if replaced:
-        held = part.scores().to_pylist()
-        part.write(table_of([replaced.get(row["sample_id"], row) for row in held]))
+        stored = part.scores().to_pylist()
+        part.write(table_of([replaced.get(row["sample_id"], row) for row in stored]))
     return len(replaced)

@@ -82,8 +82,8 @@ class SwapMap:
         """Rank correlation of saliency ``(H, W)`` with what the class loses by each part, -1..1."""
         known = np.isfinite(self.effect)
         # Parts have an effect each; where two have the same one they are one.
-        parts, held = np.unique(self.effect[known], return_inverse=True)
-        means = np.bincount(held, saliency[known]) / np.bincount(held)
+        parts, inverse = np.unique(self.effect[known], return_inverse=True)
+        means = np.bincount(inverse, saliency[known]) / np.bincount(inverse)
         return rank_correlation(means, -parts)
 
     def summary(self, donor_class: str, saliency: NDArray[np.float32] | None = None) -> PartEffects:
@@ -175,8 +175,8 @@ def parts_of(foreground: Tensor, cells: int) -> tuple[Tensor, NDArray[np.bool_]]
             if part.sum() >= _LEAST * whole.sum():
                 found.append(part)
                 is_object.append(kind)
-    held = torch.stack(found) if found else foreground.new_zeros((0, height, width))
-    return held, np.array(is_object, dtype=bool)
+    masks = torch.stack(found) if found else foreground.new_zeros((0, height, width))
+    return masks, np.array(is_object, dtype=bool)
 
 
 def _draw(parts: int, masks: int, seed: int) -> NDArray[np.bool_]:
@@ -200,14 +200,14 @@ def _margins(
     for first in range(0, len(chosen), 32):
         few = chosen[first : first + 32]
         hidden = (few.float() @ parts.flatten(1).float()).view(len(few), *image.shape[1:])
-        turns = torch.arange(first, first + len(few), device=image.device) % len(donors)
-        pictures = paste(image.expand(len(few), -1, -1, -1), 1 - _soft(hidden), donors[turns])
+        donor_rows = torch.arange(first, first + len(few), device=image.device) % len(donors)
+        pictures = paste(image.expand(len(few), -1, -1, -1), 1 - _soft(hidden), donors[donor_rows])
         found = scores(pictures).double()
         rivals = found.clone()
         rivals[:, label] = -torch.inf
         margins.append((found[:, label] - rivals.amax(1)).cpu().numpy())
-    held: NDArray[np.float64] = np.concatenate(margins)
-    return held
+    joined: NDArray[np.float64] = np.concatenate(margins)
+    return joined
 
 
 def _soft(hidden: Tensor) -> Tensor:

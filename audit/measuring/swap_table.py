@@ -26,18 +26,18 @@ def each_swap(scores: pd.DataFrame) -> pd.DataFrame:
         object's class, ``lost``: what that is less than the mean of the same image's same-class
         swaps (NaN where there were none).
     """
-    met = scores[scores["swap_other_probabilities"].map(lambda held: held is not None)]
-    counts = met["swap_other_probabilities"].map(len).to_numpy(dtype=np.int64)
+    swapped = scores[scores["swap_other_probabilities"].map(lambda values: values is not None)]
+    counts = swapped["swap_other_probabilities"].map(len).to_numpy(dtype=np.int64)
     total = int(counts.sum())
 
     def unfolded(name: str) -> NDArray[np.float64]:
         column = f"swap_other_{name}"
-        if column not in met or total == 0 or bool(met[column].isna().any()):
+        if column not in swapped or total == 0 or bool(swapped[column].isna().any()):
             return np.full(total, -1.0)
-        return np.concatenate([np.asarray(held, np.float64) for held in met[column]])
+        return np.concatenate([np.asarray(values, np.float64) for values in swapped[column]])
 
     def repeated(column: str) -> NDArray[np.float64]:
-        return np.repeat(met[column].to_numpy(dtype=np.float64, na_value=np.nan), counts)
+        return np.repeat(swapped[column].to_numpy(dtype=np.float64, na_value=np.nan), counts)
 
     whole = {name: unfolded(f"{name}s").astype(np.int64) for name in _WHOLE}
     probability = unfolded("probabilities")
