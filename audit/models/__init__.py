@@ -187,16 +187,16 @@ def _in_float32(module: nn.Module) -> Iterator[str]:
         yield f"model: its weights are {found}; it works in float32, in which maps are made"
 
 
-def _geometry(declared: InputSection, own: Geometry) -> Geometry:
+def _geometry(declared: InputSection, of_model: Geometry) -> Geometry:
     """What the manifest declares, over what the weights prescribe."""
-    size = declared.size or own.size
+    size = declared.size or of_model.size
     # A new size without a new `resize` means: the shorter side becomes that size.
-    resize = declared.resize or (declared.size or own.resize)
+    resize = declared.resize or (declared.size or of_model.resize)
     return Geometry(
         size=size,
         resize=resize,
-        crop=declared.crop or own.crop,
-        interpolation=declared.interpolation or own.interpolation,
+        crop=declared.crop or of_model.crop,
+        interpolation=declared.interpolation or of_model.interpolation,
     )
 
 

@@ -217,8 +217,8 @@ def _unwrap(
     for entry in entries.values():
         for name, tensor in entry.state.items():
             dense = tensor.layout == torch.strided
-            held = max(tensor.untyped_storage().nbytes(), 1) if dense else 0
-            if dense and tensor.numel() * tensor.element_size() > held:
+            size = max(tensor.untyped_storage().nbytes(), 1) if dense else 0
+            if dense and tensor.numel() * tensor.element_size() > size:
                 raise ModelError(
                     f"model.weights: {path.name}: {name} claims more than the file holds. {_AGAIN}"
                 )

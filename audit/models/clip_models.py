@@ -104,8 +104,8 @@ def clip_model(
         ) from error
     model = described(ZeroShot(clip, features), folder, tuple(class_names), remarks)
     # The texts are weights, too.
-    held = "\n".join([model.sha256, *texts])
-    model.sha256 = hashlib.sha256(held.encode()).hexdigest()
+    hashed = "\n".join([model.sha256, *texts])
+    model.sha256 = hashlib.sha256(hashed.encode()).hexdigest()
     model.remarks += (f"model.template: classes are {texts[0]!r} and so on",)
     return model.to(device)
 

@@ -50,7 +50,7 @@ def folded(model: AuditedModel, image: Tensor) -> AuditedModel | None:
         derived.in_bfloat16 = False
         # In TF32 rounding alone is larger than the tolerance.
         with torch.no_grad(), tf32(False, image.device):
-            wanted = derived(drawn)
+            expected = derived(drawn)
             # Weights in the layout that images come in: a CPU needs not bring them there each time.
             derived.module = fuse(derived.module).to(memory_format=torch.channels_last)
             found = derived(drawn)
@@ -58,7 +58,7 @@ def folded(model: AuditedModel, image: Tensor) -> AuditedModel | None:
         # Tracing runs the network's own code, which may say anything.
         _log.info("BatchNorm stays by itself: %s", error)
         return None
-    if float((wanted - found).abs().max()) <= TOLERANCE * float(wanted.abs().max()):
+    if float((expected - found).abs().max()) <= TOLERANCE * float(expected.abs().max()):
         derived.in_bfloat16 = model.in_bfloat16
         return derived.eval().requires_grad_(False)
     _log.info("BatchNorm stays by itself: the scores of the folded network differ")
@@ -121,11 +121,11 @@ def _answers_alike(
 ) -> bool:
     """Whether a copy answers as the model; on a CPU also each image at the next place of a call."""
     with torch.inference_mode(False), torch.no_grad():
-        wanted, found, moved = model(first), derived(first), derived(second)
-    apart = float((wanted - found).abs().max())
-    if not apart <= SAME[model.in_bfloat16] * float(wanted.abs().max()):
+        expected, derived_scores, moved = model(first), derived(first), derived(second)
+    apart = float((expected - derived_scores).abs().max())
+    if not apart <= SAME[model.in_bfloat16] * float(expected.abs().max()):
         return False
-    return first.device.type != "cpu" or torch.equal(found[:-1], moved[1:])
+    return first.device.type != "cpu" or torch.equal(derived_scores[:-1], moved[1:])
 
 
 def _first_line(error: Exception) -> str:

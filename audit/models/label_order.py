@@ -83,8 +83,8 @@ def better_outputs(labels: Labels, predictions: Labels) -> dict[int, int]:
     if not len(labels):
         return {}
     moved = _moved(labels, predictions)
-    held = np.isin(labels, list(moved))
-    few, answers = labels[held], predictions[held]
+    is_moved = np.isin(labels, list(moved))
+    few, answers = labels[is_moved], predictions[is_moved]
     gain, best = _gain(few, answers, moved)
     if gain < _LEAST_GAIN or best < 0.5 * len(few) or best - gain >= 0.5 * best:
         return {}

@@ -87,9 +87,9 @@ def match_labels(
     return found, _as_the_dataset_says(names, found)
 
 
-def _as_the_dataset_says(names: Sequence[str], found: Mapping[str, int]) -> tuple[str, ...]:
-    said = {index: label for label, index in found.items()}
-    return tuple(said.get(index, name) for index, name in enumerate(names))
+def _as_the_dataset_says(names: Sequence[str], indices: Mapping[str, int]) -> tuple[str, ...]:
+    spelled = {index: label for label, index in indices.items()}
+    return tuple(spelled.get(index, name) for index, name in enumerate(names))
 
 
 def _told_apart(class_names: Sequence[str]) -> tuple[str, ...]:

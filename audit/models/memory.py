@@ -47,9 +47,9 @@ class Capacity:
     def __init__(self) -> None:
         self._most: int | None = None
 
-    def images_at_a_time(self, wanted: int) -> int:
+    def images_at_a_time(self, asked: int) -> int:
         """So many images of those wanted as have not run out of memory before."""
-        return wanted if self._most is None else min(wanted, self._most)
+        return asked if self._most is None else min(asked, self._most)
 
     def ran_out(self, count: int) -> int:
         """Remember that `count` images were too many; returns how many are tried next."""

@@ -48,38 +48,42 @@ def nearest_network(state: Mapping[str, Tensor]) -> tuple[str, float]:
         Share of the parameters of both that agree in name and shape; 0..1. The last layer may have
         any number of rows.
     """
-    held = _shapes(state)
+    shapes = _shapes(state)
     families = next(
-        (known for part, known in _FAMILIES.items() if any(part in key for key, _ in held)), ("",)
+        (known for part, known in _FAMILIES.items() if any(part in key for key, _ in shapes)), ("",)
     )
-    agreement = {name: _agreement(held, name) for name in networks() if name.startswith(families)}
+    agreement = {name: _agreement(shapes, name) for name in networks() if name.startswith(families)}
     best = max(agreement, key=lambda name: agreement[name], default="")
     return (best, agreement[best]) if best and agreement[best] else ("", 0.0)
 
 
 def _shapes(state: Mapping[str, Tensor]) -> Shapes:
     """Names and shapes, without what wrappers put before them, and what lies beside those."""
-    found = {name: tuple(tensor.shape) for name, tensor in state.items()}
+    shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
     while prefix := next(
-        (p for p in _PREFIXES if found and _share(found, p) >= _MOSTLY),
+        (p for p in _PREFIXES if shapes and _share(shapes, p) >= _MOSTLY),
         "",
     ):
         cut = len(prefix)
-        found = {name[cut:]: shape for name, shape in found.items() if name.startswith(prefix)}
-    return set(found.items())
+        shapes = {name[cut:]: shape for name, shape in shapes.items() if name.startswith(prefix)}
+    return set(shapes.items())
 
 
 def _share(names: Collection[str], prefix: str) -> float:
     return sum(name.startswith(prefix) for name in names) / len(names)
 
 
-def _agreement(held: Shapes, name: str) -> float:
+def _agreement(shapes: Shapes, name: str) -> float:
     with warnings.catch_warnings():
         # Some networks announce that their initialisation will change.
         warnings.simplefilter("ignore")
         module = skeleton_of(lambda: torchvision.models.get_model(name, weights=None))
-    own = _shapes(module.state_dict())
-    heads = {key for key, shape in own if shape and shape[0] == 1000}
-    wanted = {(key, shape) for key, shape in own if key not in heads and "num_batches" not in key}
-    found = {(key, shape) for key, shape in held if key not in heads and "num_batches" not in key}
-    return len(wanted & found) / max(1, len(wanted | found))
+    expected_shapes = _shapes(module.state_dict())
+    heads = {key for key, shape in expected_shapes if shape and shape[0] == 1000}
+    expected = {
+        (key, shape)
+        for key, shape in expected_shapes
+        if key not in heads and "num_batches" not in key
+    }
+    given = {(key, shape) for key, shape in shapes if key not in heads and "num_batches" not in key}
+    return len(expected & given) / max(1, len(expected | given))

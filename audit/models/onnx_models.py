@@ -91,8 +91,8 @@ def onnx_model(device: torch.device, *, weights: str | Path | None = None) -> Au
     options.inter_op_num_threads = 1
     options.use_deterministic_compute = True
     options.log_severity_level = 3
-    wanted = ["CUDAExecutionProvider"] if device.type == "cuda" else []
-    able = [one for one in wanted if one in runtime.get_available_providers()]
+    providers = ["CUDAExecutionProvider"] if device.type == "cuda" else []
+    able = [one for one in providers if one in runtime.get_available_providers()]
     try:
         session = runtime.InferenceSession(
             str(weights), options, providers=[*able, "CPUExecutionProvider"]

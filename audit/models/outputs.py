@@ -64,20 +64,20 @@ def _find(returned: Any) -> tuple[Tensor | None, str]:
         return returned, ""
     kind = type(returned).__name__
     if isinstance(returned, Mapping):
-        held = {str(k): v for k, v in returned.items() if isinstance(v, Tensor)}
-        name = next((n for n in _NAMES if n in held), None)
-        if name is None and len(held) == 1:
-            (name,) = held
+        tensors = {str(k): v for k, v in returned.items() if isinstance(v, Tensor)}
+        name = next((n for n in _NAMES if n in tensors), None)
+        if name is None and len(tensors) == 1:
+            (name,) = tensors
         if name is not None:
-            return held[name], f"{name!r} of the {kind} that the network returns"
-        return None, f" with {', '.join(held) or 'no tensor'}"
+            return tensors[name], f"{name!r} of the {kind} that the network returns"
+        return None, f" with {', '.join(tensors) or 'no tensor'}"
     logits = getattr(returned, "logits", None)
     if isinstance(logits, Tensor):
         return logits, f"'logits' of the {kind} that the network returns"
     if isinstance(returned, (tuple, list)):
-        for place, value in enumerate(returned):
+        for position, value in enumerate(returned):
             if isinstance(value, Tensor) and value.ndim in (2, 4):
-                return value, f"output {place} of the {kind} that the network returns"
+                return value, f"output {position} of the {kind} that the network returns"
     return None, ""
 
 

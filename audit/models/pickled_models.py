@@ -88,9 +88,9 @@ def _unpickled(path: Path, target: Path, folder: Path) -> Checkpoint:
             "alone: torch.save(model.state_dict(), ...)."
         ) from None
     if ended.returncode != 0 or not target.is_file():
-        said = (ended.stderr.strip().splitlines() or [f"exit code {ended.returncode}"])[-1][:200]
+        message = (ended.stderr.strip().splitlines() or [f"exit code {ended.returncode}"])[-1][:200]
         raise ModelError(
-            f"model.weights: {path.name} cannot be unpickled ({said}). Its modules must lie beside "
-            "the manifest or on PYTHONPATH."
+            f"model.weights: {path.name} cannot be unpickled ({message}). Its modules must lie "
+            "beside the manifest or on PYTHONPATH."
         )
     return load_checkpoint(target)

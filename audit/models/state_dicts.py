@@ -153,15 +153,15 @@ def _try_loading(
     return list(missing), list(unexpected)
 
 
-def key_difference(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> str:
+def key_difference(expected: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> str:
     """What stands between two state dicts, in a sentence; "" where nothing does."""
     counters = {key for key in expected if key.endswith(_COUNTER)}
-    missing = sorted(set(expected) - set(found) - counters)
-    unexpected = sorted(set(found) - set(expected))
+    missing = sorted(set(expected) - set(given) - counters)
+    unexpected = sorted(set(given) - set(expected))
     shapes = [
-        f"{name} {tuple(found[name].shape)} instead of {tuple(expected[name].shape)}"
-        for name in sorted(set(expected) & set(found))
-        if expected[name].shape != found[name].shape
+        f"{name} {tuple(given[name].shape)} instead of {tuple(expected[name].shape)}"
+        for name in sorted(set(expected) & set(given))
+        if expected[name].shape != given[name].shape
     ]
     parts = [
         f"{len(names)} {word} ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})"
