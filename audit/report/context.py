@@ -188,8 +188,8 @@ class _Loader:
 
     def _exhibits(self, finding: ClassFinding, count: int, side: int) -> None:
         for exhibit in finding.exhibits[:count]:
-            held = exhibit.pictures
-            for path in (held.image, held.overlay, held.outline, held.swap, held.swap_map):
+            drawn = exhibit.pictures
+            for path in (drawn.image, drawn.overlay, drawn.outline, drawn.swap, drawn.swap_map):
                 self.add(path, side)
 
     def add(self, path: str | None, side: int) -> None:

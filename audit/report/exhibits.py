@@ -51,18 +51,18 @@ class Shown:
     part_effects: PartEffects | None
 
 
-def choose(own: pd.DataFrame, *, is_suspect: bool = False) -> list[Choice]:
+def choose(rows: pd.DataFrame, *, is_suspect: bool = False) -> list[Choice]:
     """Choose the exhibits of one class by the rules of :class:`Role`; no sample twice.
 
     Parameters
     ----------
-    own : DataFrame
+    rows : DataFrame
         The class's rows of ``scores.parquet``, indexed by their position.
     is_suspect : bool
         Of a suspect class two of ``worst``, ``typical`` and ``mistaken`` are shown instead of one,
         the worst by their parts too; ``best`` is one.
     """
-    answered = own[own["prediction"].notna()]
+    answered = rows[rows["prediction"].notna()]
     right = answered[answered["prediction"] == answered["label"]]
     wrong = answered[answered["prediction"] != answered["label"]]
     gap = right["swap_same_probability"] - right["swap_other_probability"]
@@ -84,7 +84,7 @@ def choose(own: pd.DataFrame, *, is_suspect: bool = False) -> list[Choice]:
     for role, order in ranked.items():
         free = [int(i) for i in order.dropna().index if int(i) not in {c.row for c in chosen}]
         count = 2 if is_suspect and role is not Role.BEST else 1
-        donor = costliest_donor(own) if is_suspect and role is Role.WORST else None
+        donor = costliest_donor(rows) if is_suspect and role is Role.WORST else None
         chosen += [Choice(row, role, donor) for row in free[:count]]
     return chosen
 

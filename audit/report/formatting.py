@@ -88,12 +88,12 @@ def with_interval(estimate: Estimate) -> str:
     """
     if estimate.value is None:
         return not_measured()
-    held = counted_points(estimate.value)
+    counted = counted_points(estimate.value)
     if estimate.low is None or estimate.high is None:
-        return gettext("%(points)s (no interval)", points=held)
+        return gettext("%(points)s (no interval)", points=counted)
     return gettext(
         "%(points)s (95 %% interval %(low)s to %(high)s)",
-        points=held,
+        points=counted,
         low=points(estimate.low),
         high=points(estimate.high),
     )

@@ -93,8 +93,8 @@ def gettext(message: str, /, **values: object) -> str:
 
 def pgettext(context: str, message: str, /, **values: object) -> str:
     """Say a message that has another translation elsewhere."""
-    said = str(speaking().translations.pgettext(context, message))
-    return said % values
+    text = str(speaking().translations.pgettext(context, message))
+    return text % values
 
 
 def ngettext(one: str, many: str, num: int, /, **values: object) -> str:
@@ -121,11 +121,11 @@ def whole(count: int) -> str:
 
 def looked_up(message: str) -> str:
     """Look a message up; what the catalogue lacks, as a user's own template may, stays as it is."""
-    said: str = speaking().translations.gettext(message)
-    return said
+    text: str = speaking().translations.gettext(message)
+    return text
 
 
 def looked_up_plural(one: str, many: str, num: int) -> str:
     """Look up the form that a count wants; a count below 0 is counted like its size."""
-    said: str = speaking().translations.ngettext(one, many, abs(num))
-    return said
+    text: str = speaking().translations.ngettext(one, many, abs(num))
+    return text

@@ -50,9 +50,9 @@ def colour_map(values: NDArray[np.floating]) -> Pixels:
     >>> colour_map(np.array([0.0, 1.0])).tolist()
     [[0, 0, 4], [252, 255, 164]]
     """
-    held = np.clip(np.nan_to_num(np.asarray(values, dtype=np.float64), posinf=1.0), 0.0, 1.0)
+    clipped = np.clip(np.nan_to_num(np.asarray(values, dtype=np.float64), posinf=1.0), 0.0, 1.0)
     places = np.linspace(0.0, 1.0, len(_ANCHORS))
-    channels = [np.interp(held, places, _ANCHORS[:, c]) for c in range(3)]
+    channels = [np.interp(clipped, places, _ANCHORS[:, c]) for c in range(3)]
     return np.rint(np.stack(channels, axis=-1)).astype(np.uint8)
 
 
@@ -69,12 +69,12 @@ def normalise(saliency: NDArray[np.floating]) -> NDArray[np.float64]:
     >>> normalise(np.array([[0.0, 2.0], [4.0, 4.0]])).tolist()
     [[0.0, 0.5], [1.0, 1.0]]
     """
-    held = np.maximum(
+    positive = np.maximum(
         np.nan_to_num(np.asarray(saliency, dtype=np.float64), posinf=0.0, neginf=0.0), 0.0
     )
-    top = float(np.percentile(held, _ROBUST_PERCENTILE)) if held.size else 0.0
-    top = top if top > 0 else float(held.max(initial=0.0))
-    return np.minimum(held / top, 1.0) if top > 0 else np.zeros_like(held)
+    top = float(np.percentile(positive, _ROBUST_PERCENTILE)) if positive.size else 0.0
+    top = top if top > 0 else float(positive.max(initial=0.0))
+    return np.minimum(positive / top, 1.0) if top > 0 else np.zeros_like(positive)
 
 
 def overlay(
@@ -203,8 +203,8 @@ def mean_map(maps: Iterable[NDArray[np.floating]]) -> Pixels:
     """
     total: NDArray[np.float64] | None = None
     for saliency in maps:
-        held = normalise(saliency)
-        total = held if total is None else total + held
+        normalised = normalise(saliency)
+        total = normalised if total is None else total + normalised
     if total is None:
         raise ValueError("mean_map: expected at least one map, found none")
     return colour_map(normalise(total))
@@ -243,9 +243,9 @@ def to_png(array: NDArray[np.uint8], told: Mapping[str, str] | None = None) -> b
             "to_png: expected uint8 of shape (H, W, 3) or (H, W), "
             f"found {array.dtype} of shape {array.shape}"
         )
-    held = io.BytesIO()
+    buffer = io.BytesIO()
     metadata = PngInfo()
     for keyword, text in (told or {}).items():
         metadata.add_text(keyword, text)
-    Image.fromarray(np.ascontiguousarray(array)).save(held, format="PNG", pnginfo=metadata)
-    return held.getvalue()
+    Image.fromarray(np.ascontiguousarray(array)).save(buffer, format="PNG", pnginfo=metadata)
+    return buffer.getvalue()

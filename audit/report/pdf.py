@@ -101,9 +101,9 @@ def print_pdf(
     ReportError
         WeasyPrint failed, logged an error, or asked for an address outside `pictures`.
     """
-    fetcher, said = OwnPictures(pictures), _Said()
+    fetcher, messages = OwnPictures(pictures), _Said()
     logger = logging.getLogger("weasyprint")
-    logger.addHandler(said)
+    logger.addHandler(messages)
     level, spread = logger.level, logger.propagate
     logger.setLevel(logging.WARNING)
     # Most of its warnings tell of screen rules that paper ignores.
@@ -122,19 +122,19 @@ def print_pdf(
     finally:
         logger.setLevel(level)
         logger.propagate = spread
-        logger.removeHandler(said)
+        logger.removeHandler(messages)
     if fetcher.refused:
         addresses = plural(len(fetcher.refused), "address", "addresses")
         raise ReportError(
             f"report.pdf: the page asked for {addresses} outside the report, first "
             f"{discreet(fetcher.refused[0], 120)!r}; nothing was fetched and no PDF was written"
         )
-    if said.errors:
+    if messages.errors:
         raise ReportError(
-            f"report.pdf: {plural(len(said.errors), 'error')} while printing, first: "
-            f"{discreet(said.errors[0], 300)}"
+            f"report.pdf: {plural(len(messages.errors), 'error')} while printing, first: "
+            f"{discreet(messages.errors[0], 300)}"
         )
-    return Printed(printed, frozenset(said.missing))
+    return Printed(printed, frozenset(messages.missing))
 
 
 def _attached(files: Mapping[str, bytes], made: str) -> list[weasyprint.Attachment]:

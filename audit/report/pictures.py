@@ -70,9 +70,9 @@ def load_picture(run_folder: Path, relative: str, side: int) -> Picture:
     opened = open_picture(path, PurePosixPath(relative).as_posix(), ReportError)
     pixels = opened.convert("RGB")
     pixels.thumbnail((side, side), Image.Resampling.LANCZOS)
-    held = io.BytesIO()
-    pixels.save(held, format="JPEG", quality=JPEG_QUALITY, optimize=True, subsampling=0)
-    return Picture(held.getvalue(), "image/jpeg", pixels.width, pixels.height)
+    buffer = io.BytesIO()
+    pixels.save(buffer, format="JPEG", quality=JPEG_QUALITY, optimize=True, subsampling=0)
+    return Picture(buffer.getvalue(), "image/jpeg", pixels.width, pixels.height)
 
 
 def open_picture(path: Path, shown: str, kind: type[AuditError]) -> Image.Image:

@@ -71,11 +71,11 @@ def read_problems(path: Path) -> Problems:
 
 def _problem(row: dict[str, str | None]) -> Problem:
     # A spreadsheet's guard against formulas is no part of the text.
-    held = {key: (value or "").removeprefix("'") for key, value in row.items() if key}
+    cells = {key: (value or "").removeprefix("'") for key, value in row.items() if key}
     return Problem(
-        image=discreet(held.get("sample_id") or held.get("path", ""), 160),
-        name=discreet_name(held.get("label_name", "")),
-        reason=clean_text(held.get("reason", ""), 60) or "unknown",
-        detail=discreet(held.get("detail", ""), 240),
-        kind=kind if (kind := held.get("kind", "")) in KINDS else "rejected",
+        image=discreet(cells.get("sample_id") or cells.get("path", ""), 160),
+        name=discreet_name(cells.get("label_name", "")),
+        reason=clean_text(cells.get("reason", ""), 60) or "unknown",
+        detail=discreet(cells.get("detail", ""), 240),
+        kind=kind if (kind := cells.get("kind", "")) in KINDS else "rejected",
     )

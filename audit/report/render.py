@@ -175,7 +175,7 @@ def _pillow_as_it_was() -> Iterator[None]:
 
 
 def _unprintable(context: ReportContext, missing: frozenset[str]) -> Unprintable:
-    scripts = sorted({_script(held) for held in missing})
+    scripts = sorted({_script(character) for character in missing})
     findings = context.record.findings
     return Unprintable(
         characters=tuple(sorted(missing)),

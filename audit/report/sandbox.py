@@ -52,8 +52,8 @@ class _Sandbox(ImmutableSandboxedEnvironment):
 
 
 def _declared(kind: type[Record]) -> set[str]:
-    own = [held for held in kind.__mro__ if issubclass(held, Record) and held is not Record]
-    named = {name for held in own for name in vars(held) if not name.startswith(("_", "model_"))}
+    bases = [base for base in kind.__mro__ if issubclass(base, Record) and base is not Record]
+    named = {name for base in bases for name in vars(base) if not name.startswith(("_", "model_"))}
     return named | set(kind.model_fields)
 
 

@@ -57,8 +57,8 @@ def strip(tiles: Sequence[Tile]) -> Pixels:
     wide, high = times * width, times * height
     drawn = Image.new("RGB", (len(tiles) * (wide + _GAP) - _GAP, high + above), "white")
     pen = ImageDraw.Draw(drawn)
-    for place, tile in enumerate(tiles):
-        left = place * (times * width + _GAP)
+    for position, tile in enumerate(tiles):
+        left = position * (times * width + _GAP)
         picture = Image.fromarray(tile.pixels)
         drawn.paste(
             picture.resize((times * width, times * height), Image.Resampling.NEAREST), (left, above)

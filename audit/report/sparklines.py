@@ -38,8 +38,8 @@ def sparkline(trend: Trend, *, top: float, floor: float) -> Markup:
         ).format(WIDTH - 2, y(floor), y(floor), _QUIET)
     ]
     path = []
-    for place, point in enumerate(trend.points):
-        x = round(6 + place * step, 1)
+    for position, point in enumerate(trend.points):
+        x = round(6 + position * step, 1)
         if point.gap.value is None:
             continue
         path.append(f"{x},{y(point.gap.value)}")

@@ -95,8 +95,8 @@ def read_style(
             "The templates in the run folder were not used. If they are yours: --trust-templates."
         )
     if trust_templates and settings.templates is not None:
-        held = _templates(run_folder / FOLDER / "templates")
-        templates = {name: text.decode() for name, text in held.items()}
+        texts = _templates(run_folder / FOLDER / "templates")
+        templates = {name: text.decode() for name, text in texts.items()}
     return ReportStyle(
         paper=settings.paper,
         brief=settings.audience == "executive",
@@ -116,7 +116,7 @@ def lightened(colour: str) -> str:
     >>> lightened("#ffffff"), lightened("#000000")
     ('#ffffff', '#808080')
     """
-    channels = [int(colour[place : place + 2], 16) for place in (1, 3, 5)]
+    channels = [int(colour[start : start + 2], 16) for start in (1, 3, 5)]
     for step in range(21):
         mixed = [round(c + (255 - c) * step / 20) for c in channels]
         shown = "#{:02x}{:02x}{:02x}".format(*mixed)
@@ -160,15 +160,15 @@ def _encoded(path: Path, kind: type[AuditError] = ManifestError) -> bytes:
     # On white: a dark logo on nothing would be lost on a dark page.
     flat = Image.alpha_composite(ground, pixels).convert("RGB")
     flat.thumbnail(LOGO_SIZE, Image.Resampling.LANCZOS)
-    held = io.BytesIO()
-    flat.save(held, format="PNG", optimize=True)
-    return held.getvalue()
+    buffer = io.BytesIO()
+    flat.save(buffer, format="PNG", optimize=True)
+    return buffer.getvalue()
 
 
 def _templates(folder: Path) -> dict[str, bytes]:
     if not folder.is_dir() or folder.is_symlink():
         raise ManifestError(f"report.templates: expected a folder, found none at {folder.name!r}")
-    held: dict[str, bytes] = {}
+    texts: dict[str, bytes] = {}
     for path in sorted(folder.iterdir()):
         if not _TEMPLATE_NAME.fullmatch(path.name):
             continue
@@ -176,27 +176,27 @@ def _templates(folder: Path) -> dict[str, bytes]:
             raise ManifestError(
                 f"report.templates: {path.name}: expected a regular file, found a link or a device"
             )
-        if len(held) == TEMPLATES_ALLOWED or path.stat().st_size > TEMPLATE_BYTES:
+        if len(texts) == TEMPLATES_ALLOWED or path.stat().st_size > TEMPLATE_BYTES:
             raise ManifestError(
                 f"report.templates: {path.name}: expected at most {TEMPLATES_ALLOWED} files of "
                 f"at most {TEMPLATE_BYTES:,} bytes each"
             )
-        held[path.name] = path.read_bytes()
+        texts[path.name] = path.read_bytes()
         try:
-            Environment(autoescape=True).parse(held[path.name].decode())
+            Environment(autoescape=True).parse(texts[path.name].decode())
         except (TemplateSyntaxError, UnicodeDecodeError) as error:
-            place = f", line {error.lineno}" if isinstance(error, TemplateSyntaxError) else ""
-            raise ManifestError(f"report.templates: {path.name}{place}: {error}") from error
-    if not held:
+            where = f", line {error.lineno}" if isinstance(error, TemplateSyntaxError) else ""
+            raise ManifestError(f"report.templates: {path.name}{where}: {error}") from error
+    if not texts:
         raise ManifestError(
             "report.templates: expected partials such as _masthead.html.j2 (named as those in "
             f"report_templates), found none in {folder.name!r}"
         )
-    return held
+    return texts
 
 
 def _copy_templates(source: Path, target: Path) -> None:
-    held = _templates(source)
+    texts = _templates(source)
     shutil.rmtree(target, ignore_errors=True)
-    for name, content in held.items():
+    for name, content in texts.items():
         write_bytes(target / name, content)

@@ -18,9 +18,9 @@ def is_complete(report: Findings, run: RunFacts) -> bool:
 
 def certainty(report: Findings, run: RunFacts) -> list[str]:
     """Say how sure the audit is, and by which of its own checks."""
-    said = [_measured(run.counts.scored or report.summary.scored, images_found(report, run))]
+    lines = [_measured(run.counts.scored or report.summary.scored, images_found(report, run))]
     if report.foreground_quality.given:
-        said.append(
+        lines.append(
             gettext(
                 "A class is called suspect only when its loss is at least %(effect)s percentage "
                 "points and stands out from chance. Among classes so flagged the share of false "
@@ -31,10 +31,10 @@ def certainty(report: Findings, run: RunFacts) -> list[str]:
         )
     made = [control for control in report.controls if control.passed is not None]
     # A failed one has a box of its own.
-    said += [plain_outcome(control) for control in made if control.passed]
+    lines += [plain_outcome(control) for control in made if control.passed]
     if not made:
-        said.append(gettext("This run made no check of itself."))
-    return said + caveats(report)
+        lines.append(gettext("This run made no check of itself."))
+    return lines + caveats(report)
 
 
 def images_found(report: Findings, run: RunFacts) -> int:
@@ -42,15 +42,15 @@ def images_found(report: Findings, run: RunFacts) -> int:
     return run.counts.found or report.summary.images
 
 
-def _measured(scored: int, found: int) -> str:
-    if not found:
+def _measured(scored: int, listed: int) -> str:
+    if not listed:
         return gettext("No image was found.")
     return ngettext(
         "%(num)s image of %(found)s was measured (%(share)s).",
         "%(num)s images of %(found)s were measured (%(share)s).",
         scored,
-        found=whole(found),
-        share=share(scored / found),
+        found=whole(listed),
+        share=share(scored / listed),
     )
 
 
@@ -64,10 +64,10 @@ def caveats(report: Findings) -> list[str]:
     """Say where the experiment itself is weak: large objects, and few classes to lend."""
     if not report.foreground_quality.given:
         return []
-    said = mask_caveats(report.foreground_quality)
+    lines = mask_caveats(report.foreground_quality)
     large = sum((finding.foreground_area or 0.0) >= FILLS_MUCH for finding in report.findings)
     if large:
-        said.append(
+        lines.append(
             ngettext(
                 "In %(num)s class the object fills half of the picture or more: little background "
                 "is left to exchange, and a dependence on it can be missed.",
@@ -78,7 +78,7 @@ def caveats(report: Findings) -> list[str]:
         )
     lending = sum(finding.foreground_area is not None for finding in report.findings) - 1
     if 0 < lending <= FEW_DONORS:
-        said.append(
+        lines.append(
             ngettext(
                 "Only %(num)s other class can lend backgrounds, so few kinds of background were "
                 "tried.",
@@ -87,7 +87,7 @@ def caveats(report: Findings) -> list[str]:
                 lending,
             )
         )
-    return said
+    return lines
 
 
 def caveat(finding: ClassFinding) -> str:

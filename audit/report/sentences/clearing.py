@@ -62,7 +62,7 @@ def _lost(values: Values) -> dict[str, str]:
 
 def _too_little_to_lose(values: Values) -> str:
     recall = effect_of(values, "recall")
-    said = gettext(
+    text = gettext(
         "The model recognises %(recall)s of its images (95 %% interval %(low)s to %(high)s). To be "
         "called clear a class must be recognised in %(needed)s of the cases or more, by the lower "
         "end of the interval: one that is seldom recognised has too little to lose for a loss to "
@@ -83,7 +83,7 @@ def _too_little_to_lose(values: Values) -> str:
             "With this many images it would take a recall of %(recall)s.",
             recall=share(number_of(values, "recall_needed")),
         )
-    return f"{said} {more}"
+    return f"{text} {more}"
 
 
 def _neither_shown_nor_excluded(values: Values) -> str:

@@ -63,12 +63,12 @@ _WORDS: Mapping[ControlName, ControlWords] = {
 
 def control_words(control: Control) -> ControlWords:
     """Say all that is always said of a control."""
-    held = _WORDS[control.name]
+    words = _WORDS[control.name]
     return ControlWords(
-        gettext(held.name),
-        gettext(held.description),
-        gettext(held.expected),
-        gettext(held.means),
+        gettext(words.name),
+        gettext(words.description),
+        gettext(words.expected),
+        gettext(words.means),
     )
 
 
@@ -96,7 +96,7 @@ def _gains(values: Values) -> list[tuple[float, int, int]]:
 
 
 def _tags_found(values: Values) -> str:
-    said = [
+    lines = [
         ngettext(
             "%(found)s of %(num)s planted tag of gain %(gain)s found",
             "%(found)s of %(num)s planted tags of gain %(gain)s found",
@@ -108,14 +108,14 @@ def _tags_found(values: Values) -> str:
     ]
     small = sum(count_of(values, key) for key in values if key.startswith("small_"))
     if small:
-        said.append(
+        lines.append(
             ngettext(
                 "%(num)s tag was worth too little to be found and is not counted",
                 "%(num)s tags were worth too little to be found and are not counted",
                 small,
             )
         )
-    return "; ".join(said) or gettext("not measured")
+    return "; ".join(lines) or gettext("not measured")
 
 
 def _untrained_compared(values: Values) -> str:
@@ -167,4 +167,4 @@ def plain_outcome(control: Control) -> str:
 def _strongest(values: Values) -> tuple[float, int, int]:
     """The tags that should all be found: those of gain 1, or of the largest gain below."""
     gains = _gains(values)
-    return max([held for held in gains if held[0] <= 1.0] or gains)
+    return max([gain for gain in gains if gain[0] <= 1.0] or gains)

@@ -30,23 +30,23 @@ def swap_line(swap: Swap, name: str) -> str:
     """Say what the experiment did to an exhibit."""
     new = shorten(swap.prediction_name)
     if swap.prediction_name == name:
-        said = gettext("Still %(answer)s.", answer=new)
+        text = gettext("Still %(answer)s.", answer=new)
     else:
-        said = gettext("Now %(answer)s.", answer=new)
+        text = gettext("Now %(answer)s.", answer=new)
     if swap.before is None or swap.probability is None:
-        return said
+        return text
     change = gettext(
         "Probability of %(name)s: %(before)s → %(after)s.",
         name=shorten(name),
         before=share(swap.before),
         after=share(swap.probability),
     )
-    return f"{said} {change}"
+    return f"{text} {change}"
 
 
 def parts_line(effects: PartEffects) -> str:
     """Say what the parts of an exhibit do for its class."""
-    said = gettext(
+    text = gettext(
         "Change of the class margin where all parts make room for backgrounds of %(donor)s: "
         "surroundings %(other)s; object %(body)s.",
         donor=shorten(effects.donor_class),
@@ -54,12 +54,12 @@ def parts_line(effects: PartEffects) -> str:
         body=number_with_interval(effects.body),
     )
     if effects.control.value is None:
-        return said
+        return text
     control = gettext(
         "Surroundings for those of its own class: %(own)s.",
         own=number_with_interval(effects.control),
     )
-    return f"{said} {control}"
+    return f"{text} {control}"
 
 
 def disagreement(exhibit: Exhibit) -> str | None:
@@ -84,21 +84,21 @@ def parts_alt(name: str) -> str:
 
 def panel_line(panel: CmvEntry) -> str:
     """Say what a class model visualization is and how far it carries."""
-    said = gettext(
+    text = gettext(
         "%(objective)s. The model gives this picture %(share)s for the class.",
         objective=objective_word(panel),
         share=share(panel.probability),
     )
     if panel.robust_probability is not None:
-        said += " " + gettext(
+        text += " " + gettext(
             "After small shifts and zooms it gives %(share)s.",
             share=share(panel.robust_probability),
         )
     if panel.transfer_rank is not None:
-        said += " " + gettext(
+        text += " " + gettext(
             "For a second model the class is number %(rank)s in it.", rank=panel.transfer_rank
         )
-    return said
+    return text
 
 
 def confusion_line(finding: ClassFinding) -> str:
@@ -115,11 +115,11 @@ def confusion_line(finding: ClassFinding) -> str:
     return gettext("Its images are taken for %(names)s.", names=listing(named))
 
 
-def median_line(own: Sequence[float], others: Sequence[float]) -> str:
+def median_line(masses: Sequence[float], others: Sequence[float]) -> str:
     """Compare the masses of a class with those of all others."""
-    if not own:
+    if not masses:
         return gettext("The saliency of this class was not measured against foregrounds.")
-    mine = share(median(own))
+    mine = share(median(masses))
     if not others:
         return gettext(
             "In the middle image %(mine)s of the saliency lies on the object.", mine=mine

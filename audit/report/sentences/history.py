@@ -70,9 +70,9 @@ def changes_line(comparison: Comparison) -> str:
     if comparison.is_unchanged:
         return gettext("Nothing has changed since the run before.")
     counts = [
-        f"{whole(len(held))} {change_word(change)}"
+        f"{whole(len(changed))} {change_word(change)}"
         for change in Change
-        if (held := comparison.with_change(change))
+        if (changed := comparison.with_change(change))
     ]
     if accepted:
         return gettext("Since the accepted run: %(counts)s.", counts=", ".join(counts))
@@ -81,11 +81,11 @@ def changes_line(comparison: Comparison) -> str:
 
 def comparability_line(comparison: Comparison) -> str:
     """Say whether the runs are paired, and what differs between them."""
-    said = [gettext(_COMPARABLE[comparison.comparability])]
-    said += [HISTORY[reason.code](reason.values) for reason in comparison.reasons]
+    parts = [gettext(_COMPARABLE[comparison.comparability])]
+    parts += [HISTORY[reason.code](reason.values) for reason in comparison.reasons]
     if comparison.images_changed:
-        said.append(gettext("The images differ."))
-    return " ".join(said)
+        parts.append(gettext("The images differ."))
+    return " ".join(parts)
 
 
 def change_line(change: ClassChange) -> str:
@@ -100,10 +100,10 @@ def change_line(change: ClassChange) -> str:
     )
 
 
-def review_line(held: ReviewedClass) -> str:
+def review_line(reviewed: ReviewedClass) -> str:
     """Say who decided what, why and until when, and whether it still holds."""
-    review = held.review
-    said = gettext(
+    review = reviewed.review
+    text = gettext(
         "%(decision)s by %(who)s on %(day)s: “%(why)s”",
         decision=gettext(_DECISIONS[review.decision]),
         who=clean_text(review.by, 80),
@@ -111,10 +111,10 @@ def review_line(held: ReviewedClass) -> str:
         why=clean_text(review.reason, 300),
     )
     if review.until is not None:
-        said = gettext("%(said)s, until %(day)s", said=said, day=day(review.until.isoformat()))
-    if held.standing is Standing.IN_FORCE:
-        return said
-    return f"{said} ({gettext(_STANDINGS[held.standing])})"
+        text = gettext("%(said)s, until %(day)s", said=text, day=day(review.until.isoformat()))
+    if reviewed.standing is Standing.IN_FORCE:
+        return text
+    return f"{text} ({gettext(_STANDINGS[reviewed.standing])})"
 
 
 def waiting_line() -> str:
@@ -127,11 +127,11 @@ def waiting_line() -> str:
 
 def gate_line(failures: tuple[Reason, ...]) -> str:
     """Say why a gate was not passed; empty where it was."""
-    said = [HISTORY[reason.code](reason.values) for reason in failures[:3]]
+    parts = [HISTORY[reason.code](reason.values) for reason in failures[:3]]
     if len(failures) > 3:
         more = len(failures) - 3
-        said.append(ngettext("And %(num)s more reason.", "And %(num)s more reasons.", more))
-    return " ".join(said)
+        parts.append(ngettext("And %(num)s more reason.", "And %(num)s more reasons.", more))
+    return " ".join(parts)
 
 
 def _setting_differs(values: Values) -> str:

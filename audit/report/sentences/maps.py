@@ -133,8 +133,8 @@ def _other_methods(trust: MapTrust) -> MapTrial | None:
 
 def _experiment(report: Findings) -> MapTrial | None:
     effects = (show.part_effects for one in report.findings for show in one.exhibits)
-    held = [one.agreement for one in effects if one is not None and one.agreement is not None]
-    if not held:
+    agreements = [one.agreement for one in effects if one is not None and one.agreement is not None]
+    if not agreements:
         return None
     return MapTrial(
         gettext("The experiment by parts"),
@@ -146,12 +146,12 @@ def _experiment(report: Findings) -> MapTrial | None:
         ngettext(
             "%(value)s on average (%(num)s exhibit)",
             "%(value)s on average (%(num)s exhibits)",
-            len(held),
-            value=number(float(np.mean(held))),
+            len(agreements),
+            value=number(float(np.mean(agreements))),
         ),
         None,
     )
 
 
-def _of_images(said: str, images: int) -> str:
-    return ngettext("%(said)s (%(num)s image)", "%(said)s (%(num)s images)", images, said=said)
+def _of_images(text: str, images: int) -> str:
+    return ngettext("%(said)s (%(num)s image)", "%(said)s (%(num)s images)", images, said=text)

@@ -29,7 +29,7 @@ def _so_many(message: str) -> Sentence:
 
 
 def _compared(values: Values) -> str:
-    said = (
+    text = (
         N_(
             "With the masks drawn by hand the outlines of %(images)s images agree by %(overlap)s "
             "(intersection over union); least in %(name)s, by %(least)s."
@@ -42,7 +42,7 @@ def _compared(values: Values) -> str:
         )
     )
     return gettext(
-        said,
+        text,
         images=whole(count_of(values, "images")),
         overlap=share(number_of(values, "overlap")),
         name=name_of(values, "class"),

@@ -60,9 +60,9 @@ def verdict_word(verdict: Verdict) -> str:
     return gettext(VERDICTS[verdict][1])
 
 
-def word(held: Kind | Strength | Says | Unit | Role | RunStatus) -> str:
+def word(value: Kind | Strength | Says | Unit | Role | RunStatus) -> str:
     """The word of a small value of the record."""
-    return gettext(_WORDS[held])
+    return gettext(_WORDS[value])
 
 
 def kind_word(kind: Kind, attracting_class: str | None) -> str:

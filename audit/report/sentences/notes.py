@@ -57,7 +57,7 @@ _FOREGROUNDS = {
 
 def estimator_lines(estimator: EstimatorFacts) -> list[str]:
     """Say which network drew the outlines: its name, licence, training and hash."""
-    told = gettext("not told")
+    unknown = gettext("not told")
     return [
         gettext(
             "Outlines estimated by the network %(name)s, not drawn by a person.",
@@ -65,24 +65,24 @@ def estimator_lines(estimator: EstimatorFacts) -> list[str]:
         ),
         gettext(
             "Its licence: %(licence)s; trained on: %(data)s; SHA-256 of its weights: %(sha256)s.",
-            licence=estimator.licence or told,
-            data=estimator.trained_on or told,
-            sha256=estimator.sha256 or told,
+            licence=estimator.licence or unknown,
+            data=estimator.trained_on or unknown,
+            sha256=estimator.sha256 or unknown,
         ),
     ]
 
 
 def mask_caveats(facts: ForegroundFacts) -> list[str]:
     """Say on page one that nobody has drawn the outlines, or that they look wrong."""
-    said = estimated_caveat(facts)
+    lines = estimated_caveat(facts)
     if facts.doubtful:
-        said.append(
+        lines.append(
             gettext(
                 "The masks look doubtful (see Problems), so a class is called suspect only where "
                 "it is so by wider outlines, too."
             )
         )
-    return said
+    return lines
 
 
 def estimated_caveat(facts: ForegroundFacts) -> list[str]:

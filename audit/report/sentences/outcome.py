@@ -35,20 +35,20 @@ def ending(findings: Findings) -> str:
     suspects = plural(summary.suspect, "class", "classes")
     # Classes without a single foreground leave the verdicts of the others as they are.
     clear = "some classes are not judged" if summary.clear else "nothing is called clear"
-    said = [_MEANS[ended].format(gate=summary.gate, suspects=suspects, clear=clear)]
+    parts = [_MEANS[ended].format(gate=summary.gate, suspects=suspects, clear=clear)]
     if comparison is not None and is_repeat:
         # That nothing changed, it says better.
-        said[ended is not Outcome.UNCHANGED :] = [_repeated(comparison, suspects)]
-    said += map(english, summary.gate_failures[:SAID])
+        parts[ended is not Outcome.UNCHANGED :] = [_repeated(comparison, suspects)]
+    parts += map(english, summary.gate_failures[:SAID])
     if len(summary.gate_failures) > SAID:
-        said.append(f"And {len(summary.gate_failures) - SAID} more reasons.")
+        parts.append(f"And {len(summary.gate_failures) - SAID} more reasons.")
     if findings.waiting:
-        held = plural(len(findings.waiting), "class waits", "classes wait")
-        said.append(f"{held} for another audit before somebody is called.")
+        waiting_classes = plural(len(findings.waiting), "class waits", "classes wait")
+        parts.append(f"{waiting_classes} for another audit before somebody is called.")
     if comparison is not None and not is_repeat:
         with spoken(ENGLISH):
-            said.append(changes_line(comparison))
-    return f"{tally(findings)}. {' '.join(said)}"
+            parts.append(changes_line(comparison))
+    return f"{tally(findings)}. {' '.join(parts)}"
 
 
 def _repeated(comparison: Comparison, suspects: str) -> str:

@@ -71,9 +71,9 @@ def headline(report: Findings) -> str:
 def trust(report: Findings, run: RunFacts) -> list[str]:
     """Say what the verdicts mean for the use of the model."""
     summary = report.summary
-    said = []
+    lines = []
     if not report.foreground_quality.given:
-        said.append(
+        lines.append(
             gettext(
                 "To find out whether a class depends on its background, the audit must know where "
                 "the object is. Without masks or boxes nothing can be exchanged, so no class is "
@@ -81,19 +81,19 @@ def trust(report: Findings, run: RunFacts) -> list[str]:
             )
         )
     if not is_complete(report, run):
-        said.append(_incomplete(report))
-    said += _suspects(report) + _clear(report)
+        lines.append(_incomplete(report))
+    lines += _suspects(report) + _clear(report)
     if report.foreground_quality.given:
-        said += _open_cases(summary.watch, summary.inconclusive)
+        lines += _open_cases(summary.watch, summary.inconclusive)
     if summary.accuracy is not None:
-        said.append(
+        lines.append(
             gettext(
                 "On the dataset as it is the model is right for %(share)s of the images. That "
                 "figure does not show what it depends on.",
                 share=share(summary.accuracy),
             )
         )
-    return said
+    return lines
 
 
 def _incomplete(report: Findings) -> str:
@@ -120,7 +120,7 @@ def _suspects(report: Findings) -> list[str]:
     count = report.summary.suspect
     if not count:
         return []
-    said = [
+    lines = [
         ngettext(
             "%(num)s class depends on the background and not only on the object: with the same "
             "object on another background the model's answer changes.",
@@ -130,13 +130,13 @@ def _suspects(report: Findings) -> list[str]:
         )
     ]
     if _has_failed(report, ControlName.NEGATIVE):
-        said.append(
+        lines.append(
             gettext(
                 "In this run the same rule also flagged what cannot be a dependence, so this may "
                 "be a false alarm."
             )
         )
-    return said
+    return lines
 
 
 def _clear(report: Findings) -> list[str]:
@@ -169,9 +169,9 @@ def _clear(report: Findings) -> list[str]:
 
 
 def _open_cases(watch: int, inconclusive: int) -> list[str]:
-    said = []
+    lines = []
     if watch:
-        said.append(
+        lines.append(
             ngettext(
                 "%(num)s class is on watch: an effect can neither be shown nor excluded.",
                 "%(num)s classes are on watch: an effect can neither be shown nor excluded.",
@@ -179,14 +179,14 @@ def _open_cases(watch: int, inconclusive: int) -> list[str]:
             )
         )
     if inconclusive:
-        said.append(
+        lines.append(
             ngettext(
                 "%(num)s class is inconclusive: there was too little to judge by.",
                 "%(num)s classes are inconclusive: there was too little to judge by.",
                 inconclusive,
             )
         )
-    return said
+    return lines
 
 
 def suspect_line(finding: ClassFinding) -> str:

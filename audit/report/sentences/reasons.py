@@ -72,7 +72,7 @@ def _loss_goes_to_class(values: Values) -> str:
 
 
 def _indicators_agree(values: Values) -> str:
-    said = ngettext(
+    text = ngettext(
         "Of %(num)s indicator asked, %(background)s says background",
         "Of %(num)s indicators asked, %(background)s say background",
         count_of(values, "asked"),
@@ -80,7 +80,7 @@ def _indicators_agree(values: Values) -> str:
     )
     unclear = count_of(values, "unclear")
     more = ngettext(", %(num)s is unclear", ", %(num)s are unclear", unclear) if unclear else ""
-    return f"{said}{more}."
+    return f"{text}{more}."
 
 
 def _attracts_objects(values: Values) -> str:
@@ -125,8 +125,8 @@ def _by_outline(values: Values) -> str:
     }
     return listing(
         [
-            gettext(said, effect=with_interval(effect_of(values, name)))
-            for name, said in tried.items()
+            gettext(estimate_text, effect=with_interval(effect_of(values, name)))
+            for name, estimate_text in tried.items()
             if number_of(values, name) is not None
         ]
     )

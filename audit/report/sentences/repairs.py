@@ -23,12 +23,12 @@ def repair_outcome(repair: Repair) -> list[str]:
                 loss=share(repair.refit.max_loss),
             )
         ]
-    said = [_verdicts(repair), _accuracy(repair)]
+    lines = [_verdicts(repair), _accuracy(repair)]
     if repair.worse:
-        said.append(_worse(repair.worse))
+        lines.append(_worse(repair.worse))
     else:
-        said.append(gettext("No class got worse."))
-    return said
+        lines.append(gettext("No class got worse."))
+    return lines
 
 
 def repair_headline(repair: Repair) -> str:
@@ -69,7 +69,7 @@ def _accuracy(repair: Repair) -> str:
 
 
 def _worse(classes: tuple[RepairedClass, ...]) -> str:
-    names = [held.label_name for held in classes[:_NAMED]]
+    names = [worse.label_name for worse in classes[:_NAMED]]
     return ngettext(
         "%(num)s class got worse (newly suspect, or five points fewer right answers): %(names)s.",
         "%(num)s classes got worse (newly suspect, or five points fewer right answers): %(names)s.",

@@ -19,8 +19,8 @@ def fixed(message: str) -> Sentence:
 
 def number_of(values: Values, key: str) -> float | None:
     """A number; None where it is undefined."""
-    held = values[key]
-    return None if isinstance(held, str) else held
+    value = values[key]
+    return None if isinstance(value, str) else value
 
 
 def count_of(values: Values, key: str) -> int:
