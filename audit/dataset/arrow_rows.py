@@ -86,11 +86,11 @@ def parquet_rows(
                 f"dataset: {shown} cannot be read as Parquet ({error}). Copy it again."
             ) from error
         fields, label_column, names = _columns(opened.schema_arrow, image, label, shown)
-        wanted = [label_column]
+        columns = [label_column]
         if by_name := len(fields) > 1 and _has_no_bytes(opened, fields):
-            wanted.append(f"{fields[0]}.path")
+            columns.append(f"{fields[0]}.path")
         row = 0
-        for batch in opened.iter_batches(columns=wanted):
+        for batch in opened.iter_batches(columns=columns):
             for cells in batch.to_pylist():
                 sample_id = f"{shown}/{row:07d}"
                 at, row = row, row + 1
@@ -109,12 +109,12 @@ def _has_no_bytes(opened: pq.ParquetFile, fields: Sequence[str]) -> bool:
     """Whether the cells of images name files and hold none; the file's own counts tell."""
     name, found = ".".join(fields), 0
     for group in range(opened.metadata.num_row_groups):
-        held = opened.metadata.row_group(group)
-        for index in range(held.num_columns):
-            column = held.column(index)
+        metadata = opened.metadata.row_group(group)
+        for index in range(metadata.num_columns):
+            column = metadata.column(index)
             if column.path_in_schema == name:
                 statistics = column.statistics
-                if statistics is None or statistics.null_count != held.num_rows:
+                if statistics is None or statistics.null_count != metadata.num_rows:
                     return False
                 found += 1
     return found > 0
@@ -178,9 +178,9 @@ def _stream(
 def _parts(cells: Any, whole: pa.Buffer) -> Iterator[tuple[int, int] | None]:
     """Start and length of binary cells in the file that they are mapped from; None: no bytes."""
     wide = pa.types.is_large_binary(cells.type)
-    _, ends, held = cells.buffers()
+    _, ends, content = cells.buffers()
     edges = np.frombuffer(ends, np.int64 if wide else np.int32)[cells.offset :].tolist()
-    start = held.address - whole.address if held is not None else 0
+    start = content.address - whole.address if content is not None else 0
     for index, valid in enumerate(cells.is_valid().to_pylist()):
         if not valid:
             yield None

@@ -57,13 +57,13 @@ def recognise_format(boxes: Iterable[Box]) -> tuple[str, str]:
             sized += x1 > 0 and y1 > 0
     if not few:
         return "xyxy", ""
-    said = f"x1 <= x0 or y1 <= y0 in {few} of {total} boxes"
+    doubt = f"x1 <= x0 or y1 <= y0 in {few} of {total} boxes"
     if few > _SURELY * total and sized > few / 2:
         return "xywh", (
-            f"{said}, so boxes are taken as [x, y, width, height]; "
+            f"{doubt}, so boxes are taken as [x, y, width, height]; "
             "dataset.box_format: xyxy | xywh | cxcywh says otherwise"
         )
-    return "xyxy", f"{said}; boxes are taken as [x0, y0, x1, y1], and those are empty"
+    return "xyxy", f"{doubt}; boxes are taken as [x0, y0, x1, y1], and those are empty"
 
 
 def is_share(box: Box) -> bool:

@@ -41,12 +41,12 @@ def only_listed(table: pd.DataFrame, path: Path) -> pd.DataFrame:
             f"dataset.only: {path.name}: expected a column sample_id, found "
             f"{', '.join(map(str, listed.columns[:6])) or 'none'}"
         )
-    wanted = set(listed["sample_id"])
-    unknown = sorted(wanted - set(table["sample_id"]))
-    if unknown or not wanted:
+    ids = set(listed["sample_id"])
+    unknown = sorted(ids - set(table["sample_id"]))
+    if unknown or not ids:
         found = f"{unknown[0]!r} and {len(unknown) - 1} more" if unknown else "no sample at all"
         raise DatasetError(
             f"dataset.only: {path.name}: expected ids of this dataset, such as "
             f"{table['sample_id'].iloc[0]!r}; found {found}"
         )
-    return table[table["sample_id"].isin(wanted)].reset_index(drop=True)
+    return table[table["sample_id"].isin(ids)].reset_index(drop=True)

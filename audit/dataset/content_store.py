@@ -99,10 +99,10 @@ class ContentStore:
                 opened.executemany("UPDATE contents SET day = ? WHERE name = ?", again)
         return found
 
-    def put(self, found: Iterable[tuple[FileKey, str]]) -> None:
+    def put(self, hashes: Iterable[tuple[FileKey, str]]) -> None:
         """Keep hashes; what a disk refuses is hashed again next time."""
         today = _today()
-        rows = [(*key, bytes.fromhex(sha256), today) for key, sha256 in found]
+        rows = [(*key, bytes.fromhex(sha256), today) for key, sha256 in hashes]
         if not rows:
             return
         try:

@@ -129,14 +129,14 @@ def take_contents(table: pd.DataFrame, listed: Path) -> bool:
     """
     stamps = ["sample_id", "size", "mtime_ns", "mask_size", "mask_mtime_ns"]
     try:
-        held = pd.read_parquet(listed, columns=[*stamps, *COLUMNS])
+        known = pd.read_parquet(listed, columns=[*stamps, *COLUMNS])
     except (OSError, pa.ArrowException, ValueError, KeyError):
         return False
     # The images on one list are in one order; where that differs, so does the dataset.
-    if held[stamps].to_numpy().tolist() != table[stamps].to_numpy().tolist():
+    if known[stamps].to_numpy().tolist() != table[stamps].to_numpy().tolist():
         return False
     for name in COLUMNS:
-        table[name] = held[name].tolist()
+        table[name] = known[name].tolist()
     return True
 
 
@@ -219,8 +219,10 @@ def _blocks(path: Path, spans: Spans) -> Iterator[bytes]:
 
 def _together(hashes: list[str], annotation: str) -> str:
     """One hash for the files of a foreground, and how they are read; "" where there is none."""
-    said = json.loads(annotation) if annotation else {}
-    how = [said["values"], said["size"]] if said.get("values") or said.get("size") else []
+    content = json.loads(annotation) if annotation else {}
+    how = (
+        [content["values"], content["size"]] if content.get("values") or content.get("size") else []
+    )
     if len(hashes) < 2 and not how:
         return hashes[0] if hashes else ""
     return hashlib.sha256(json.dumps([hashes, how]).encode()).hexdigest()

@@ -116,9 +116,9 @@ def sample_in(request: Request) -> Sample:
     )
 
 
-def stamp_in(found: Sequence[int] | None) -> tuple[int, int] | None:
+def stamp_in(stamp: Sequence[int] | None) -> tuple[int, int] | None:
     """A pair of size and mtime_ns, which JSON has made a list of."""
-    return (found[0], found[1]) if found else None
+    return (stamp[0], stamp[1]) if stamp else None
 
 
 def _path(digits: str) -> Path:

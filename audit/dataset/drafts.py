@@ -234,13 +234,13 @@ def _pattern(few: Sequence[Sample], root: Path | None) -> tuple[str | None, floa
         if path.suffix.lower() in IMAGE_SUFFIXES:
             places.setdefault(path.parent.name, []).append(path)
     everywhere = [path for paths in places.values() for path in paths]
-    met: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     for sample in few[:10]:
         stem = Path(sample.sample_id).stem
         for path in places.get(sample.label_name, everywhere):
             if stem in path.name:
-                met[_as_pattern(path.relative_to(root), stem, sample.label_name)] += 1
-    for pattern, _ in met.most_common(3):
+                counts[_as_pattern(path.relative_to(root), stem, sample.label_name)] += 1
+    for pattern, _ in counts.most_common(3):
         share = sum(bool(mask_paths(sample, root, pattern)) for sample in few) / len(few)
         if share > usual:
             return pattern, share

@@ -132,10 +132,10 @@ def open_foreground(
         check_estimated_options(options)
         # Networks are shown the upright picture; a sample's own masks are not read.
         drawn_on, files = "upright", no_files
-    told = {"size", "digest"} & set(inspect.signature(function).parameters)
+    accepted = {"size", "digest"} & set(inspect.signature(function).parameters)
 
     def ask(sample: Sample, size: tuple[int, int], digest: str) -> Any:
         known = {"size": size, "digest": digest}
-        return bound(sample, **{name: known[name] for name in told})
+        return bound(sample, **{name: known[name] for name in accepted})
 
-    return Foreground(ask, drawn_on, "size" in told, files)
+    return Foreground(ask, drawn_on, "size" in accepted, files)

@@ -126,11 +126,11 @@ def _with_metadata(
 def _unlisted(folder: Path, listed: set[str], name: str) -> Iterator[Remark]:
     """Count the images that no row of the table names."""
     count, first = 0, ""
-    for place, folders, files in os.walk(folder):
+    for parent, folders, files in os.walk(folder):
         folders[:] = sorted(one for one in folders if one[0] != "." and one != "masks")
         stems = frozenset(Path(file).stem for file in files)
         for file in sorted(files):
-            path = Path(place, file).relative_to(folder).as_posix()
+            path = Path(parent, file).relative_to(folder).as_posix()
             is_image = Path(file).suffix.lower() in IMAGE_SUFFIXES and not is_mask_name(file, stems)
             if is_image and path not in listed:
                 count, first = count + 1, first or path

@@ -103,32 +103,34 @@ class _Walk:
         stems = frozenset(os.path.splitext(name)[0] for name in images)
         for entry in entries:
             name = entry.name
-            place = f"{short}/{name}"
+            relative = f"{short}/{name}"
             if _JUNK.match(name):
-                yield Skipped(place, "IGNORED_FILE", "hidden or system file", label)
+                yield Skipped(relative, "IGNORED_FILE", "hidden or system file", label)
             elif _leads_to_folder(entry):
-                yield from self.below(entry.path, place, label)
+                yield from self.below(entry.path, relative, label)
             elif name not in images:
-                yield Skipped(place, "NOT_AN_IMAGE_NAME", "not the ending of an image file", label)
+                yield Skipped(
+                    relative, "NOT_AN_IMAGE_NAME", "not the ending of an image file", label
+                )
             elif "_mask" in name and is_mask_name(name, stems):
                 detail = "taken for the mask of its neighbour"
-                yield Skipped(place, "MASK_BESIDE_IMAGE", detail, label)
+                yield Skipped(relative, "MASK_BESIDE_IMAGE", detail, label)
             else:
-                yield self._image(entry, f"{real}/{name}", place, label)
+                yield self._image(entry, f"{real}/{name}", relative, label)
 
     def _image(
-        self, entry: os.DirEntry[str], real: str, place: str, label: str
+        self, entry: os.DirEntry[str], real: str, relative: str, label: str
     ) -> Sample | Skipped:
         if entry.is_symlink():
             real = os.path.realpath(entry.path)
             if not os.path.exists(real):
-                return Skipped(place, "DANGLING_LINK", "links to nothing", label)
+                return Skipped(relative, "DANGLING_LINK", "links to nothing", label)
             if not self._may_enter(real):
-                return Skipped(place, "OUTSIDE_ROOT", _OUTSIDE, label)
+                return Skipped(relative, "OUTSIDE_ROOT", _OUTSIDE, label)
         if real in self._files:
-            return Skipped(place, "DUPLICATE_LINK", "the same file was met before", label)
+            return Skipped(relative, "DUPLICATE_LINK", "the same file was met before", label)
         self._files.add(real)
-        return Sample(sample_id=place, path=Path(entry.path), label_name=label)
+        return Sample(sample_id=relative, path=Path(entry.path), label_name=label)
 
     def _may_enter(self, real: str) -> bool:
         if self._follow_links or real == self._real_root:

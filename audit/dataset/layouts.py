@@ -101,8 +101,10 @@ def advice(root: Path, folders: list[str]) -> str:
     if len(splits) == len(folders):
         inner = [name for name in splits if any(p.is_dir() for p in (root / name).iterdir())]
         if inner:
-            place = (root / inner[-1]).name
-            return f"These are splits, not classes: take one of them, dataset.root: .../{place}."
+            inner_name = (root / inner[-1]).name
+            return (
+                f"These are splits, not classes: take one of them, dataset.root: .../{inner_name}."
+            )
     return ""
 
 

@@ -152,13 +152,13 @@ def _fit_foreground(
 
 
 def _drawn_on(
-    foreground: Foreground, found: Outline, picture: Picture
+    foreground: Foreground, outline: Outline, picture: Picture
 ) -> tuple[str, tuple[str, ...]]:
     """Which picture an outline lies on, and a note where nothing tells."""
     if foreground.drawn_on or picture.orientation == 1:
         return foreground.drawn_on or "stored", ()
-    height, width = found.mask.shape
+    height, width = outline.mask.shape
     size = (width, height)
-    if found.has_own_size and picture.stored_size != picture.image.size:
+    if outline.has_own_size and picture.stored_size != picture.image.size:
         return "upright" if size == picture.image.size else "stored", ()
     return "stored", ("MASK_ORIENTATION_AMBIGUOUS",)

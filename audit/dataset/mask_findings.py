@@ -162,10 +162,10 @@ def mask_findings(masks: pd.DataFrame, source: str) -> tuple[Reason, ...]:
         Of the foregrounds: that boxes are boxes is not said.
     """
     some = masks.loc[masks["area"] > 0, "area"]
-    said = []
+    reasons = []
     if len(some):
         low, middle, high = (float(v) for v in np.quantile(some, [0.05, 0.5, 0.95]))
-        said.append(
+        reasons.append(
             Reason(
                 code=Code.MASK_AREAS,
                 values={"area": middle, "area_low": low, "area_high": high, "images": len(some)},
@@ -177,16 +177,16 @@ def mask_findings(masks: pd.DataFrame, source: str) -> tuple[Reason, ...]:
         # One mask is like itself, and few say nothing of all.
         count = int(asked(masks).sum())
         if count > above * len(masks) and (not above or count >= _FEWEST):
-            said.append(Reason(code=code, values={"images": count, "of": len(masks)}))
-    return tuple(said)
+            reasons.append(Reason(code=code, values={"images": count, "of": len(masks)}))
+    return tuple(reasons)
 
 
 def are_doubtful(findings: tuple[Reason, ...]) -> bool:
     """Whether a suspicion by such masks must be shown by other outlines, too."""
     for reason in findings:
-        held = dict(reason)["values"]
+        values = dict(reason)["values"]
         few = reason.code in (Code.MASKS_EMPTY, Code.MASKS_FULL)
-        if few and held["images"] >= FEW * held["of"]:
+        if few and values["images"] >= FEW * values["of"]:
             return True
         if reason.code in _ASKED and _ASKED[reason.code][2]:
             return True

@@ -64,9 +64,9 @@ class MaskPixels:
 
     def are(self, numbers: int | Sequence[int]) -> NDArray[np.bool_]:
         """Tell where the pixels have one of these numbers."""
-        wanted = np.atleast_1d(numbers)
-        beyond = wanted[wanted >= self.entries]
-        return np.isin(self.stored, wanted) | np.isin(self.seen, beyond)
+        array = np.atleast_1d(numbers)
+        beyond = array[array >= self.entries]
+        return np.isin(self.stored, array) | np.isin(self.seen, beyond)
 
 
 def read_mask(path: Path) -> MaskPixels:

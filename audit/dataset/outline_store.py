@@ -50,9 +50,9 @@ class OutlineStore:
         return {"folders": [str(folder) for folder in self.folders], "identity": self.identity}
 
     @classmethod
-    def from_json(cls, found: OutlineStoreJson) -> OutlineStore:
+    def from_json(cls, content: OutlineStoreJson) -> OutlineStore:
         """As :meth:`to_json` gave it."""
-        return cls(tuple(map(Path, found["folders"])), found["identity"])
+        return cls(tuple(map(Path, content["folders"])), content["identity"])
 
     def get(self, sha256: str) -> NDArray[np.floating] | None:
         """The outline of an image, ``(h, w)`` in 0..1; None where there is none."""
@@ -84,10 +84,10 @@ class OutlineStore:
 
     def put(self, sha256: str, outline: NDArray[np.floating]) -> None:
         """Keep the outline ``(h, w)`` in 0..1 of an image; whole or not at all."""
-        held = BytesIO()
-        Image.fromarray(np.rint(np.clip(outline, 0, 1) * 255).astype(np.uint8)).save(held, "PNG")
+        buffer = BytesIO()
+        Image.fromarray(np.rint(np.clip(outline, 0, 1) * 255).astype(np.uint8)).save(buffer, "PNG")
         first = self._path(self.folders[0], sha256)
-        write_bytes(first, held.getvalue())
+        write_bytes(first, buffer.getvalue())
         for folder in self.folders[1:]:
             try:
                 _link(first, self._path(folder, sha256))
@@ -126,9 +126,9 @@ def prune(folder: Path, most: int = CACHE_BYTES) -> int:
     int
         Files removed.
     """
-    held = sorted(_files(folder))
-    total, removed = sum(size for _, size, _ in held), 0
-    for _, size, path in held:
+    files = sorted(_files(folder))
+    total, removed = sum(size for _, size, _ in files), 0
+    for _, size, path in files:
         if total <= most:
             break
         path.unlink(missing_ok=True)

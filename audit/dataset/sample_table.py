@@ -27,11 +27,11 @@ def printable(text: str) -> str:
     if text.isascii():
         return text
     try:
-        held = text.encode("utf-8", "surrogateescape")
+        encoded = text.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
         # JSON can hold halves of characters, which come from no file's name.
-        held = text.encode("utf-8", "surrogatepass")
-    return held.decode("utf-8", "backslashreplace")
+        encoded = text.encode("utf-8", "surrogatepass")
+    return encoded.decode("utf-8", "backslashreplace")
 
 
 def samples_table(
@@ -109,8 +109,8 @@ _COLUMNS = (
 
 def _frame(rows: Sequence[tuple[Any, ...]]) -> pd.DataFrame:
     columns = dict(zip(_COLUMNS, zip(*rows, strict=True), strict=True)) if rows else {}
-    held = {name: list(columns.get(name, ())) for name in _COLUMNS}
-    return pd.DataFrame({**held, "mask": pd.Series(held["mask"], dtype=object)})
+    values = {name: list(columns.get(name, ())) for name in _COLUMNS}
+    return pd.DataFrame({**values, "mask": pd.Series(values["mask"], dtype=object)})
 
 
 def _row(sample: Sample) -> tuple[Any, ...]:

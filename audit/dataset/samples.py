@@ -55,14 +55,14 @@ class Annotation:
         }
 
     @classmethod
-    def from_json(cls, found: AnnotationJson) -> Annotation:
+    def from_json(cls, content: AnnotationJson) -> Annotation:
         """As :meth:`to_json` gave it."""
         return cls(
-            found["source"],
-            Path(found["path"]),
-            tuple((start, length) for start, length in found["spans"]),
-            tuple(found["values"]),
-            (size[0], size[1]) if (size := found["size"]) else None,
+            content["source"],
+            Path(content["path"]),
+            tuple((start, length) for start, length in content["spans"]),
+            tuple(content["values"]),
+            (size[0], size[1]) if (size := content["size"]) else None,
         )
 
 

@@ -70,7 +70,7 @@ def voc(
     images = next((root / n for n in ("JPEGImages", "images") if (root / n).is_dir()), root)
     colours = _colours(root)
     stems = _stems(root, split)
-    told = set(stems)
+    listed = set(stems)
     for stem in stems:
         try:
             resolver = PathResolver(root, follow_links)
@@ -78,7 +78,7 @@ def voc(
             counted = [one for one in objects if difficult or not one.is_difficult] or objects
             chosen = choose_label([(one.name, one.area) for one in counted], label, classes)
             image = _image(images, stem, name)
-            told.add(image.stem)
+            listed.add(image.stem)
             path = resolver.find(str(image.relative_to(root)))
         except SampleError as error:
             yield Skipped(f"{stem}.xml", error.reason, error.detail)
@@ -89,7 +89,7 @@ def voc(
             outline = Annotation("voc_segments", segments, (), colours[chosen], size)
         yield Sample(path.name, path, chosen, None, boxes, {}, outline)
     if split is None:
-        yield from _without_annotation(images, told)
+        yield from _without_annotation(images, listed)
 
 
 def _without_annotation(images: Path, annotated: set[str]) -> Iterator[Skipped]:
@@ -120,9 +120,9 @@ def colour_of(index: int) -> tuple[int, int, int]:
     ((128, 0, 0), (192, 128, 128), (224, 224, 192))
     """
     channels = [0, 0, 0]
-    for place in range(8):
+    for bit in range(8):
         for channel in range(3):
-            channels[channel] |= (index >> (3 * place + channel) & 1) << (7 - place)
+            channels[channel] |= (index >> (3 * bit + channel) & 1) << (7 - bit)
     return channels[0], channels[1], channels[2]
 
 

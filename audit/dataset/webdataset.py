@@ -107,5 +107,5 @@ def _label(
 
 
 def _text(opened: tarfile.TarFile, member: tarfile.TarInfo) -> str:
-    held = opened.extractfile(member) if member.size <= _LARGEST_TEXT else None
-    return held.read().decode("utf-8", "replace") if held else ""
+    file = opened.extractfile(member) if member.size <= _LARGEST_TEXT else None
+    return file.read().decode("utf-8", "replace") if file else ""

@@ -87,9 +87,9 @@ def _without_image(images: Path, labels: Path, root: Path) -> Iterator[Skipped]:
     """Label files that belong to no image."""
     if not labels.is_dir():
         return
-    held = {path.stem for path in images.iterdir()}
+    stems = {path.stem for path in images.iterdir()}
     for path in sorted(labels.glob("*.txt")):
-        if path.stem not in held and path.name != "classes.txt":
+        if path.stem not in stems and path.name != "classes.txt":
             yield Skipped(os.path.relpath(path, root), "UNKNOWN_IMAGE", "a label file of no image")
 
 
@@ -138,8 +138,8 @@ def _yaml(path: Path) -> Mapping[str, object]:
     return found
 
 
-def _class_names(found: Mapping[str, object], path: Path) -> dict[int, str]:
-    names = found["names"]
+def _class_names(data: Mapping[str, object], path: Path) -> dict[int, str]:
+    names = data["names"]
     if not isinstance(names, dict | list):
         raise DatasetError(
             f"dataset.data: names in {path.name}: expected a list or numbers with names, "
@@ -160,26 +160,26 @@ def _class_names(found: Mapping[str, object], path: Path) -> dict[int, str]:
     return listed
 
 
-def _images(found: Mapping[str, object], split: str | None, path: Path) -> list[Path]:
+def _images(data: Mapping[str, object], split: str | None, path: Path) -> list[Path]:
     """The images of a split, in the order of their names."""
-    chosen = split or next((name for name in ("val", "test", "train") if found.get(name)), "val")
-    listed = found.get(chosen)
+    chosen = split or next((name for name in ("val", "test", "train") if data.get(name)), "val")
+    listed = data.get(chosen)
     if not listed:
-        there = [name for name in ("train", "val", "test") if found.get(name)]
+        there = [name for name in ("train", "val", "test") if data.get(name)]
         raise DatasetError(
             f"dataset.split: {path.name} names no {chosen}; found: {', '.join(there) or 'none'}. "
             "Write one of its splits, or add this one to the file."
         )
     images: list[Path] = []
     for text in listed if isinstance(listed, list) else [listed]:
-        place = _place(str(text), found.get("path"), path)
-        if place.is_dir():
-            below = sorted(p for p in place.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
+        folder = _place(str(text), data.get("path"), path)
+        if folder.is_dir():
+            below = sorted(p for p in folder.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
             images += below
         else:
-            lines = place.read_text(encoding="utf-8", errors="replace").split("\n")
+            lines = folder.read_text(encoding="utf-8", errors="replace").split("\n")
             names = [line.strip() for line in lines if line.strip() and "\0" not in line]
-            images += [place.parent / name.removeprefix("./") for name in names]
+            images += [folder.parent / name.removeprefix("./") for name in names]
     return list(dict.fromkeys(images))
 
 
@@ -188,9 +188,9 @@ def _place(text: str, start: object, path: Path) -> Path:
     below = Path(str(start)) if start else Path()
     tried = [path.parent / below / text, path.parent / text]
     tried += [path.parent / Path(text).relative_to("..")] if text.startswith("../") else []
-    for place in tried:
-        if os.path.exists(place):
-            return place
+    for folder in tried:
+        if os.path.exists(folder):
+            return folder
     raise DatasetError(
         f"dataset.split: {text!r:.200} of {path.name} is not there; tried beside the file and "
         f"below its path {str(start)!r:.200}. Correct `path` in that file, or move the images."

@@ -66,10 +66,10 @@ def function_estimator(
     )
 
 
-def _source_sha256(found: Callable[..., Any]) -> str:
+def _source_sha256(function: Callable[..., Any]) -> str:
     """Of the file that defines the function; empty where there is none."""
     try:
-        path = inspect.getsourcefile(inspect.unwrap(found))
+        path = inspect.getsourcefile(inspect.unwrap(function))
     except TypeError:
         path = None
     return file_sha256(Path(path)) if path and Path(path).is_file() else ""
@@ -81,16 +81,16 @@ def _open(bound: Callable[..., Any], takes_labels: bool, key: str) -> Network:
         for start in range(0, len(images), BATCH):
             part = images[start : start + BATCH]
             more = {"labels": list(names[start : start + BATCH])} if takes_labels else {}
-            said = np.asarray(bound(part, **more), np.float32)
-            if said.ndim != 3 or len(said) != len(part) or not np.isfinite(said).all():
+            output = np.asarray(bound(part, **more), np.float32)
+            if output.ndim != 3 or len(output) != len(part) or not np.isfinite(output).all():
                 raise ModelError(
-                    f"{key}: expected outlines ({len(part)}, h, w) in 0..1, found {said.shape}"
-                    + ("" if np.isfinite(said).all() else " with NaN or infinite values")
+                    f"{key}: expected outlines ({len(part)}, h, w) in 0..1, found {output.shape}"
+                    + ("" if np.isfinite(output).all() else " with NaN or infinite values")
                 )
-            if said.size and (said.min() < 0 or said.max() > 1):
-                low, high = float(said.min()), float(said.max())
+            if output.size and (output.min() < 0 or output.max() > 1):
+                low, high = float(output.min()), float(output.max())
                 raise ModelError(f"{key}: expected outlines in 0..1, found {low:g}..{high:g}")
-            found.append(said)
+            found.append(output)
         return np.concatenate(found)
 
     return network

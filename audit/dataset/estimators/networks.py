@@ -71,8 +71,8 @@ class Estimator:
     @property
     def identity(self) -> str:
         """Equal where the outlines are: weights, input, settings and this tool's own recipe."""
-        said = "\0".join(map(str, (_RECIPE, self.sha256, self.side, self.settings)))
-        return hashlib.sha256(said.encode()).hexdigest()[:32]
+        text = "\0".join(map(str, (_RECIPE, self.sha256, self.side, self.settings)))
+        return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 def file_sha256(path: Path) -> str:

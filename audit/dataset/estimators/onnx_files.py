@@ -141,21 +141,21 @@ def _open(
             # As the family was trained: the brightest value of a picture is 1.
             part /= np.maximum(part.max(axis=(1, 2, 3), keepdims=True), 1e-6)
             shown = ((part - shift) / scale).transpose(0, 3, 1, 2)
-            said = np.asarray(session.run(None, {taken.name: np.ascontiguousarray(shown)})[0])
-            found.append(_one_outline(said, key)[:count])
+            output = np.asarray(session.run(None, {taken.name: np.ascontiguousarray(shown)})[0])
+            found.append(_one_outline(output, key)[:count])
         return stretched(np.concatenate(found))
 
     return network
 
 
-def _one_outline(said: NDArray[Any], key: str) -> NDArray[np.floating]:
-    if said.ndim == 4 and said.shape[1] == 1:
-        said = said[:, 0]
-    if said.ndim != 3:
-        raise ModelError(f"{key}: expected outlines (N, 1, H, W), found {said.shape}")
-    if not np.isfinite(said).all():
+def _one_outline(output: NDArray[Any], key: str) -> NDArray[np.floating]:
+    if output.ndim == 4 and output.shape[1] == 1:
+        output = output[:, 0]
+    if output.ndim != 3:
+        raise ModelError(f"{key}: expected outlines (N, 1, H, W), found {output.shape}")
+    if not np.isfinite(output).all():
         raise ModelError(
             f"{key}: expected outlines of 0..1, found NaN or infinite values. Are mean and std "
             "those of its training?"
         )
-    return said.astype(np.float32)
+    return output.astype(np.float32)

@@ -117,10 +117,12 @@ def _session_of(name: str, key: str) -> Any:
             f"{key}: rembg cannot be imported ({error}). Install what it lacks, or name u2netp or "
             "a file.onnx, which need none of it."
         ) from error
-    held = {kind.name(): kind for kind in kinds}
-    if name not in held:
-        raise ManifestError(f"{key}: expected one of {', '.join(sorted(held))}; found {name!r}")
-    return held[name]
+    kinds_by_name = {kind.name(): kind for kind in kinds}
+    if name not in kinds_by_name:
+        raise ManifestError(
+            f"{key}: expected one of {', '.join(sorted(kinds_by_name))}; found {name!r}"
+        )
+    return kinds_by_name[name]
 
 
 def _open(kind: Any, name: str, device: str, key: str) -> Network:

@@ -109,8 +109,8 @@ def _open(
             with torch.inference_mode():
                 shown = part.to(device).float() / 255
                 # Detectors bring their own normalisation.
-                said = module(_normalised(shown) if read is _segmented else list(shown))
-                found.append(read(said, classes, score).float().cpu().numpy())
+                output = module(_normalised(shown) if read is _segmented else list(shown))
+                found.append(read(output, classes, score).float().cpu().numpy())
         return np.concatenate(found)
 
     return network
@@ -158,18 +158,18 @@ def _normalised(images: Any) -> Any:
     return normalize(images, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
 
 
-def _segmented(said: Any, classes: tuple[int, ...], score: float) -> Any:
+def _segmented(output: Any, classes: tuple[int, ...], score: float) -> Any:
     """The probability of all classes that count, together."""
-    shares = said["out"].softmax(1)
+    shares = output["out"].softmax(1)
     return shares[:, list(classes)].sum(1) if classes else 1 - shares[:, 0]
 
 
-def _detected(said: Any, classes: tuple[int, ...], score: float) -> Any:
+def _detected(output: Any, classes: tuple[int, ...], score: float) -> Any:
     """The union of the masks of all detections that count."""
     import torch
 
     found = []
-    for one in said:
+    for one in output:
         kept = one["scores"] >= score
         if classes:
             kept &= torch.isin(one["labels"], torch.tensor(classes, device=kept.device))
