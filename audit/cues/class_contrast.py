@@ -15,15 +15,15 @@ from audit.saliency import Against, explain
 from audit.sampling import sample_seed
 
 
-def hardest(own: pd.DataFrame) -> int | None:
+def hardest(rows: pd.DataFrame) -> int | None:
     """The row of the scored image with the lowest margin, the first of several; None without.
 
     Parameters
     ----------
-    own : DataFrame
+    rows : DataFrame
         The class's rows of ``scores.parquet``, indexed by their position.
     """
-    margin = own.loc[own["status"] == Status.SCORED, "margin"].dropna()
+    margin = rows.loc[rows["status"] == Status.SCORED, "margin"].dropna()
     return None if margin.empty else int(margin.index[int(margin.argmin())])
 
 

@@ -60,24 +60,26 @@ def cluster(features: ArrayLike) -> Clusters:
     >>> cluster([[1, 2], [1, 2], [1, 2]]).members.tolist()
     [0, 0, 0]
     """
-    held = normalised(features)
-    distances = _distances(held, held)
-    members, best = np.zeros(len(held), dtype=np.int64), float("nan")
-    if len(held) > 2:
+    vectors = normalised(features)
+    distances = _distances(vectors, vectors)
+    members, best = np.zeros(len(vectors), dtype=np.int64), float("nan")
+    if len(vectors) > 2:
         tree = linkage(squareform(distances, checks=False), method="average")
-        for count in range(2, min(MOST, len(held) - 1) + 1):
+        for count in range(2, min(MOST, len(vectors) - 1) + 1):
             tried = fcluster(tree, count, criterion="maxclust").astype(np.int64)
             value = silhouette(distances, tried)
             if value >= LEAST_SILHOUETTE and not value <= best:
                 members, best = tried, value
-    return _described(held, members, best)
+    return _described(vectors, members, best)
 
 
 def normalised(features: ArrayLike) -> NDArray[np.float64]:
     """Rows of length 1; a row of zeros stays one."""
-    held = np.asarray(features, dtype=np.float64)
-    length = np.linalg.norm(held, axis=1, keepdims=True)
-    rows: NDArray[np.float64] = np.divide(held, length, out=np.zeros_like(held), where=length > 0)
+    vectors = np.asarray(features, dtype=np.float64)
+    length = np.linalg.norm(vectors, axis=1, keepdims=True)
+    rows: NDArray[np.float64] = np.divide(
+        vectors, length, out=np.zeros_like(vectors), where=length > 0
+    )
     return rows
 
 
@@ -112,15 +114,15 @@ def silhouette(distances: NDArray[np.float64], members: NDArray[np.int64]) -> fl
     return float(values.mean())
 
 
-def _described(held: NDArray[np.float64], members: NDArray[np.int64], value: float) -> Clusters:
+def _described(vectors: NDArray[np.float64], members: NDArray[np.int64], value: float) -> Clusters:
     names, first, sizes = np.unique(members, return_index=True, return_counts=True)
     order = np.lexsort((first, -sizes))
     renamed = np.empty(len(members), dtype=np.int64)
-    for place, index in enumerate(order):
-        renamed[members == names[index]] = place
+    for rank, index in enumerate(order):
+        renamed[members == names[index]] = rank
     groups = range(len(names))
-    centres = normalised([held[renamed == group].mean(0) for group in groups])
-    cutoffs = [_distances(held[renamed == g], centres[g : g + 1]).max() for g in groups]
+    centres = normalised([vectors[renamed == group].mean(0) for group in groups])
+    cutoffs = [_distances(vectors[renamed == g], centres[g : g + 1]).max() for g in groups]
     return Clusters(renamed, centres, np.maximum(cutoffs, LEAST_CUTOFF), value)
 
 
@@ -138,18 +140,18 @@ def assign(features: ArrayLike, clusters: Clusters) -> NDArray[np.int64]:
     -------
     int64 (m,)
     """
-    held = normalised(np.reshape(np.asarray(features, float), (-1, clusters.centres.shape[1])))
-    distances = _distances(held, clusters.centres)
+    vectors = normalised(np.reshape(np.asarray(features, float), (-1, clusters.centres.shape[1])))
+    distances = _distances(vectors, clusters.centres)
     nearest = distances.argmin(1)
     # A hair's breadth for rounding: a copy of the farthest member belongs to its group.
-    inside = distances[np.arange(len(held)), nearest] <= clusters.cutoffs[nearest] + 1e-9
+    inside = distances[np.arange(len(vectors)), nearest] <= clusters.cutoffs[nearest] + 1e-9
     return np.where(inside, nearest, -1)
 
 
 def representatives(features: ArrayLike, clusters: Clusters, group: int, count: int) -> list[int]:
     """The positions of the `count` members of a group that are nearest to its centre."""
-    held = normalised(features)
+    vectors = normalised(features)
     positions = np.flatnonzero(clusters.members == group)
-    distances = _distances(held[positions], clusters.centres[group : group + 1])[:, 0]
+    distances = _distances(vectors[positions], clusters.centres[group : group + 1])[:, 0]
     # Rounded: alike pictures stay in the order of the samples.
     return [int(i) for i in positions[np.argsort(distances.round(9), kind="stable")][:count]]

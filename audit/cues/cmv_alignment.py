@@ -67,20 +67,20 @@ def cmv_alignment(
     sums, seen = torch.zeros(0), 0
     reader = feature_reader(model, example)
     ways = _ways([pictures[label] for label in labels], model.device, reader)
-    place = {label: index for index, label in enumerate(labels)}
+    position = {label: index for index, label in enumerate(labels)}
     for batch in bench.batches(rows):
         if len(batch):
-            held = _features(batch, model, reader, bench.plan.fill)
-            sums = held.sum(1) + (sums if seen else 0)
+            features = _features(batch, model, reader, bench.plan.fill)
+            sums = features.sum(1) + (sums if seen else 0)
             seen += len(batch)
             for index, label in enumerate(batch.targets.tolist()):
-                if label in place:
-                    along = held[:, index] @ ways[place[label]]
+                if label in position:
+                    along = features[:, index] @ ways[position[label]]
                     found.append((label, float(along[0]), float(along[1])))
     frame = pd.DataFrame(found, columns=["label", "like_object", "like_background"])
     if seen:
         means = (sums / seen) @ ways.T
-        at = [place[label] for label in frame["label"]]
+        at = [position[label] for label in frame["label"]]
         frame["like_object"] -= means[0, at].numpy()
         frame["like_background"] -= means[1, at].numpy()
     return frame
@@ -102,7 +102,7 @@ def _features(batch: Batch, model: Engine, reader: FeatureReader, fill: str) -> 
     return torch.stack([reader.read(alone), reader.read(without)]).double()
 
 
-def alignment_table(found: pd.DataFrame, run_id: str, key: str) -> pa.Table:
+def alignment_table(alignments: pd.DataFrame, run_id: str, key: str) -> pa.Table:
     """What :func:`cmv_alignment` found as it is written down, with the key of its making."""
     schema = ALIGNMENT_COLUMNS.with_metadata({"key": key})
-    return pa.Table.from_pandas(found.assign(run_id=run_id), schema, preserve_index=False)
+    return pa.Table.from_pandas(alignments.assign(run_id=run_id), schema, preserve_index=False)

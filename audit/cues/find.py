@@ -208,10 +208,10 @@ def _gather(
         gathered.features.append(reader.read(large))
 
 
-def _cues(own: _Gathered, elsewhere: _Gathered) -> tuple[Cue, ...]:
-    if not own.crops:
+def _cues(gathered: _Gathered, elsewhere: _Gathered) -> tuple[Cue, ...]:
+    if not gathered.crops:
         return ()
-    features = torch.cat(own.features).numpy()
+    features = torch.cat(gathered.features).numpy()
     clusters = cluster(features)
     others = (
         assign(torch.cat(elsewhere.features).numpy(), clusters)
@@ -222,11 +222,13 @@ def _cues(own: _Gathered, elsewhere: _Gathered) -> tuple[Cue, ...]:
         Cue(
             seen=int((clusters.members == group).sum()),
             seen_elsewhere=int((others == group).sum()),
-            crops=tuple(own.crops[i] for i in representatives(features, clusters, group, CROPS)),
+            crops=tuple(
+                gathered.crops[i] for i in representatives(features, clusters, group, CROPS)
+            ),
             rows=tuple(
                 sorted(
-                    held.crops[i].row
-                    for held, members in ((own, clusters.members), (elsewhere, others))
+                    images.crops[i].row
+                    for images, members in ((gathered, clusters.members), (elsewhere, others))
                     for i in np.flatnonzero(members == group)
                 )
             ),
@@ -235,19 +237,19 @@ def _cues(own: _Gathered, elsewhere: _Gathered) -> tuple[Cue, ...]:
     )
 
 
-def _notes(own: _Gathered) -> tuple[Reason, ...]:
+def _notes(gathered: _Gathered) -> tuple[Reason, ...]:
     """Say how many images gave no window, and why."""
-    if not own.images:
+    if not gathered.images:
         return (Reason(code=Code.NO_CUE_IMAGES),)
-    if not own.missing:
+    if not gathered.missing:
         return ()
     missing = Reason(
         code=Code.IMAGES_WITHOUT_WINDOW,
         values={
-            "images": own.images,
-            "blank_map": own.missing[regions.BLANK_MAP],
-            "no_evidence": own.missing[regions.NO_EVIDENCE],
-            "no_background": own.missing[regions.NO_BACKGROUND],
+            "images": gathered.images,
+            "blank_map": gathered.missing[regions.BLANK_MAP],
+            "no_evidence": gathered.missing[regions.NO_EVIDENCE],
+            "no_background": gathered.missing[regions.NO_BACKGROUND],
         },
     )
-    return (missing,) if own.crops else (Reason(code=Code.NO_CUE_FOUND), missing)
+    return (missing,) if gathered.crops else (Reason(code=Code.NO_CUE_FOUND), missing)

@@ -123,12 +123,12 @@ def induce(
     """
     pasted, control, able = targets.images.clone(), targets.images.clone(), []
     for index, own in enumerate(targets.rows):
-        lending = [place for place, row in enumerate(lenders.rows) if row != own]
+        lending = [position for position, row in enumerate(lenders.rows) if row != own]
         shown, area = 0, 0
-        for turn, (crop, place) in enumerate(_spots(crops, index, targets, all_over)):
+        for turn, (crop, position) in enumerate(_spots(crops, index, targets, all_over)):
             if not lending:
                 break
-            here = _place(place, crop.pixels)
+            here = _place(position, crop.pixels)
             seen = targets.background[index][here]
             pixels = to_float(torch.from_numpy(crop.pixels.copy()).permute(2, 0, 1)).to(pasted)
             lender = lenders.filled[lending[(index * WINDOWS + turn) % len(lending)]]

@@ -90,15 +90,15 @@ def find_windows(maps: Tensor, background: Tensor, side: int | None = None) -> W
     height, width = maps.shape[1:]
     side = side or window_side(min(height, width))
     finite = maps.isfinite().flatten(1).all(1)
-    held = torch.where(finite[:, None, None], maps, 0.0).double().clamp_min(0)
-    whole = held.flatten(1).sum(1)
-    evidence = _sums(held * background, side)
+    finite_maps = torch.where(finite[:, None, None], maps, 0.0).double().clamp_min(0)
+    whole = finite_maps.flatten(1).sum(1)
+    evidence = _sums(finite_maps * background, side)
     room = _sums(background.double(), side) >= LEAST_BACKGROUND * side * side - 0.5
-    best, place = torch.where(room, evidence, -1.0).flatten(1).max(1)
+    best, position = torch.where(room, evidence, -1.0).flatten(1).max(1)
     # On every device the first of several: `max` does not promise which one it takes.
-    place = (torch.where(room, evidence, -1.0).flatten(1) == best[:, None]).int().argmax(1)
+    position = (torch.where(room, evidence, -1.0).flatten(1) == best[:, None]).int().argmax(1)
     columns = width - side + 1
-    top, left = place // columns, place % columns
+    top, left = position // columns, position % columns
     boxes = torch.stack([top, left, top + side, left + side], 1)
     statuses = [
         BLANK_MAP

@@ -208,6 +208,6 @@ def turning_donors(swaps: pd.DataFrame, label: int) -> TurningDonors:
 
 def _turned(counted: pd.DataFrame) -> tuple[Turned, ...]:
     return tuple(
-        Turned(int(place), int(size), int(became))
-        for place, size, became in zip(counted.index, counted["size"], counted["sum"], strict=True)
+        Turned(int(row), int(size), int(became))
+        for row, size, became in zip(counted.index, counted["size"], counted["sum"], strict=True)
     )
