@@ -240,6 +240,6 @@ def _gap(finding: ClassFinding | None) -> Estimate:
     return finding.estimate("background_gap") if finding else Estimate()
 
 
-def _estimate(held: Difference, level: float) -> Estimate:
-    low, high = held.interval(level)
-    return Estimate(value=held.value, low=low, high=high)
+def _estimate(difference: Difference, level: float) -> Estimate:
+    low, high = difference.interval(level)
+    return Estimate(value=difference.value, low=low, high=high)

@@ -134,8 +134,8 @@ def _part(group: Floats, alone: float) -> tuple[float, float]:
     return (count * float(group.var(ddof=1)), count - 1) if count > 1 else (float(alone), 1)
 
 
-def _numbers(held: pd.Series) -> Floats:
-    numbers: Floats = held.to_numpy(dtype=np.float64)
+def _numbers(column: pd.Series) -> Floats:
+    numbers: Floats = column.to_numpy(dtype=np.float64)
     return numbers
 
 
@@ -175,24 +175,24 @@ def donor_noise(own: pd.DataFrame) -> float:
 
 def _noise_by_donor(drawn: pd.Series, donors: pd.Series) -> float:
     """The standard deviation that the drawing of one kind of donors gives the mean of all swaps."""
-    met = [
+    swaps = [
         (np.asarray(values, np.float64), names)
         for values, names in zip(drawn, donors, strict=True)
         if values is not None and names is not None and len(values) > 1
     ]
-    if not met:
+    if not swaps:
         return _NOTHING
     # Less the image's own mean, which takes a share of the variance along.
-    apart = np.concatenate([(v - v.mean()) * math.sqrt(len(v) / (len(v) - 1)) for v, _ in met])
-    names = np.concatenate([np.asarray(held, object) for _, held in met])
+    apart = np.concatenate([(v - v.mean()) * math.sqrt(len(v) / (len(v) - 1)) for v, _ in swaps])
+    names = np.concatenate([np.asarray(held, object) for _, held in swaps])
     sums = pd.Series(apart).groupby(names).sum()
     return float(np.sqrt((sums**2).sum()) / len(apart))
 
 
-def _even(held: Sequence[Sequence[float]]) -> Floats:
+def _even(lists: Sequence[Sequence[float]]) -> Floats:
     """As many of each list as the shortest has."""
-    least = min((len(one) for one in held), default=0)
-    return np.array([one[:least] for one in held], dtype=np.float64).reshape(len(held), least)
+    least = min((len(one) for one in lists), default=0)
+    return np.array([one[:least] for one in lists], dtype=np.float64).reshape(len(lists), least)
 
 
 def _halves(count: int) -> Floats:

@@ -27,19 +27,19 @@ def losses(scores: pd.DataFrame) -> pd.DataFrame:
     DataFrame
         With ``g``; its index ``(content, label_name, copy, foreground_area)``, each once.
     """
-    held = swap_effects(scores).sort_values("sample_id", kind="stable")
+    effects = swap_effects(scores).sort_values("sample_id", kind="stable")
     # What could not be read is known by its name alone.
-    held["content"] = held["sha256"].fillna(held["sample_id"])
-    held["copy"] = held.groupby(["content", "label_name"]).cumcount()
-    area = held["foreground_area"].astype("float64").fillna(-1).round(9)
-    names = held[["content", "label_name", "copy"]].assign(foreground_area=area)
-    return held.set_index(pd.MultiIndex.from_frame(names))
+    effects["content"] = effects["sha256"].fillna(effects["sample_id"])
+    effects["copy"] = effects.groupby(["content", "label_name"]).cumcount()
+    area = effects["foreground_area"].astype("float64").fillna(-1).round(9)
+    names = effects[["content", "label_name", "copy"]].assign(foreground_area=area)
+    return effects.set_index(pd.MultiIndex.from_frame(names))
 
 
 def count_other_masks(earlier: pd.DataFrame, later: pd.DataFrame) -> int:
     """How many images are in both, with another foreground."""
     names = ["content", "label_name", "copy"]
-    first, second = (pd.MultiIndex.from_frame(held[names]) for held in (earlier, later))
+    first, second = (pd.MultiIndex.from_frame(scores[names]) for scores in (earlier, later))
     return len(first.intersection(second)) - len(earlier.index.intersection(later.index))
 
 
@@ -58,12 +58,12 @@ def share_of_new_donors(earlier: pd.DataFrame, later: pd.DataFrame, *, same_list
     float
         Of runs that did not write the donors down: 0 where the lists are the same, else 1.
     """
-    if not all(name in held for name in DONORS for held in (earlier, later)):
+    if not all(name in scores for name in DONORS for scores in (earlier, later)):
         return 0.0 if same_lists else 1.0
     common = earlier.index.intersection(later.index)
     most = shared = 0
     for name in DONORS:
-        most += max(int(held[name].map(_count).sum()) for held in (earlier, later))
+        most += max(int(scores[name].map(_count).sum()) for scores in (earlier, later))
         pairs = zip(earlier.loc[common, name], later.loc[common, name], strict=True)
         shared += sum(_shared(first, second) for first, second in pairs)
     return 1 - shared / most if most else 0.0

@@ -38,13 +38,13 @@ def standing_reviews(
         On which it is asked.
     """
     latest = {review.finding_id: review for review in reviews}
-    held = (
+    standing = (
         (f, latest.get(finding_id(findings.audit.name, f.label_name))) for f in findings.findings
     )
     least = MARGIN * findings.thresholds.effect
     return tuple(
         ReviewedClass(review=review, standing=_standing(review, finding, model, today, least))
-        for finding, review in held
+        for finding, review in standing
         if review is not None
     )
 

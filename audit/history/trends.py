@@ -76,8 +76,8 @@ def read_history(path: Path) -> pd.DataFrame:
     except (OSError, pa.ArrowException, KeyError, ValueError) as error:
         _log.warning("%s: cannot be read (%s); it is written anew", path.name, type(error).__name__)
         return pd.DataFrame(columns=HISTORY_COLUMNS.names)
-    held: pd.DataFrame = table.to_pandas()
-    return held
+    history: pd.DataFrame = table.to_pandas()
+    return history
 
 
 def record_runs(path: Path, rows: Iterable[Mapping[str, object]]) -> pd.DataFrame:
@@ -93,7 +93,7 @@ def record_runs(path: Path, rows: Iterable[Mapping[str, object]]) -> pd.DataFram
     return joined
 
 
-def laid_over(held: pd.DataFrame, rows: Iterable[Mapping[str, object]]) -> pd.DataFrame:
+def laid_over(history: pd.DataFrame, rows: Iterable[Mapping[str, object]]) -> pd.DataFrame:
     """The history with the rows of some runs in place of what it held of them.
 
     Returns
@@ -102,7 +102,7 @@ def laid_over(held: pd.DataFrame, rows: Iterable[Mapping[str, object]]) -> pd.Da
         All of it, the oldest run first.
     """
     added = pd.DataFrame(list(rows), columns=HISTORY_COLUMNS.names)
-    kept = held[~held["run_id"].isin(set(added["run_id"]))]
+    kept = history[~history["run_id"].isin(set(added["run_id"]))]
     joined = added if kept.empty else pd.concat([kept, added], ignore_index=True)
     return joined.sort_values(["started", "run_id"], kind="stable").reset_index(drop=True)
 
