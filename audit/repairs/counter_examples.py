@@ -52,8 +52,8 @@ def counter_examples(material: Material, class_scores: Tensor, seed: int) -> pd.
     return shuffled.groupby("label").head(EACH).drop(columns="_order").sort_values(["label", "row"])
 
 
-def _pairs(found: pd.DataFrame) -> list[tuple[int, int]]:
-    return list(zip(found["row"].tolist(), found["donor_row"].tolist(), strict=True))
+def _pairs(rows: pd.DataFrame) -> list[tuple[int, int]]:
+    return list(zip(rows["row"].tolist(), rows["donor_row"].tolist(), strict=True))
 
 
 def group_table(
@@ -152,17 +152,17 @@ def wanted_photographs(
     share = pairs["lost"] / pairs["swaps"].clip(lower=1)
     concerned = pairs["label"].isin(list(suspects)) | pairs["donor_label"].isin(list(culprits))
     # Before the choice: to an empty table `assign` adds the rows of what it is given.
-    wanted = pairs.assign(share=share)[concerned & (share >= LEAST_LOST)]
-    wanted = wanted.sort_values(["share", "swaps"], ascending=False, kind="stable")
+    needed = pairs.assign(share=share)[concerned & (share >= LEAST_LOST)]
+    needed = needed.sort_values(["share", "swaps"], ascending=False, kind="stable")
     return pd.DataFrame(
         {
-            "object_class": wanted["label_name"],
-            "where": wanted["donor_name"],
-            "swaps": wanted["swaps"],
-            "lost": wanted["lost"],
+            "object_class": needed["label_name"],
+            "where": needed["donor_name"],
+            "swaps": needed["swaps"],
+            "lost": needed["lost"],
             "why": [
                 suspects[label].kind.value if label in suspects else Kind.VICTIM.value
-                for label in wanted["label"]
+                for label in needed["label"]
             ],
         }
     )

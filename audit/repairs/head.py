@@ -86,11 +86,11 @@ def find_head(model: Engine, images: Tensor) -> Head:
     layer = model.module.get_submodule(name)
     head = Head(name, getattr(layer, "bias", None) is not None, _weights(layer), reader.read)
     with torch.no_grad():
-        wanted = model(images).cpu()
+        expected = model(images).cpu()
     found = head.linear.scores(head.read(images))
-    apart = float((wanted - found).abs().max())
+    apart = float((expected - found).abs().max())
     # Not a comparison that NaN passes.
-    if not apart <= TOLERANCE * max(float(wanted.std()), 1e-6):
+    if not apart <= TOLERANCE * max(float(expected.std()), 1e-6):
         raise RepairError(
             f"the class scores are not the plain output of the last linear layer, {name}: "
             "something follows on it (a ReLU, a normalisation), or it is used more than once"
@@ -102,5 +102,7 @@ def _weights(layer: nn.Module) -> Linear:
     weight, bias = layer.weight, layer.bias
     assert isinstance(weight, Tensor)
     plain = weight.detach().float().cpu().flatten(1)
-    held = bias.detach().float().cpu() if isinstance(bias, Tensor) else torch.zeros(len(plain))
-    return Linear(plain, held)
+    bias_values = (
+        bias.detach().float().cpu() if isinstance(bias, Tensor) else torch.zeros(len(plain))
+    )
+    return Linear(plain, bias_values)

@@ -126,10 +126,10 @@ def gather(bench: Workbench, bank: DonorBank, read: Callable[[Tensor], Tensor]) 
         values.append(read(images))
         rows += [_row(batch, i, Picture.ORIGINAL) for i in range(len(batch))]
         objects = Objects.of(images, on_device(batch.foreground, bench.model.device))
-        turns = _turns(batch, bank, bench.plan.seed, count)
+        draws = _turns(batch, bank, bench.plan.seed, count)
         # As many at once as the batch is large, so that memory stays what it was.
-        for start in range(0, len(turns), len(batch)):
-            some = turns[start : start + len(batch)]
+        for start in range(0, len(draws), len(batch)):
+            some = draws[start : start + len(batch)]
             which, positions = [i for i, _, _ in some], [p for _, p, _ in some]
             values.append(read(swapped(objects, which, bank, positions)))
             rows += [_row(batch, i, kind, bank, p) for i, p, kind in some]
@@ -138,7 +138,7 @@ def gather(bench: Workbench, bank: DonorBank, read: Callable[[Tensor], Tensor]) 
 
 def _turns(batch: Batch, bank: DonorBank, seed: int, count: int) -> list[tuple[int, int, Picture]]:
     """Which object of a batch meets which background."""
-    turns = []
+    draws = []
     for index in batch.foreground.flatten(1).any(1).nonzero().flatten().tolist():
         drawn = bank.draw(
             int(batch.targets[index]),
@@ -146,9 +146,9 @@ def _turns(batch: Batch, bank: DonorBank, seed: int, count: int) -> list[tuple[i
             donor_seed(seed, batch.loaded[index].sha256, "repair donors"),
             count,
         )
-        turns += [(index, position, Picture.SWAP_SAME) for position in drawn.same]
-        turns += [(index, position, Picture.SWAP_OTHER) for position in drawn.other]
-    return turns
+        draws += [(index, position, Picture.SWAP_SAME) for position in drawn.same]
+        draws += [(index, position, Picture.SWAP_OTHER) for position in drawn.other]
+    return draws
 
 
 def _row(

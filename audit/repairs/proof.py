@@ -29,8 +29,8 @@ def right_answers(scores: pd.DataFrame, label: int) -> Answers:
     answered = own["prediction"].dropna()
 
     def swaps(kind: str) -> Rate:
-        held = [np.asarray(p) for p in own[f"swap_{kind}_predictions"] if p is not None]
-        return _rate(np.concatenate(held) == label if held else np.zeros(0, bool))
+        predictions = [np.asarray(p) for p in own[f"swap_{kind}_predictions"] if p is not None]
+        return _rate(np.concatenate(predictions) == label if predictions else np.zeros(0, bool))
 
     return Answers(
         own=_rate((answered == label).to_numpy(dtype=bool)),
@@ -75,12 +75,14 @@ def repaired_classes(
 
 def whole_quality(answers: Iterable[tuple[str, Answers]]) -> WholeQuality:
     """All classes together, from the answers of each by name."""
-    held = list(answers)
-    own = sum(a.own.trials for _, a in held)
-    swapped = {name: a.swapped_other.value for name, a in held if a.swapped_other.value is not None}
+    answers_of = list(answers)
+    own = sum(a.own.trials for _, a in answers_of)
+    swapped = {
+        name: a.swapped_other.value for name, a in answers_of if a.swapped_other.value is not None
+    }
     worst = min(swapped, key=lambda name: swapped[name], default=None)
     return WholeQuality(
-        clean=sum(a.own.hits for _, a in held) / own if own else None,
+        clean=sum(a.own.hits for _, a in answers_of) / own if own else None,
         swapped=sum(swapped.values()) / len(swapped) if swapped else None,
         worst=swapped[worst] if worst is not None else None,
         worst_class=worst,
@@ -124,16 +126,16 @@ def _unfolded(scores: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=names).drop_duplicates(["row", "donor_row"])
 
 
-def _swaps_of(held: pd.Series) -> Iterator[tuple[int, int, int, int, int, float]]:
-    if held["swap_other_predictions"] is None:
+def _swaps_of(row: pd.Series) -> Iterator[tuple[int, int, int, int, int, float]]:
+    if row["swap_other_predictions"] is None:
         return
     columns = ("donor_rows", "donor_labels", "predictions", "probabilities")
     for donor_row, donor, prediction, probability in zip(
-        *(held[f"swap_other_{name}"] for name in columns), strict=True
+        *(row[f"swap_other_{name}"] for name in columns), strict=True
     ):
         yield (
-            int(str(held.name)),
-            int(held["label"]),
+            int(str(row.name)),
+            int(row["label"]),
             int(donor_row),
             int(donor),
             int(prediction),

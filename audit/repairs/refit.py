@@ -154,24 +154,26 @@ def refit(old: Linear, refitting: Material, selection: Material, max_loss: float
     tried = [
         (choice, layer, quality(layer, selection)) for choice, layer in _layers(old, refitting)
     ]
-    able = [held for held in tried if _is_better(held[2], before, max_loss)]
+    able = [candidate for candidate in tried if _is_better(candidate[2], before, max_loss)]
     if not able:
         return Refitted(old, None, before, before, len(tried))
     best = max((found for _, _, found in able), key=lambda found: (found.worst, found.swapped))
-    near = [held for held in able if held[2].worst >= best.worst - best.error - 1e-9]
+    near = [candidate for candidate in able if candidate[2].worst >= best.worst - best.error - 1e-9]
     surest = max((found for _, _, found in near), key=lambda found: found.least)
     near = [h for h in near if h[2].least >= surest.least - surest.least_error - 1e-9]
-    choice, layer, found = max(near, key=lambda held: (held[0].penalty, held[2].least))
+    choice, layer, found = max(
+        near, key=lambda candidate: (candidate[0].penalty, candidate[2].least)
+    )
     return Refitted(layer, choice, before, found, len(tried))
 
 
-def _is_better(found: Quality, before: Quality, max_loss: float) -> bool:
+def _is_better(quality: Quality, before: Quality, max_loss: float) -> bool:
     """Whether a layer gains on other backgrounds, and loses no more than it may elsewhere."""
-    gains = found.worst > before.worst or (
-        found.worst == before.worst and found.swapped > before.swapped
+    gains = quality.worst > before.worst or (
+        quality.worst == before.worst and quality.swapped > before.swapped
     )
     # Without swaps of the same class there is nothing to lose: NaN is no loss.
-    lost = [before.clean - found.clean, before.same - found.same]
+    lost = [before.clean - quality.clean, before.same - quality.same]
     return gains and not any(value > max_loss + 1e-9 for value in lost)
 
 
@@ -217,7 +219,7 @@ def fit(
     features, labels = material.vectors.double(), material.labels
     scale = features.square().sum(1).mean().sqrt().clamp_min(1e-12)
     inputs = torch.cat([features / scale, torch.ones(len(features), 1, dtype=torch.float64)], 1)
-    held = old.scores(features)
+    old_scores = old.scores(features)
     delta = torch.zeros(len(old.weight), inputs.shape[1], dtype=torch.float64)
     if start is not None:
         delta[:, :-1] = (start.weight - old.weight).double() * scale
@@ -227,7 +229,7 @@ def fit(
 
     def loss() -> Tensor:
         optimiser.zero_grad()
-        each = F.cross_entropy(held + inputs @ delta.T, labels, reduction="none")
+        each = F.cross_entropy(old_scores + inputs @ delta.T, labels, reduction="none")
         value = (weights * each).sum() + penalty * delta.square().sum()
         value.backward()  # type: ignore[no-untyped-call]
         return value

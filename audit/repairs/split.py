@@ -40,7 +40,7 @@ def split_images(scores: pd.DataFrame, seed: int) -> pd.Series[SplitPart]:
         contents = ordered(own["sha256"], seed, "repair")
         refit = round(SHARES[SplitPart.REFIT] * len(contents))
         selection = round(SHARES[SplitPart.SELECTION] * len(contents))
-        for place, content in enumerate(contents):
-            held = SplitPart.REFIT if place < refit else SplitPart.SELECTION
-            parts[content] = held if place < refit + selection else SplitPart.PROOF
+        for position, content in enumerate(contents):
+            part = SplitPart.REFIT if position < refit else SplitPart.SELECTION
+            parts[content] = part if position < refit + selection else SplitPart.PROOF
     return readable["sha256"].map(parts).rename("part")

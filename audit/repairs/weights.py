@@ -54,8 +54,8 @@ def write_weights(source: Path, target: Path, head: Head, new: Linear) -> tuple[
     if source.suffix == ".safetensors":
         _write_safetensors(source, target, {name: value for (_, name), value in replaced.items()})
     else:
-        held = torch.load(source, map_location="cpu", weights_only=True, mmap=False)
-        changed = _replaced(held, replaced)
+        state = torch.load(source, map_location="cpu", weights_only=True, mmap=False)
+        changed = _replaced(state, replaced)
         write_atomically(target, lambda temporary: torch.save(changed, temporary))
     return tuple(".".join(part for part in key if part) for key in replaced)
 
