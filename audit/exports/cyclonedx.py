@@ -86,18 +86,18 @@ def _metrics(findings: Findings) -> list[dict[str, object]]:
     found = []
     for finding in findings.findings:
         for effect, name in _METRICS:
-            held = finding.estimate(effect)
-            if held.value is None:
+            estimate = finding.estimate(effect)
+            if estimate.value is None:
                 continue
             metric: dict[str, object] = {
                 "type": name,
-                "value": f"{held.value:.6g}",
+                "value": f"{estimate.value:.6g}",
                 "slice": discreet_name(finding.label_name),
             }
-            if held.low is not None and held.high is not None:
+            if estimate.low is not None and estimate.high is not None:
                 metric["confidenceInterval"] = {
-                    "lowerBound": f"{held.low:.6g}",
-                    "upperBound": f"{held.high:.6g}",
+                    "lowerBound": f"{estimate.low:.6g}",
+                    "upperBound": f"{estimate.high:.6g}",
                 }
             found.append(metric)
     return found

@@ -51,8 +51,8 @@ def events_of(findings: Findings, report_url: str = "") -> Iterator[Event]:
     """
     findings = cleaned(findings)
     changes = changed_classes(findings)
-    told = [(word, one) for word, classes in changes.items() for one in classes][:CLASSES]
-    for word, finding in told:
+    changed = [(word, one) for word, classes in changes.items() for one in classes][:CLASSES]
+    for word, finding in changed:
         yield _class_event(word, finding, findings, report_url)
     yield _audit_event(findings, changes, report_url)
 

@@ -121,18 +121,18 @@ def sample_documents(
 
 def _sample(
     row: int,
-    held: pd.Series,
+    scored: pd.Series,
     finding: ClassFinding | None,
     facts: RunFacts,
     picture: Picture,
 ) -> SampleDocument:
-    audit_id, name = str(held["sample_id"]), picture_name(row)
-    label = int(held["label"])
+    audit_id, name = str(scored["sample_id"]), picture_name(row)
+    label = int(scored["label"])
 
     def labelled(field: str, kind: str) -> LabelDocument:
         return {"_id": _object_id(facts.run_id, audit_id, field), "_cls": kind, "tags": []}
 
-    right = (_right(held.get(f"swap_{side}_predictions"), label) for side in ("same", "other"))
+    right = (_right(scored.get(f"swap_{side}_predictions"), label) for side in ("same", "other"))
     heat = labelled(SALIENCY, "Heatmap")
     truth = labelled("ground_truth", "Classification")
     document: SampleDocument = {
@@ -143,20 +143,20 @@ def _sample(
         "_media_type": "image",
         "_rand": int(hashlib.sha256(audit_id.encode()).hexdigest()[:12], 16) / 16**12,
         "audit_id": audit_id,
-        "status": str(held["status"]),
-        "ground_truth": {**truth, "label": str(held["label_name"])},
+        "status": str(scored["status"]),
+        "ground_truth": {**truth, "label": str(scored["label_name"])},
         "saliency": {**heat, "map_path": f"{FIELDS}/{SALIENCY}/{name}", "range": [0, 255]},
-        "margin": _number(held.get("margin")),
-        "foreground_area": _number(held.get("foreground_area")),
-        "foreground_mass": _number(held.get("foreground_mass")),
-        "mass_lift": _number(held.get("mass_lift")),
+        "margin": _number(scored.get("margin")),
+        "foreground_area": _number(scored.get("foreground_area")),
+        "foreground_mass": _number(scored.get("foreground_mass")),
+        "mass_lift": _number(scored.get("mass_lift")),
         "swap_same_right": next(right),
         "swap_other_right": next(right),
     }
-    if pd.notna(held["prediction"]):
+    if pd.notna(scored["prediction"]):
         document["prediction"] = answer = labelled("prediction", "Classification")
-        answer["label"] = facts.class_names[int(held["prediction"])]
-        answer["confidence"] = _number(held.get("confidence"))
+        answer["label"] = facts.class_names[int(scored["prediction"])]
+        answer["confidence"] = _number(scored.get("confidence"))
     if finding is not None:
         document["verdict"] = word = labelled("verdict", "Classification")
         word["label"], document["kind"] = finding.verdict.value, finding.kind.value

@@ -48,20 +48,20 @@ def junit(findings: Findings, facts: RunFacts) -> bytes:
 
 
 def _outcome(case: ET.Element, finding: ClassFinding, findings: Findings) -> None:
-    said = [clean_text(english(reason)) for reason in finding.reasons]
-    first = said[0] if said else finding.verdict.value
+    reasons = [clean_text(english(reason)) for reason in finding.reasons]
+    first = reasons[0] if reasons else finding.verdict.value
     suspect = finding.verdict is Verdict.SUSPECT
     # A waiver outlives its class's repair, and then hides nothing.
     if suspect and finding.label_name in findings.waived:
-        held = [r for r in findings.reviews if r.review.label_name == finding.label_name]
-        ET.SubElement(case, "skipped", message=review_line(held[0]))
+        reviewed = [r for r in findings.reviews if r.review.label_name == finding.label_name]
+        ET.SubElement(case, "skipped", message=review_line(reviewed[0]))
     elif suspect and finding.label_name in findings.waiting:
         ET.SubElement(case, "skipped", message=f"{waiting_line()} {first}")
     elif finding.verdict is Verdict.INCONCLUSIVE:
         ET.SubElement(case, "skipped", message=first)
     elif suspect:
         failure = ET.SubElement(case, "failure", type=finding.kind.value, message=first)
-        failure.text = "\n".join(said)
+        failure.text = "\n".join(reasons)
         return
-    if said:
-        ET.SubElement(case, "system-out").text = "\n".join(said)
+    if reasons:
+        ET.SubElement(case, "system-out").text = "\n".join(reasons)

@@ -118,5 +118,5 @@ def _pictures(finding: ClassFinding, folder: Path) -> list[str]:
 
 def _plain(text: str) -> str:
     """Text that Markdown, and the HTML in it, show as it is."""
-    held = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return _SPECIAL.sub(r"\\\1", held)
+    escaped = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return _SPECIAL.sub(r"\\\1", escaped)

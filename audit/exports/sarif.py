@@ -108,15 +108,15 @@ def _level(finding: ClassFinding, *, waits: bool) -> str:
 
 def _result(finding: ClassFinding, findings: Findings) -> dict[str, object]:
     name = discreet_name(finding.label_name)
-    said = " ".join(clean_text(english(reason)) for reason in finding.reasons)
+    message = " ".join(clean_text(english(reason)) for reason in finding.reasons)
     waits = finding.label_name in findings.waiting
     if waits:
-        said = f"{waiting_line()} {said}"
-    held = {
+        message = f"{waiting_line()} {message}"
+    result = {
         "ruleId": f"saliency-audit/{_RULES[finding.kind][0]}",
         "ruleIndex": list(_RULES).index(finding.kind),
         "level": _level(finding, waits=waits),
-        "message": {"text": f"{name}: {said or 'suspect'}"},
+        "message": {"text": f"{name}: {message or 'suspect'}"},
         "locations": [
             {
                 "physicalLocation": {
@@ -138,10 +138,10 @@ def _result(finding: ClassFinding, findings: Findings) -> dict[str, object]:
     }
     if findings.comparison is not None:
         changes = {one.label_name: one.change for one in findings.comparison.classes}
-        held["baselineState"] = _STATES.get(changes[finding.label_name], "updated")
+        result["baselineState"] = _STATES.get(changes[finding.label_name], "updated")
     waivers = [r for r in findings.reviews if r.review.label_name == finding.label_name]
     if waivers and waivers[0].is_waived:
-        held["suppressions"] = [
+        result["suppressions"] = [
             {"kind": "external", "status": "accepted", "justification": review_line(waivers[0])}
         ]
-    return held
+    return result
