@@ -62,9 +62,9 @@ def limits(session: Session, classes: Sequence[ClassCheck], trial: Trial) -> Ite
         yield "every class has too few images for a verdict, so all end inconclusive"
 
 
-def _none_usable(found: ClassCheck) -> bool:
-    readable = found.tried - found.unreadable
-    return readable > 0 and (found.with_foreground == 0 or (found.area or 0.0) > MAX_HOLE)
+def _none_usable(checked: ClassCheck) -> bool:
+    readable = checked.tried - checked.unreadable
+    return readable > 0 and (checked.with_foreground == 0 or (checked.area or 0.0) > MAX_HOLE)
 
 
 def _counts(session: Session, batch: Batch, classes: Sequence[ClassCheck]) -> Iterator[str]:
@@ -111,8 +111,10 @@ def _outlines(session: Session, batch: Batch, classes: Sequence[ClassCheck]) -> 
     if found < images:
         problems = Counter(
             one.foreground_problem.partition(":")[0] or "NO_FOREGROUND"
-            for one, held in zip(batch.loaded, batch.foreground.flatten(1).any(1), strict=True)
-            if not held
+            for one, has_foreground in zip(
+                batch.loaded, batch.foreground.flatten(1).any(1), strict=True
+            )
+            if not has_foreground
         )
         yield f"{images - found} of {images} images tried have no foreground ({_reasons(problems)})"
     for large, (bound, word) in ((True, (_LARGE, "fills")), (False, (_SMALL, "covers only"))):

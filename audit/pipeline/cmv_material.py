@@ -55,12 +55,12 @@ class Material:
 
     def images(self) -> Tensor:
         """Those images, float32 ``(N, 3, S, S)`` in 0..1, as large as the pictures shall be."""
-        held = [_resized(images, self.side) for images in self._loaded(self.rows)]
-        if not held:
+        resized = [_resized(images, self.side) for images in self._loaded(self.rows)]
+        if not resized:
             raise ManifestError(
                 "cmv.recipes: maco needs images, and none of those tried is readable. Leave it out."
             )
-        return torch.cat(held).clamp(0, 1)
+        return torch.cat(resized).clamp(0, 1)
 
     def _loaded(self, rows: pd.DataFrame) -> Iterator[Tensor]:
         with self.session.loader as loader:
@@ -124,9 +124,9 @@ class Material:
 
     def key(self, label: int, recipe: str, objective: str) -> str:
         """Equal where the same pictures would be made of a class, and measured alike."""
-        session, wanted = self.session, self.session.manifest.cmv
+        session, section = self.session, self.session.manifest.cmv
         parts: list[object] = [_FORM, session.model.sha256, session.manifest.run.seed]
-        parts += [label, recipe, objective, wanted.steps, wanted.early, self.side]
+        parts += [label, recipe, objective, section.steps, section.early, self.side]
         # Names stand in the files.
         parts += [session.model.device.type, session.labels.get(label), session.class_names[label]]
         parts += [session.model.in_bfloat16, self.half and session.model.device.type == "cuda"]

@@ -30,7 +30,7 @@ Entries = dict[tuple[int, str, str, int], CmvEntry]
 def draw_cmvs(
     run: RunFolder,
     classes: Mapping[int, str],
-    wanted: CmvSection,
+    section: CmvSection,
     material: Material,
     *,
     on_progress: Callable[[int], None] = lambda _: None,
@@ -47,7 +47,7 @@ def draw_cmvs(
         Where the pictures go.
     classes : mapping of int to str
         Names by output index.
-    wanted : CmvSection
+    section : CmvSection
         Recipes and objectives.
     material : Material
         The model, and what else is needed.
@@ -57,7 +57,7 @@ def draw_cmvs(
         Is told of each recipe and objective, in steps of one class.
     """
     index_path = run.cmv / "index.json"
-    kinds = [(recipe, objective) for recipe in wanted.recipes for objective in wanted.objectives]
+    kinds = [(recipe, objective) for recipe in section.recipes for objective in section.objectives]
     keys: Keys = {(c, *kind): material.key(c, *kind) for c in classes for kind in kinds}
     entries = _kept(run, keys)
     _adopt(run, keys, entries)
@@ -72,7 +72,7 @@ def draw_cmvs(
         # Closed, since a traceback would keep it alive, and with it the threads that climb.
         with (
             importable(material.session.manifest.folder),
-            counted(f"{recipe} {objective}", len(missing) * wanted.steps) as done,
+            counted(f"{recipe} {objective}", len(missing) * section.steps) as done,
             closing(_visualize(material, missing, (recipe, objective), done)) as pictures,
         ):
             for made in pictures:
@@ -83,7 +83,7 @@ def draw_cmvs(
                     on_progress(1)
                     # After each class: a crash loses none that was finished.
                     write_index(index_path, entries.values())
-    chosen = [entries[place] for place in sorted(entries)]
+    chosen = [entries[position] for position in sorted(entries)]
     write_index(index_path, chosen)
     return chosen
 
@@ -98,7 +98,7 @@ def _visualize(
         done(at - before)
         before = at
 
-    wanted = session.manifest.cmv
+    section = session.manifest.cmv
     return visualize_classes(
         session.engine,
         missing,
@@ -110,8 +110,8 @@ def _visualize(
             rivals=material.rivals,
             second=material.second,
         ),
-        steps=wanted.steps,
-        early=wanted.early,
+        steps=section.steps,
+        early=section.early,
         size=material.side,
         execution=Execution(half=material.half, on_progress=tell),
     )
@@ -120,16 +120,16 @@ def _visualize(
 def _kept(run: RunFolder, keys: Keys) -> Entries:
     """The entries of a folder that still hold, with their pictures."""
     try:
-        held = read_index(run.cmv / "index.json", CmvEntry)
+        entries = read_index(run.cmv / "index.json", CmvEntry)
     except RunFolderError:
         # Of another version, or half written by something else: made again.
         return {}
     # Names of ours only: an index that was tampered with copies nothing from elsewhere.
-    if any(Path(path).parent != Path("cmv") for entry in held for path in _paths(entry)):
+    if any(Path(path).parent != Path("cmv") for entry in entries for path in _paths(entry)):
         return {}
     return {
         (e.label, e.recipe, e.objective, e.variant): e
-        for e in held
+        for e in entries
         if keys.get((e.label, e.recipe, e.objective)) == e.key
         and all((run.path / path).is_file() for path in _paths(e))
     }
@@ -141,13 +141,13 @@ def _adopt(run: RunFolder, keys: Keys, entries: Entries) -> None:
         other = RunFolder(index.parent.parent)
         if other.path.resolve() == run.path.resolve() or other.path.is_symlink():
             continue
-        for place, entry in _kept(other, keys).items():
-            if place in entries:
+        for position, entry in _kept(other, keys).items():
+            if position in entries:
                 continue
             for path in _paths(entry):
                 (run.path / path).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(other.path / path, run.path / path)
-            entries[place] = entry
+            entries[position] = entry
 
 
 def _paths(entry: CmvEntry) -> list[str]:
@@ -159,13 +159,13 @@ def _write(run: RunFolder, made: Cmv, name: str, material: Material, key: str) -
     ending = "" if kind == "logit" else f".{kind}"
     ending += f"-{made.variant + 1}" if pictures_each(made.objective) > 1 else ""
     stem = f"{made.label:04d}-{file_slug(name)}{ending}"
-    told = _told(made, name, material)
+    metadata = _told(made, name, material)
     path = run.cmv / f"{stem}.png"
-    write_bytes(path, to_png(to_picture(made.image), told))
+    write_bytes(path, to_png(to_picture(made.image), metadata))
     strip = run.cmv / f"{stem}.steps.png" if made.stages else None
     if strip is not None:
         shown = [to_picture(picture) for _, picture in made.stages]
-        write_bytes(strip, to_png(np.concatenate(shown, axis=1), told))
+        write_bytes(strip, to_png(np.concatenate(shown, axis=1), metadata))
     return CmvEntry(
         label=made.label,
         label_name=name,

@@ -39,8 +39,8 @@ def visualize_classes(session: Session, decided: Decided, progress: Progress = S
 
 def count_cmvs(session: Session, decided: Decided) -> int:
     """How many class model visualizations the manifest asks for."""
-    wanted = session.manifest.cmv
-    return len(_wanted(session, decided)) * len(wanted.recipes) * len(wanted.objectives)
+    section = session.manifest.cmv
+    return len(_wanted(session, decided)) * len(section.recipes) * len(section.objectives)
 
 
 def _wanted(session: Session, decided: Decided) -> list[int]:

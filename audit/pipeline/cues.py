@@ -55,9 +55,9 @@ def find_cues(session: Session, decided: Decided) -> int:
         return len(_draw(session, wanted, done, bench))
 
 
-def _kept(run: RunFolder, wanted: Sequence[CuePlan]) -> dict[int, Cues]:
+def _kept(run: RunFolder, plans: Sequence[CuePlan]) -> dict[int, Cues]:
     """The entries of ``cues/index.json`` that still hold, with all their pictures, by label."""
-    keys = {plan.key for plan in wanted}
+    keys = {plan.key for plan in plans}
     return {
         entry.label: entry
         for entry in read_index(run.cues / "index.json", Cues)
@@ -73,16 +73,16 @@ def _pictures_of(entry: Cues) -> list[str]:
 
 
 def _draw(
-    session: Session, wanted: Sequence[CuePlan], done: dict[int, Cues], bench: Workbench
+    session: Session, plans: Sequence[CuePlan], done: dict[int, Cues], bench: Workbench
 ) -> list[Cues]:
     """Look for the cues that are missing and write ``cues/index.json``; returns its entries."""
     run, entries = session.run, dict(done)
-    for plan in wanted:
+    for plan in plans:
         if plan.label not in entries:
             entries[plan.label] = _look(session, plan, bench)
             # After each class: a crash loses none that was finished.
             write_index(run.cues / "index.json", entries.values())
-    chosen = [entries[plan.label] for plan in wanted]
+    chosen = [entries[plan.label] for plan in plans]
     write_index(run.cues / "index.json", chosen)
     return chosen
 

@@ -69,21 +69,21 @@ def write_exports(
 
 
 def _draw(
-    folder: Path, session: Session, held: PartMaterial, found: pd.DataFrame
+    folder: Path, session: Session, material: PartMaterial, pairs: pd.DataFrame
 ) -> list[dict[str, object]]:
     """Draw counter-examples of one part; returns the rows of their table."""
-    by_object = {int(str(row)): swaps for row, swaps in found.groupby("row")}
+    by_object = {int(str(row)): swaps for row, swaps in pairs.groupby("row")}
     rows: list[dict[str, object]] = []
-    for batch in held.bench.batches(sorted(by_object)):
-        images = to_float(on_device(batch.images, held.bench.model.device))
-        objects = Objects.of(images, on_device(batch.foreground, held.bench.model.device))
+    for batch in material.bench.batches(sorted(by_object)):
+        images = to_float(on_device(batch.images, material.bench.model.device))
+        objects = Objects.of(images, on_device(batch.foreground, material.bench.model.device))
         for index, row in enumerate(batch.rows):
             swaps = by_object[row]
-            positions = [held.bank.position_of(donor) for donor in swaps["donor_row"].tolist()]
+            positions = [material.bank.position_of(donor) for donor in swaps["donor_row"].tolist()]
             drawn = [position for position in positions if position is not None]
-            pictures = swapped(objects, [index] * len(drawn), held.bank, drawn)
+            pictures = swapped(objects, [index] * len(drawn), material.bank, drawn)
             for picture, (_, swap) in zip(pictures, swaps.iterrows(), strict=True):
-                told = _told(session, swap) | {"part": held.part.value}
+                told = _told(session, swap) | {"part": material.part.value}
                 write_bytes(folder / str(told["path"]), to_png(to_picture(picture)))
                 rows.append(told)
     return rows

@@ -38,13 +38,13 @@ def write_reports(
     update_facts(run, finished=now())
     folders = [write_documents(run)] if FIFTYONE in settings.formats else []
     pages = [name for name in settings.formats if name in FORMATS]
-    held = render_report(run.path, pages, settings, trust_templates=trust_templates)
+    written = render_report(run.path, pages, settings, trust_templates=trust_templates)
     exported = [EXPORTS[name] for name in settings.formats if name in EXPORTS]
     if exported:
         findings, facts = read_findings(run.findings), read_facts(run.run_json)
         for export in exported:
             write_bytes(run.path / export.file, export.content(findings, facts))
-    return [*held.values(), *(run.path / export.file for export in exported), *folders]
+    return [*written.values(), *(run.path / export.file for export in exported), *folders]
 
 
 def report_again(

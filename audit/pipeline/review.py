@@ -75,9 +75,9 @@ def accept_run(run_dir: str | Path, *, by: str, reason: str) -> WrittenBaseline:
     return WrittenBaseline(made, run.baselines)
 
 
-def _made(kind: type[R], said: Mapping[str, object]) -> R:
+def _made(kind: type[R], fields: Mapping[str, object]) -> R:
     try:
-        return kind.model_validate(said)
+        return kind.model_validate(fields)
     except ValidationError as error:
         item = error.errors(include_url=False)[0]
         key = str(item["loc"][0])

@@ -103,8 +103,8 @@ def open_run(path: str | Path) -> Run:
         The folder holds no such run, or one of another version of this tool.
     """
     run = Run(Path(path).resolve())
-    held = run.folder
-    if not held.findings.exists() or not held.run_json.exists():
+    folder = run.folder
+    if not folder.findings.exists() or not folder.run_json.exists():
         raise RunFolderError(f"{path}: no finished run here. Run the audit, or resume it.")
     _ = run.facts
     return run

@@ -104,14 +104,14 @@ def _measured(run: RunFolder) -> set[int]:
 
 def _is_judged(session: Session, rows: list[Row], finding: ClassFinding, outline: str) -> bool:
     """Whether enough images of a class met donors with this outline."""
-    met = [
+    judged = [
         row
         for row in rows
         if (row["outline"], row["label"]) == (outline, finding.label)
         and row.get("swap_same_margin") is not None
         and row.get("swap_other_margin") is not None
     ]
-    return len(met) >= session.manifest.verdict.minimum_images
+    return len(judged) >= session.manifest.verdict.minimum_images
 
 
 def hands(session: Session) -> Iterator[Hand]:
@@ -182,8 +182,10 @@ def _pairs(run: RunFolder, labels: Collection[int]) -> pd.DataFrame:
 
 
 def _write(run: RunFolder, rows: list[Row], followed: list[pd.DataFrame]) -> None:
-    held = pd.concat(followed) if followed else pd.DataFrame(columns=SECOND_FOLLOW_UP_COLUMNS.names)
-    pairs = pa.Table.from_pandas(held, SECOND_FOLLOW_UP_COLUMNS, preserve_index=False)
+    swaps = (
+        pd.concat(followed) if followed else pd.DataFrame(columns=SECOND_FOLLOW_UP_COLUMNS.names)
+    )
+    pairs = pa.Table.from_pandas(swaps, SECOND_FOLLOW_UP_COLUMNS, preserve_index=False)
     write_table_of(run, run.second_follow_up, pairs.replace_schema_metadata(None))
     # Last: it marks the step as done.
     write_table_of(run, run.second_outlines, pa.Table.from_pylist(rows, SECOND_COLUMNS))

@@ -168,17 +168,17 @@ class Session:
     def workbench(self, counted: Counted = uncounted) -> Iterator[Workbench]:
         """What a step of measuring works with, and who is told how far it is."""
         with self.loader as loader:
-            held = (self.table, loader, self.engine, self.measurement(), self.batch_size())
-            yield Workbench(*held, counted)
+            parts = (self.table, loader, self.engine, self.measurement(), self.batch_size())
+            yield Workbench(*parts, counted)
 
     def batch_size(self) -> int:
         """Images at a time; fewer after memory did not suffice."""
         asked = self.manifest.run.batch_size
         side = self.model.geometry.size
         if asked != "auto":
-            wanted = asked
+            size = asked
         elif self.model.device.type == "cpu":
-            wanted = max(32, 2 * MICROBATCH * torch.get_num_threads())
+            size = max(32, 2 * MICROBATCH * torch.get_num_threads())
         else:
-            wanted = max(16, min(256, 128 * 224**2 // side**2))
-        return self.engine.capacity.images_at_a_time(wanted)
+            size = max(16, min(256, 128 * 224**2 // side**2))
+        return self.engine.capacity.images_at_a_time(size)

@@ -18,11 +18,11 @@ def settings_key(manifest: Manifest) -> str:
 
     The gate is not among them: it judges findings, and makes no others.
     """
-    held = manifest.model_dump(
+    settings = manifest.model_dump(
         mode="json", exclude={"gate": True, "gate_after": True, "run": _HOW_ALONE}
     )
     files = [[path.name, file_sha256(path)] for path in _files(manifest)]
-    return fingerprint(held, files)
+    return fingerprint(settings, files)
 
 
 def _files(manifest: Manifest) -> Iterator[Path]:

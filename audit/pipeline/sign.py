@@ -89,7 +89,9 @@ def _signer(certificate: Path, passphrase: bytes | None) -> SimpleSigner:
             f"signing needs pyHanko ({error}). Install it: pip install 'saliency-audit[sign]'"
         ) from None
     try:
-        held: SimpleSigner = SimpleSigner.load_pkcs12_data(certificate.read_bytes(), [], passphrase)
+        signer: SimpleSigner = SimpleSigner.load_pkcs12_data(
+            certificate.read_bytes(), [], passphrase
+        )
     except OSError as error:
         raise RunFolderError(f"--certificate: {certificate} cannot be read ({error})") from None
     except (ValueError, AttributeError):
@@ -99,7 +101,7 @@ def _signer(certificate: Path, passphrase: bytes | None) -> SimpleSigner:
             f"--certificate: {certificate} cannot be opened {given}. Expected a PKCS #12 file "
             "(.p12, .pfx) that holds a key and its certificate; is it the right passphrase?"
         ) from None
-    return held
+    return signer
 
 
 def _with_signature(content: bytes, signer: SimpleSigner, by: str, reason: str) -> bytes:

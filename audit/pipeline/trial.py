@@ -71,10 +71,10 @@ def try_everything(session: Session, few: pd.DataFrame, batch: Batch) -> Trial:
         try:
             return _try(session, batch, lambda: _lend(session, few, Path(folder)))
         except (RuntimeError, ValueError, TypeError, IndexError) as error:
-            said = str(error).splitlines()[0][:200] if str(error) else ""
+            message = str(error).splitlines()[0][:200] if str(error) else ""
             raise ModelError(
                 f"one batch through model, {session.saliency.name} and swaps fails "
-                f"({type(error).__name__}: {said}). "
+                f"({type(error).__name__}: {message}). "
                 "Is the model's input as model.input says, and does it keep nothing of an image?"
             ) from error
 
