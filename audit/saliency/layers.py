@@ -171,9 +171,10 @@ def _width(call: Call) -> int:
 def _is_patch_embedding(trace: Trace, chosen: Call) -> bool:
     """Whether more layers with tokens in no grid follow on `chosen` than convolutions led to it."""
     calls = list(trace.calls.values())
-    place = calls.index(chosen)
-    convolutions = sum(isinstance(one.module, nn.Conv2d) for one in calls[: place + 1])
+    position = calls.index(chosen)
+    convolutions = sum(isinstance(one.module, nn.Conv2d) for one in calls[: position + 1])
     sequences = sum(
-        not one.side and one.output.ndim == 3 and one.output.shape[1] > 1 for one in calls[place:]
+        not one.side and one.output.ndim == 3 and one.output.shape[1] > 1
+        for one in calls[position:]
     )
     return sequences > convolutions

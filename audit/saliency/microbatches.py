@@ -109,10 +109,10 @@ class Microbatches:
 
     def _rows(self, function: MicrobatchFunction, number: int) -> tuple[Tensor, ...]:
         first, last = number * self._size, len(self._images) - 1
-        here = [min(place, last) for place in range(first, first + self._size)]
+        here = [min(row, last) for row in range(first, first + self._size)]
         # A copy, for alignment and strides choose the kernel, too.
         images = self._images[here].clone(memory_format=self._layout)
-        found = function(images, self._targets[here], [self._seeds[place] for place in here])
+        found = function(images, self._targets[here], [self._seeds[row] for row in here])
         return tuple(rows[: last + 1 - first] for rows in found)
 
 

@@ -218,8 +218,8 @@ def _drops(model: nn.Module, images: Tensor, targets: Tensor, covers: list[_Wind
     for first in range(0, len(covers), together):
         group = covers[first : first + together]
         covered = images.repeat(len(group), 1, 1, 1)
-        for place, (down, across) in enumerate(group):
-            covered[place * rows : (place + 1) * rows, :, down, across] = color
+        for number, (down, across) in enumerate(group):
+            covered[number * rows : (number + 1) * rows, :, down, across] = color
         scores = model(covered).gather(1, targets.repeat(len(group))[:, None])
         drops = untouched - scores.view(len(group), rows).float()
         for (down, across), drop in zip(group, drops, strict=True):
