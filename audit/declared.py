@@ -38,9 +38,10 @@ def declared_path(folder: Path, text: str | Path, key: str) -> Path:
             if not isinstance(error, (PermissionError, NotADirectoryError)):
                 raise
     except (OSError, ValueError, RuntimeError) as error:
-        said = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        message = (error.strerror if isinstance(error, OSError) else None) or str(error)
         raise ManifestError(
-            f"{key}: no path that can be: {shown!r} ({said}). Write one relative to the manifest."
+            f"{key}: no path that can be: {shown!r} ({message}). Write one relative to the "
+            "manifest."
         ) from error
     return path
 

@@ -42,9 +42,9 @@ def options_of(function: Callable[..., Any]) -> dict[str, tuple[Any, str]]:
     parameters = inspect.signature(function).parameters
     while isinstance(function, functools.partial):
         function = function.func
-    said = dict(_meanings(inspect.getdoc(function) or ""))
+    meanings = dict(_meanings(inspect.getdoc(function) or ""))
     return {
-        name: (one.default, said.get(name, ""))
+        name: (one.default, meanings.get(name, ""))
         for name, one in parameters.items()
         if one.kind is one.KEYWORD_ONLY and name not in GIVEN
     }

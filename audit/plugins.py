@@ -122,8 +122,8 @@ def _import(name: str, folder: Path | None) -> Any:
         origin = beside.origin if beside else None
         if _imported_from.get(top, origin) != origin:
             # Another audit of this process had a module of the same name beside its manifest.
-            for held in [m for m in sys.modules if m == top or m.startswith(top + ".")]:
-                del sys.modules[held]
+            for module in [m for m in sys.modules if m == top or m.startswith(top + ".")]:
+                del sys.modules[module]
             del _imported_from[top]
         if origin and top not in sys.modules:
             _imported_from[top] = origin

@@ -142,8 +142,8 @@ def ranks(keys: NDArray[np.uint64], seed: int) -> NDArray[np.uint64]:
         mixed = (keys ^ np.uint64(seed)) + np.uint64(0x9E3779B97F4A7C15)
         mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        held: NDArray[np.uint64] = mixed ^ (mixed >> np.uint64(31))
-    return held
+        hashed: NDArray[np.uint64] = mixed ^ (mixed >> np.uint64(31))
+    return hashed
 
 
 def _shuffled(table: pd.DataFrame, seed: int, purpose: str) -> pd.DataFrame:

@@ -134,9 +134,9 @@ def _ranked(values: Tensor, rank: Tensor) -> Tensor:
         return values.sort(1, descending=True).values.gather(1, rank[:, None] - 1).squeeze(1)
     # Partly sorted is enough, and numpy's is many times as fast as any sorting by torch here.
     found = np.empty(len(values), values.numpy().dtype)
-    for index, (row, wanted) in enumerate(zip(values.numpy(), rank.tolist(), strict=True)):
-        place = len(row) - wanted
-        found[index] = np.partition(row, place)[place]
+    for index, (row, count) in enumerate(zip(values.numpy(), rank.tolist(), strict=True)):
+        cut = len(row) - count
+        found[index] = np.partition(row, cut)[cut]
     return torch.from_numpy(found)
 
 
@@ -152,7 +152,7 @@ def rank_correlation(one: ArrayLike, other: ArrayLike) -> float:
     >>> rank_correlation([1, 2, 3], [5, 5, 5])
     nan
     """
-    first, second = (np.asarray(held, np.float64).ravel() for held in (one, other))
+    first, second = (np.asarray(values, np.float64).ravel() for values in (one, other))
     if len(first) < 3 or not (np.isfinite(first).all() and np.isfinite(second).all()):
         return float("nan")
     if np.ptp(first) == 0 or np.ptp(second) == 0:
@@ -174,9 +174,9 @@ def pointing_hit(maps: Tensor, foreground: Tensor, ignored: Tensor | None = None
     counted = _counted(foreground, ignored)
     values = maps.masked_fill(~counted, -torch.inf).flatten(1)
     # The first of equal values by hand, for argmax does not promise it.
-    place = torch.arange(values.shape[1], device=values.device)
+    positions = torch.arange(values.shape[1], device=values.device)
     highest = values == values.amax(1, keepdim=True)
-    best = torch.where(highest, place, values.shape[1] - 1).amin(1, keepdim=True)
+    best = torch.where(highest, positions, values.shape[1] - 1).amin(1, keepdim=True)
     return (foreground & counted).flatten(1).gather(1, best).squeeze(1)
 
 

@@ -66,9 +66,9 @@ def without_home(text: str) -> str:
     return _HOME.sub(last_step, text)
 
 
-def last_step(found: re.Match[str]) -> str:
+def last_step(match: re.Match[str]) -> str:
     """The last name of a path that was found, behind an ellipsis."""
-    return "…/" + re.split(r"[/\\]", found[0].rstrip("/\\"))[-1]
+    return "…/" + re.split(r"[/\\]", match[0].rstrip("/\\"))[-1]
 
 
 def guarded(text: str) -> str:

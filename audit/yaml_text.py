@@ -72,15 +72,15 @@ class _Bounded(yaml.SafeLoader):
             ) from error
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        met: set[Any] = set()
+        seen: set[Any] = set()
         for key, _ in node.value:
             name = (key.tag, str(key.value))
             # `<<` may stand several times; what it brings gives way to what is written.
-            if name in met and not key.tag.endswith(":merge"):
+            if name in seen and not key.tag.endswith(":merge"):
                 raise UnreadableYamlError(
                     f"line {key.start_mark.line + 1}: the key {key.value!r} twice"
                 )
-            met.add(name)
+            seen.add(name)
         return super().construct_mapping(node, deep)
 
 
@@ -88,10 +88,10 @@ def _measure(
     node: yaml.Node, known: dict[int, tuple[int, int]], within: set[int]
 ) -> tuple[int, int]:
     """Count the nodes and the levels of a document with every alias written out."""
-    place, line = id(node), f"line {node.start_mark.line + 1}"
-    if place in within:
+    identity, line = id(node), f"line {node.start_mark.line + 1}"
+    if identity in within:
         raise UnreadableYamlError(f"{line}: an anchor that stands within itself")
-    if place not in known:
+    if identity not in known:
         if node.tag.removeprefix(_STANDARD) not in _KINDS:
             raise UnreadableYamlError(
                 f"{line}: expected plain values, found one tagged {node.tag!r}"
@@ -99,7 +99,7 @@ def _measure(
         children = node.value if isinstance(node, yaml.CollectionNode) else []
         if isinstance(node, yaml.MappingNode):
             children = [part for pair in node.value for part in pair]
-        found = [_measure(child, known, within | {place}) for child in children]
+        found = [_measure(child, known, within | {identity}) for child in children]
         size = 1 + sum(size for size, _ in found)
         depth = 1 + max((depth for _, depth in found), default=0)
         if size > MAX_NODES or depth > MAX_DEPTH:
@@ -107,5 +107,5 @@ def _measure(
                 f"{line}: with its aliases written out, more than {MAX_NODES:,} values or "
                 f"{MAX_DEPTH} levels"
             )
-        known[place] = size, depth
-    return known[place]
+        known[identity] = size, depth
+    return known[identity]

@@ -70,11 +70,11 @@ def server_for_workers() -> AbstractContextManager[Any]:
 
 def lost_server(error: BaseException) -> str:
     """Say that Prefect went away, where that is what an error comes from; "" where it is not."""
-    met = [error]
-    while (before := met[-1].__cause__ or met[-1].__context__) is not None:
-        met.append(before)
-    if any(isinstance(one, AuditError) for one in met):
+    errors = [error]
+    while (before := errors[-1].__cause__ or errors[-1].__context__) is not None:
+        errors.append(before)
+    if any(isinstance(one, AuditError) for one in errors):
         return ""
-    if any(isinstance(one, (httpx.HTTPError, PrefectException)) for one in met):
+    if any(isinstance(one, (httpx.HTTPError, PrefectException)) for one in errors):
         return f"Prefect's server went away ({type(error).__name__})"
     return ""

@@ -80,7 +80,7 @@ class AscentBatch:
     def _begin(self) -> None:
         """Fill all slots."""
         labels = self._first_labels()
-        self.slots = [Slot.of(self.plan, label, wanted) for label, wanted in labels]
+        self.slots = [Slot.of(self.plan, label, is_wanted) for label, is_wanted in labels]
         generators = [g for slot in self.slots for g in slot.generators]
         self.parameters = self.plan.recipe.begin(generators, self.plan.size).to(self.device)
         for slot in self.slots:

@@ -162,9 +162,9 @@ def shifted(image: Tensor) -> list[Tensor]:
 
 def as_jpeg(image: Tensor) -> Tensor:
     """An image ``(1, 3, S, S)`` in 0..1 as it comes back from a JPEG file of quality 75."""
-    held = io.BytesIO()
-    Image.fromarray(to_picture(image[0])).save(held, "JPEG", quality=_JPEG_QUALITY)
-    read = np.asarray(Image.open(held).convert("RGB"), dtype=np.float32) / 255
+    buffer = io.BytesIO()
+    Image.fromarray(to_picture(image[0])).save(buffer, "JPEG", quality=_JPEG_QUALITY)
+    read = np.asarray(Image.open(buffer).convert("RGB"), dtype=np.float32) / 255
     return torch.from_numpy(read).permute(2, 0, 1)[None].to(image)
 
 

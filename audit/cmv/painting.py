@@ -49,8 +49,8 @@ class Palette:
 
     def to(self, device: torch.device) -> Palette:
         """The same on another device, as tensors that gradients may flow past."""
-        held = {name: value for name, value in vars(self).items() if value is not None}
-        return replace(self, **{name: value.to(device).clone() for name, value in held.items()})
+        tensors = {name: value for name, value in vars(self).items() if value is not None}
+        return replace(self, **{name: value.to(device).clone() for name, value in tensors.items()})
 
 
 def natural_palette(images: Tensor) -> tuple[Tensor, Tensor, Tensor]:

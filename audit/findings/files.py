@@ -114,34 +114,34 @@ def json_schemas() -> dict[str, object]:
 
 
 def _read(path: Path, kind: type[R]) -> R:
-    held = _load(path)
-    found = held.get("schema_version") if isinstance(held, dict) else None
+    content = _load(path)
+    found = content.get("schema_version") if isinstance(content, dict) else None
     if found != SCHEMA_VERSION:
         raise RunFolderError(
             f"{path.name}: expected schema_version {SCHEMA_VERSION}, found "
             f"{found if isinstance(found, int) else 'none'}; it was written by another version of "
             "this tool. Audit again, or use that version."
         )
-    return _checked(path, kind, held)
+    return _checked(path, kind, content)
 
 
 def _load(path: Path) -> object:
     try:
         if path.stat().st_size > MAX_BYTES:
             raise RunFolderError(f"{path.name}: more than {MAX_BYTES:,} bytes; not written by us")
-        held: object = json.loads(path.read_bytes())
+        content: object = json.loads(path.read_bytes())
     except FileNotFoundError:
         raise RunFolderError(
             f"{path.name}: not in the run folder. Has the run come as far? Resume it first."
         ) from None
     except (OSError, ValueError, RecursionError) as error:
         raise RunFolderError(f"{path.name}: cannot be read ({type(error).__name__})") from error
-    return held
+    return content
 
 
-def _checked(path: Path, kind: type[T], held: object = None) -> T:
+def _checked(path: Path, kind: type[T], content: object = None) -> T:
     try:
-        return TypeAdapter(kind).validate_python(_load(path) if held is None else held)
+        return TypeAdapter(kind).validate_python(_load(path) if content is None else content)
     except ValidationError as error:
         raise RunFolderError(f"{path.name}: {_first(error)}") from error
 
@@ -149,6 +149,6 @@ def _checked(path: Path, kind: type[T], held: object = None) -> T:
 def _first(error: ValidationError) -> str:
     """The first complaint in words, without the value itself: it may be anything."""
     item = error.errors(include_url=False, include_input=False)[0]
-    place = ".".join(str(part) for part in item["loc"])[:120]
+    where = ".".join(str(part) for part in item["loc"])[:120]
     more = error.error_count() - 1
-    return f"{place}: {item['msg'][:160]}" + (f" (and {more} more)" if more else "")
+    return f"{where}: {item['msg'][:160]}" + (f" (and {more} more)" if more else "")

@@ -135,9 +135,9 @@ def _shifted(pictures: Tensor, cells: Tensor, offsets: Tensor) -> Tensor:
     return found.view(channels, count, len(offsets), cells.shape[1]).permute(1, 2, 0, 3)
 
 
-def _mean_apart(colours: Tensor, wanted: Tensor, counted: Tensor) -> Tensor:
+def _mean_apart(colours: Tensor, target: Tensor, counted: Tensor) -> Tensor:
     """Mean difference of each offset's colours (N, offsets, 3, cells) from those wanted."""
-    apart = (colours - wanted[:, None]).abs().mean(2) * counted
+    apart = (colours - target[:, None]).abs().mean(2) * counted
     return apart.sum(2) / counted.sum(2).clamp_min(1)
 
 
@@ -182,8 +182,8 @@ def _fill_some(images: Tensor, hole: Tensor, guess: Tensor) -> Tensor:
     usable = (F.interpolate(sources[:, None].float(), (height, width))[:, 0] > 0) & ~hole
     pixels, rows = _pixels(images), hole.nonzero()
     image, y, x = rows.unbind(1)
-    place = (image * height + y) * width + x
-    colours, left = _pixels(guess)[place], torch.ones_like(place, dtype=torch.bool)
+    pixel = (image * height + y) * width + x
+    colours, left = _pixels(guess)[pixel], torch.ones_like(pixel, dtype=torch.bool)
     usable = usable.flatten()
     for move, able in zip(shifts.unbind(1), possible.unbind(1), strict=True):
         down, right = (rows[:, 1:] + move[image]).unbind(1)
@@ -192,7 +192,7 @@ def _fill_some(images: Tensor, hole: Tensor, guess: Tensor) -> Tensor:
         taken = left & able[image] & inside & usable[source]
         colours = torch.where(taken[:, None], pixels[source], colours)
         left &= ~taken
-    pixels[place] = colours
+    pixels[pixel] = colours
     return pixels.view(*hole.shape, -1).movedim(-1, 1).contiguous()
 
 

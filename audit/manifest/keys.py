@@ -15,8 +15,8 @@ class Section(BaseModel):
     def _true_and_false(cls, value: Any, info: ValidationInfo) -> Any:
         expected = cls.model_fields[info.field_name or ""].annotation
         if bool not in (expected, *get_args(expected)):
-            held = value if isinstance(value, (list, tuple)) else [value]
-            if any(isinstance(item, bool) for item in held):
+            values = value if isinstance(value, (list, tuple)) else [value]
+            if any(isinstance(item, bool) for item in values):
                 raise ValueError("expected a number or text")
             return value
         if not isinstance(value, bool) and value not in ("true", "false"):

@@ -42,9 +42,9 @@ def register(order: AlarmOrder) -> list[str]:
             AutomationCore.model_validate(one) for one in _filled(order, file_slug(name), client)
         ]
         for automation in automations:
-            held = client.read_automations_by_name(automation.name)
-            if held:
-                client.update_automation(held[0].id, automation)
+            registered = client.read_automations_by_name(automation.name)
+            if registered:
+                client.update_automation(registered[0].id, automation)
             else:
                 client.create_automation(automation)
     return [automation.name for automation in automations]
@@ -74,8 +74,8 @@ def fill(file: str, values: Mapping[str, str]) -> list[Mapping[str, object]]:
         ``audit`` (its slug), ``deployment_id``, ``block_id``, ``block_name``.
     """
     text = Template((FILES / file).read_text(encoding="utf-8")).substitute(values)
-    held: list[Mapping[str, object]] = yaml.safe_load(text)
-    return held
+    filled: list[Mapping[str, object]] = yaml.safe_load(text)
+    return filled
 
 
 def _deployment(audit: str, client: SyncPrefectClient) -> UUID:

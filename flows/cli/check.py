@@ -46,41 +46,42 @@ def check(
         print_json(dataclasses.asdict(found))
 
 
-def _print(found: CheckResult) -> None:
-    err.print(_table(found))
+def _print(checked: CheckResult) -> None:
+    err.print(_table(checked))
     err.print(
-        f"{found.images} images, {len(found.classes)} classes, {found.outputs} outputs; "
-        f"foregrounds: {escape(found.foreground)}; maps: {escape(found.saliency_method)}; "
-        f"model: {escape(found.model)} on {found.device}"
+        f"{checked.images} images, {len(checked.classes)} classes, {checked.outputs} outputs; "
+        f"foregrounds: {escape(checked.foreground)}; maps: {escape(checked.saliency_method)}; "
+        f"model: {escape(checked.model)} on {checked.device}"
     )
     err.print(
-        f"Tried: {found.tried} images, {found.unreadable_tried} unreadable, "
-        f"{found.accuracy_tried:.0%} answered rightly, {found.swapped_tried} met other backgrounds"
+        f"Tried: {checked.tried} images, {checked.unreadable_tried} unreadable, "
+        f"{checked.accuracy_tried:.0%} answered rightly, {checked.swapped_tried} met other "
+        "backgrounds"
     )
-    if found.hashed:
+    if checked.hashed:
         err.print(
-            f"Read for their hashes: {found.hashed} files in {duration(found.hashing_seconds)}; "
-            "a run finds them in the cache"
+            f"Read for their hashes: {checked.hashed} files in {duration(checked.hashing_seconds)}"
+            "; a run finds them in the cache"
         )
-    err.print(_costs(found))
-    for warning in found.warnings:
+    err.print(_costs(checked))
+    for warning in checked.warnings:
         err.print(f"[yellow]note:[/yellow] {escape(guarded(warning))}")
-    if found.disk_free_bytes < found.disk_bytes:
+    if checked.disk_free_bytes < checked.disk_bytes:
         err.print("[yellow]note:[/yellow] this disk has too little room: choose another --out")
-    if found.limits:
+    if checked.limits:
         err.print("[yellow]The manifest can be audited, but:[/yellow]")
-        for limit in found.limits:
+        for limit in checked.limits:
             err.print(f"  {escape(guarded(limit))}")
     else:
         err.print("[green]The manifest can be audited.[/green]")
 
 
-def _table(found: CheckResult) -> Table:
-    table = Table(title=escape(guarded(found.name)), title_justify="left")
+def _table(checked: CheckResult) -> Table:
+    table = Table(title=escape(guarded(checked.name)), title_justify="left")
     table.add_column("class")
     for heading in ("images", "outlines", "object", "tried", "unreadable", "right"):
         table.add_column(heading, justify="right")
-    for one in found.per_class[:ROWS]:
+    for one in checked.per_class[:ROWS]:
         table.add_row(
             escape(guarded(one.label_name)[:60]),
             str(one.images),
@@ -90,20 +91,20 @@ def _table(found: CheckResult) -> Table:
             str(one.unreadable or ""),
             f"{one.right} of {one.tried - one.unreadable}" if one.tried else "",
         )
-    if len(found.per_class) > ROWS:
-        table.add_row(f"... and {len(found.per_class) - ROWS} more")
+    if len(checked.per_class) > ROWS:
+        table.add_row(f"... and {len(checked.per_class) - ROWS} more")
     return table
 
 
-def _costs(found: CheckResult) -> str:
-    steps = sorted(found.expected_steps.items(), key=lambda step: -step[1])
+def _costs(checked: CheckResult) -> str:
+    steps = sorted(checked.expected_steps.items(), key=lambda step: -step[1])
     longest = ", ".join(f"{name} {duration(spent)}" for name, spent in steps[:4] if spent >= 1)
-    gpu = found.device_memory_bytes
+    gpu = checked.device_memory_bytes
     return (
-        f"A run takes about {duration(found.expected_seconds)}"
+        f"A run takes about {duration(checked.expected_seconds)}"
         + (f" ({longest})" if longest else "")
-        + f", {found.memory_bytes / 2**30:.1f} GiB of memory"
+        + f", {checked.memory_bytes / 2**30:.1f} GiB of memory"
         + (f", {gpu / 2**30:.1f} GiB or more of the GPU" if gpu else "")
-        + f" and {found.disk_bytes / 2**20:,.0f} MiB of disk, "
-        f"{found.donor_bank_bytes / 2**20:,.0f} of them while it lasts"
+        + f" and {checked.disk_bytes / 2**20:,.0f} MiB of disk, "
+        f"{checked.donor_bank_bytes / 2**20:,.0f} of them while it lasts"
     )

@@ -58,71 +58,73 @@ def explain(
     _write_pictures(path, image, asked, found)
     err.print(f"Overlay: {escape(str(path))}")
     if as_json:
-        told = [_as_json(explained, path) for explained in found]
+        documents = [_as_json(explained, path) for explained in found]
         if len(asked) == 1:
-            print_json(told[0])
+            print_json(documents[0])
         else:
-            named = zip(asked, told, strict=True)
-            print_json({"overlay": str(path), "methods": {str(one): held for one, held in named}})
+            named = zip(asked, documents, strict=True)
+            print_json(
+                {"overlay": str(path), "methods": {str(one): document for one, document in named}}
+            )
 
 
 def _write_pictures(
-    path: Path, image: str, asked: Sequence[str | None], found: Sequence[Explanation]
+    path: Path, image: str, asked: Sequence[str | None], explanations: Sequence[Explanation]
 ) -> None:
     """One overlay, or all side by side: as a page where the file shall be one, else as a strip."""
     from audit.report.overlays import to_png
     from audit.report.side_by_side import page, strip
     from audit.writing import write_bytes
 
-    first = found[0]
+    first = explanations[0]
     if path.suffix == ".html":
         title = f"{image}: what speaks for {first.explained}"
         top = ", ".join(f"{name} {share:.1%}" for name, share in first.top.items())
         answers = [f"The model's answers: {top}."]
-        write_bytes(path, page(title, answers, _tiles(asked, found)).encode())
+        write_bytes(path, page(title, answers, _tiles(asked, explanations)).encode())
     else:
-        shown = first.overlay if len(asked) == 1 else strip(_tiles(asked, found))
+        shown = first.overlay if len(asked) == 1 else strip(_tiles(asked, explanations))
         write_bytes(path, to_png(shown))
 
 
-def _tiles(asked: Sequence[str | None], found: Sequence[Explanation]) -> list[Tile]:
+def _tiles(asked: Sequence[str | None], explanations: Sequence[Explanation]) -> list[Tile]:
     from audit.report.side_by_side import Tile
 
     maps = [
         Tile(one or "the manifest's method", explained.overlay, " ".join(_said(explained)))
-        for one, explained in zip(asked, found, strict=True)
+        for one, explained in zip(asked, explanations, strict=True)
     ]
-    return [Tile("the image", found[0].image), *maps]
+    return [Tile("the image", explanations[0].image), *maps]
 
 
-def _said(found: Explanation) -> list[str]:
+def _said(explanation: Explanation) -> list[str]:
     """What there is to say of a map, beside the picture."""
     from audit.report.sentences import english_parts
 
-    said = []
-    if found.foreground_mass is not None and found.foreground_area is not None:
-        said.append(
-            f"{found.foreground_mass:.0%} of the map lies on the object, which covers "
-            f"{found.foreground_area:.0%} of the image."
+    lines = []
+    if explanation.foreground_mass is not None and explanation.foreground_area is not None:
+        lines.append(
+            f"{explanation.foreground_mass:.0%} of the map lies on the object, which covers "
+            f"{explanation.foreground_area:.0%} of the image."
         )
-    if found.completeness_error is not None:
-        said.append(
-            f"Integrated gradients are {found.completeness_error:.1%} off the sum that they should "
-            "have; with more steps (saliency.options.steps) they come closer."
+    if explanation.completeness_error is not None:
+        lines.append(
+            f"Integrated gradients are {explanation.completeness_error:.1%} off the sum that they "
+            "should have; with more steps (saliency.options.steps) they come closer."
         )
-    if found.part_effects is not None:
-        said.append(english_parts(found.part_effects))
-    return said
+    if explanation.part_effects is not None:
+        lines.append(english_parts(explanation.part_effects))
+    return lines
 
 
-def _as_json(found: Explanation, path: Path) -> dict[str, object]:
+def _as_json(explanation: Explanation, path: Path) -> dict[str, object]:
     names = (
         *("explained", "against", "status", "foreground_mass", "foreground_area", "top"),
         "completeness_error",
     )
-    effects = found.part_effects
+    effects = explanation.part_effects
     return {
-        **{name: getattr(found, name) for name in names},
+        **{name: getattr(explanation, name) for name in names},
         "part_effects": None if effects is None else effects.model_dump(),
         "overlay": str(path),
     }

@@ -83,10 +83,10 @@ def init(
     """Look at a dataset and a model, and write a commented manifest."""
     with err.status("looking at dataset and model"):
         dataset, network = write_manifest(Path(out), images, model, masks, annotations)
-    for said in (*dataset.guessed, *network.guessed):
-        err.print(f"  [green]found:[/green] {escape(said)}", highlight=False)
-    for said in (*dataset.unknown, *network.unknown):
-        err.print(f"  [yellow]not known:[/yellow] {escape(said)}", highlight=False)
+    for line in (*dataset.guessed, *network.guessed):
+        err.print(f"  [green]found:[/green] {escape(line)}", highlight=False)
+    for line in (*dataset.unknown, *network.unknown):
+        err.print(f"  [yellow]not known:[/yellow] {escape(line)}", highlight=False)
     err.print(f"Wrote {escape(out)}. Next: saliency-audit check {escape(out)}")
 
 

@@ -36,17 +36,17 @@ def runs(
     gone = [one.run for one in found if not one.needed]
     if action == "prune":
         removed = prune(folder, keep) if yes else ()
-        said = "Removed" if yes else "Would remove (--yes does)"
-        err.print(f"{said}: {escape(', '.join(names_of(removed if yes else gone)) or 'none')}")
+        verb = "Removed" if yes else "Would remove (--yes does)"
+        err.print(f"{verb}: {escape(', '.join(names_of(removed if yes else gone)) or 'none')}")
     if as_json:
         print_json({"runs": [_said(one) for one in found]})
 
 
-def _table(found: tuple[ListedRun, ...]) -> Table:
+def _table(runs: tuple[ListedRun, ...]) -> Table:
     table = Table(title_justify="left")
     for heading in ("audit", "run", "began (UTC)", "status", "suspect", "confirmed", "kept"):
         table.add_column(heading)
-    for one in found:
+    for one in runs:
         summary = one.facts.summary
         table.add_row(
             escape(guarded(one.facts.name)[:40]),

@@ -40,8 +40,8 @@ def sign(
 def _passphrase(path: str | None) -> bytes | None:
     """From a file or the environment: a command line is read by whoever lists processes."""
     if path is None:
-        said = os.environ.get(PASSPHRASE)
-        return said.encode() if said else None
+        passphrase = os.environ.get(PASSPHRASE)
+        return passphrase.encode() if passphrase else None
     try:
         return Path(path).read_bytes().partition(b"\n")[0].rstrip(b"\r") or None
     except OSError as error:

@@ -97,7 +97,7 @@ def cut_out(photographs: Path, estimator: Estimator, seed: int) -> tuple[list[st
             if not len(batch):
                 continue
             parts.append((*_masked(batch.images, batch.label_names, estimator), batch.targets))
-    images, masks, labels = (torch.cat(held) for held in zip(*parts, strict=True))
+    images, masks, labels = (torch.cat(parts_of_kind) for parts_of_kind in zip(*parts, strict=True))
     usable = masks.flatten(1).float().mean(1)
     kept = (usable > 0.01) & (usable < 0.8)
     images, masks, labels = images[kept], masks[kept], labels[kept]
@@ -108,8 +108,8 @@ def cut_out(photographs: Path, estimator: Estimator, seed: int) -> tuple[list[st
 def _masked(pixels: Tensor, labels: Sequence[str], estimator: Estimator) -> tuple[Tensor, Tensor]:
     """Photographs ``(N, 3, S, S)`` in 0..1 and the masks of their objects, at the demo's side."""
 
-    def resized(held: Tensor, side: int) -> Tensor:
-        return nn.functional.interpolate(held, (side, side), mode="bilinear", antialias=True)
+    def resized(tensor: Tensor, side: int) -> Tensor:
+        return nn.functional.interpolate(tensor, (side, side), mode="bilinear", antialias=True)
 
     images = to_float(pixels)
     squeezed = (resized(images, estimator.side) * 255).round().clamp(0, 255).to(torch.uint8)
