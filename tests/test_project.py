@@ -65,6 +65,19 @@ def test_what_modules_pass_on_has_a_type() -> None:
     assert [line for line in loose if line.startswith("audit/verdicts/")] == []
 
 
+def test_modules_functions_and_classes_bear_the_terms_in_use() -> None:
+    former = {
+        *("witness", "thief", "taker", "heatmap", "stopping", "filling", "twins", "pieces"),
+        *("readings", "grains", "climb", "likeness", "pictured", "places", "story", "wording"),
+        *("gallery", "budget", "judging", "preparing", "checking", "held", "told", "met", "said"),
+        *("second_look", "look_again", "hole_of", "ring_of_doubt", "check_itself"),
+        *("utils", "helpers", "common", "base", "misc", "types", "constants"),
+    }
+    for path in sorted(p for room in ("audit", "flows") for p in (ROOT / room).rglob("*.py")):
+        public = re.findall(r"^(?:def|class) ([a-zA-Z]\w*)", path.read_text(), re.MULTILINE)
+        assert former & {path.stem, path.parent.name, *public} == set(), path
+
+
 def test_flows_are_prefect_and_no_more() -> None:
     rooms = [ROOT / "flows", ROOT / "flows" / "automations"]
     lines = sum(len(p.read_text().splitlines()) for room in rooms for p in room.glob("*.py"))

@@ -24,7 +24,7 @@ def image_folder(root: Path, *, follow_links: bool = False) -> Iterator[Sample |
     """Read ``root/<class>/**/<image>``.
 
     Classes come in the order of their names, images in the order of their paths. Hidden files,
-    AppleDouble twins and checkpoint folders are ignored and counted; every file with another
+    AppleDouble files and checkpoint folders are ignored and counted; every file with another
     ending than an image's is listed as skipped, and so is a mask beside its image (``a_mask.png``
     beside ``a.png``).
 

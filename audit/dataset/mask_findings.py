@@ -1,4 +1,4 @@
-"""What the masks of a dataset look like, all sources alike: witnesses, with their numbers.
+"""What the masks of a dataset look like, all sources alike: indicators, with their numbers.
 
 Measured on the model's input, where they count; nothing here changes a mask.
 """

@@ -23,7 +23,7 @@ _ROW_BYTES = 3_000
 _EXHIBIT_BYTES = 150_000
 _FEWEST_FILES = 200
 _EXHIBITS = 4
-"""Pictured images of a class, on average."""
+"""Exhibits of a class, on average."""
 _DERIVED = 3
 """A pass with derivatives, in passes without."""
 _COPIES = 24

@@ -70,7 +70,7 @@ def find_grid(
     """Read the grid from the shape of what a layer put out for one image.
 
     Maps have the image's proportions; that tells ``(N, C, h, w)`` from ``(N, h, w, C)``, and finds
-    ``h * w`` in the number of tokens. Of several readings that with the fewest tokens beside the
+    ``h * w`` in the number of tokens. Of several grids that with the fewest tokens beside the
     grid counts, then the one that repeats an earlier layer's grid.
 
     Parameters
