@@ -36,7 +36,7 @@ from audit.findings import (
     Unit,
 )
 from audit.manifest import ReportSection, load_manifest
-from audit.report import formatting
+from audit.report import formatting, moments
 from audit.report.i18n import ENGLISH, gettext, ngettext, read_language, spoken, whole
 from audit.report.render import render_report
 from audit.report.sentences import SENTENCES, english, say
@@ -162,7 +162,7 @@ def test_numbers_are_written_as_the_language_writes_them():
         assert ngettext("%(num)s class", "%(num)s classes", 2000) == "2.000 Klassen"
         assert formatting.share(None) == "nicht gemessen"
         assert formatting.listing(["a", "b", "c"]) == "a, b und c"
-        assert formatting.day("2026-11-22T20:04:05Z") == "22. November 2026"
+        assert moments.day("2026-11-22T20:04:05Z") == "22. November 2026"
         # What sorts is read by the script, not by people.
         assert formatting.sort_key(0.5) == "0.5"
     assert formatting.number(-1.25) == "−1.25"

@@ -1,4 +1,4 @@
-"""Numbers and dates as a reader should meet them: one way for the page and the terminal.
+"""Numbers as a reader should meet them: one way for the page and the terminal.
 
 "Almost all" is never rounded to all nor "hardly any" to none, nothing is "-0", and what is unknown
 is never 0.
@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from datetime import datetime
 
-from babel.dates import format_date
 from babel.numbers import format_decimal
 
 from audit.findings import Estimate
@@ -192,43 +190,6 @@ def duration(seconds: float | None) -> str:
     if rounded < 3600:
         return f"{rounded // 60} min {rounded % 60} s"
     return f"{rounded // 3600} h {rounded % 3600 // 60} min"
-
-
-def day(moment: str | None) -> str:
-    """Show the day of a moment that ``run.json`` wrote down.
-
-    Examples
-    --------
-    >>> day("2026-11-22T20:04:05Z"), day(None)
-    ('22 November 2026', 'not recorded')
-    """
-    read = _moment(moment)
-    return (
-        gettext("not recorded")
-        if read is None
-        else format_date(read, "long", locale=speaking().locale)
-    )
-
-
-def day_and_time(moment: str | None) -> str:
-    """Show a moment that ``run.json`` wrote down, in universal time.
-
-    Examples
-    --------
-    >>> day_and_time("2026-11-22T20:04:05Z")
-    '22 November 2026, 20:04:05 UTC'
-    """
-    read = _moment(moment)
-    if read is None:
-        return gettext("not recorded")
-    return f"{day(moment)}, {read:%H:%M:%S} UTC"
-
-
-def _moment(written: str | None) -> datetime | None:
-    try:
-        return datetime.fromisoformat(written or "")
-    except ValueError:
-        return None
 
 
 def listing(names: Sequence[str], limit: int = 6) -> str:

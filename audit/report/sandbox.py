@@ -13,7 +13,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 import report_templates
 from audit.findings.values import Record
-from audit.report import formatting, i18n, untrusted
+from audit.report import formatting, i18n, moments, untrusted
 from audit.report.sentences import (
     certainty,
     controls,
@@ -78,8 +78,8 @@ def sandbox(style: ReportStyle) -> ImmutableSandboxedEnvironment:
         number=formatting.number,
         chance=formatting.chance,
         duration=formatting.duration,
-        day=formatting.day,
-        day_and_time=formatting.day_and_time,
+        day=moments.day,
+        day_and_time=moments.day_and_time,
         whole=i18n.whole,
         shorten=untrusted.shorten,
         longest_word=untrusted.longest_word,

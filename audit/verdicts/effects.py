@@ -12,7 +12,7 @@ over the class's images; ``p_value`` tests H > 0.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -36,6 +36,7 @@ from audit.verdicts.swap_rates import (
     decision_gap,
     neutral_gaps,
     numbers,
+    rows_by_label,
     swap_effects,
     typical_gaps,
 )
@@ -200,13 +201,6 @@ def class_effects(
             )
         )
     return _beside_each_other(found)
-
-
-def rows_by_label(scores: pd.DataFrame) -> Callable[[int], pd.DataFrame]:
-    """How to take the rows of one class, none where it has none; the table is searched once."""
-    places = scores.groupby("label").indices
-    nothing = np.empty(0, np.intp)
-    return lambda label: scores.iloc[places.get(label, nothing)]
 
 
 def _beside_each_other(classes: list[ClassEffects]) -> tuple[ClassEffects, ...]:

@@ -12,11 +12,11 @@ from audit.findings import ClassFinding, ClassRow, Confusion, Kind, Verdict
 from audit.manifest import Manifest
 from audit.verdicts.cmv_share import background_shares
 from audit.verdicts.decide import Criteria, Decision, decide, loses_to_one
-from audit.verdicts.effects import class_effects, rows_by_label
+from audit.verdicts.effects import class_effects
 from audit.verdicts.indicators import cmv_indicator, indicators
 from audit.verdicts.reasons import advice, reasons
 from audit.verdicts.statistics import UNDEFINED, EffectSize
-from audit.verdicts.swap_rates import votes_taken
+from audit.verdicts.swap_rates import rows_by_label, votes_taken
 
 MASSES = 200
 """Most images of a class whose foreground mass is kept for the histogram."""

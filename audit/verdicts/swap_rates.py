@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import pandas as pd
@@ -142,3 +142,10 @@ def backgrounds_alone(scores: pd.DataFrame) -> dict[int, EffectSize]:
             int((own & gives).sum()), int(own.sum()), int((~own & gives).sum()), int((~own).sum())
         )
     return found
+
+
+def rows_by_label(scores: pd.DataFrame) -> Callable[[int], pd.DataFrame]:
+    """How to take the rows of one class, none where it has none; the table is searched once."""
+    places = scores.groupby("label").indices
+    nothing = np.empty(0, np.intp)
+    return lambda label: scores.iloc[places.get(label, nothing)]

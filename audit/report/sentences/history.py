@@ -15,8 +15,9 @@ from audit.findings import (
     ReviewedClass,
     Standing,
 )
-from audit.report.formatting import day, points, with_interval
+from audit.report.formatting import points, with_interval
 from audit.report.i18n import N_, gettext, ngettext, whole
+from audit.report.moments import day
 from audit.report.sentences.names import key_word
 from audit.report.sentences.values import Sentence, Values, count_of, fixed, name_of
 from audit.report.untrusted import clean_text
