@@ -78,6 +78,11 @@ def test_modules_functions_and_classes_bear_the_terms_in_use() -> None:
         assert former & {path.stem, path.parent.name, *public} == set(), path
 
 
+def test_rates_are_written_by_one_formatter() -> None:
+    for path in sorted(p for room in ("audit", "flows") for p in (ROOT / room).rglob("*.py")):
+        assert re.findall(r":[.0-9,]*%\}", path.read_text()) == [], path
+
+
 def test_flows_are_prefect_and_no_more() -> None:
     rooms = [ROOT / "flows", ROOT / "flows" / "automations"]
     lines = sum(len(p.read_text().splitlines()) for room in rooms for p in room.glob("*.py"))

@@ -198,7 +198,9 @@ def _find_foreground(draft: DatasetDraft, masks: Path | None) -> None:
             where = "beside the images" if root is None else f"in {root.name}"
             called = f", named {pattern}" if pattern else ""
             if share:
-                draft.guessed.append(f"masks {where}{called}, for {share:.0%} of {len(few)} images")
+                draft.guessed.append(
+                    f"masks {where}{called}, for {round(share * len(few))} of {len(few)} images"
+                )
             else:
                 draft.unknown.append(
                     f"how masks {where} are named: none fits {few[0].sample_id}. Set "

@@ -13,6 +13,7 @@ from audit.pipeline.methods import NO_CMVS, described
 from audit.pipeline.publish import unreachable_because
 from audit.pipeline.session import Session
 from audit.pipeline.trial import Trial, blank
+from audit.report.formatting import share
 
 _LOW_ACCURACY = 0.3
 _LARGE = 0.6
@@ -91,7 +92,7 @@ def _counts(session: Session, batch: Batch, classes: Sequence[ClassCheck]) -> It
         yield (
             f"{len(batch.unreadable)} of {len(batch) + len(batch.unreadable)} images tried cannot "
             f"be read ({_reasons(why)}): {batch.unreadable[0][1]}; below "
-            f"{session.manifest.run.min_coverage:.0%} of a class the run is incomplete"
+            f"{share(session.manifest.run.min_coverage)} of a class the run is incomplete"
         )
 
 
@@ -124,7 +125,7 @@ def _outlines(session: Session, batch: Batch, classes: Sequence[ClassCheck]) -> 
             if c.area is not None and (c.area > bound if large else c.area < bound)
         ]
         if odd:
-            shown = ", ".join(f"{c.label_name} {c.area:.1%}" for c in odd[:_NAMED])
+            shown = ", ".join(f"{c.label_name} {share(c.area)}" for c in odd[:_NAMED])
             remedy = (
                 "little background is left to exchange; are boxes drawn where masks are meant, or "
                 "mask values inverted?"
@@ -140,7 +141,7 @@ def _answers(
     accuracy = sum(trial.right) / max(1, len(batch))
     if accuracy < _LOW_ACCURACY:
         yield (
-            f"the model is right on {accuracy:.0%} of {len(batch)} images only: "
+            f"the model is right on {share(accuracy)} of {len(batch)} images only: "
             "are model.classes and model.input those it was trained with?"
         )
     else:

@@ -7,7 +7,7 @@ import logging
 from audit.findings import Findings, Verdict, read_facts
 from audit.pipeline.report import reports_of
 from audit.pipeline.session import Session
-from audit.report.formatting import brief_interval, plural
+from audit.report.formatting import brief_interval, plural, share
 from audit.report.sentences.names import kind_word
 from audit.report.sentences.outcome import outcome_line
 from audit.report.untrusted import cleaned
@@ -44,7 +44,7 @@ def log_end(logger: Logger, findings: Findings, run: RunFolder) -> None:
         f"{summary.scored:,}",
         plural(summary.images, "image"),
         f" in {seconds:.0f} s ({summary.images / seconds:.1f} a second)" if seconds else "",
-        "unknown" if summary.accuracy is None else f"{summary.accuracy:.1%}",
+        share(summary.accuracy),
     )
     suspects = findings.with_verdict(Verdict.SUSPECT)
     for finding in suspects[:SUSPECTS]:

@@ -9,6 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from audit.pipeline.progress import duration
+from audit.report.formatting import share
 from audit.secrets import guarded
 from flows.cli.terminal import (
     AcceptAccuracy,
@@ -55,7 +56,7 @@ def _print(checked: CheckResult) -> None:
     )
     err.print(
         f"Tried: {checked.tried} images, {checked.unreadable_tried} unreadable, "
-        f"{checked.accuracy_tried:.0%} answered rightly, {checked.swapped_tried} met other "
+        f"{share(checked.accuracy_tried)} answered rightly, {checked.swapped_tried} met other "
         "backgrounds"
     )
     if checked.hashed:
@@ -85,8 +86,8 @@ def _table(checked: CheckResult) -> Table:
         table.add_row(
             escape(guarded(one.label_name)[:60]),
             str(one.images),
-            "" if one.outlined is None else f"{one.outlined / max(1, one.images):.0%}",
-            "" if one.area is None else f"{one.area:.0%}",
+            "" if one.outlined is None else share(one.outlined / max(1, one.images)),
+            "" if one.area is None else share(one.area),
             str(one.tried),
             str(one.unreadable or ""),
             f"{one.right} of {one.tried - one.unreadable}" if one.tried else "",

@@ -10,6 +10,7 @@ import typer
 from rich.markup import escape
 
 from audit.errors import ManifestError
+from audit.report.formatting import share
 from flows.cli.terminal import err
 
 
@@ -60,7 +61,7 @@ def _test_on(photographs: Path, out: Path, trunk: str | None, plant: str | None,
     suspects = [f.label_name for f in run.findings.with_verdict(Verdict.SUSPECT)]
     err.print(
         f"Planted: snow behind {escape(planted)}. Elsewhere its accuracy falls by "
-        f"{truth[planted]['drop']:.0%} (measured without the audit)."
+        f"{share(truth[planted]['drop'])} (measured without the audit)."
     )
     found = escape(", ".join(suspects) or "none")
     err.print(f"Found suspect: {found}. {_outcome(planted, suspects, truth)}")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
+from audit.report.formatting import share
 from audit.secrets import guarded
 from flows.cli.terminal import AsJson, Device, ManifestPath, err, print_json
 
@@ -51,7 +52,7 @@ def explain(
     ]
     first = found[0]
     for name, probability in first.top.items():
-        err.print(f"  {probability:6.1%}  {escape(guarded(name))}")
+        err.print(f"  {share(probability):>7}  {escape(guarded(name))}")
     for one, explained in zip(asked, found, strict=True):
         for line in _said(explained):
             err.print(f"{one}: {line}" if len(asked) > 1 else line)
@@ -79,7 +80,7 @@ def _write_pictures(
     first = explanations[0]
     if path.suffix == ".html":
         title = f"{image}: what speaks for {first.explained}"
-        top = ", ".join(f"{name} {share:.1%}" for name, share in first.top.items())
+        top = ", ".join(f"{name} {share(value)}" for name, value in first.top.items())
         answers = [f"The model's answers: {top}."]
         write_bytes(path, page(title, answers, _tiles(asked, explanations)).encode())
     else:
@@ -104,13 +105,13 @@ def _said(explanation: Explanation) -> list[str]:
     lines = []
     if explanation.foreground_mass is not None and explanation.foreground_area is not None:
         lines.append(
-            f"{explanation.foreground_mass:.0%} of the map lies on the object, which covers "
-            f"{explanation.foreground_area:.0%} of the image."
+            f"{share(explanation.foreground_mass)} of the map lies on the object, which covers "
+            f"{share(explanation.foreground_area)} of the image."
         )
     if explanation.completeness_error is not None:
         lines.append(
-            f"Integrated gradients are {explanation.completeness_error:.1%} off the sum that they "
-            "should have; with more steps (saliency.options.steps) they come closer."
+            f"Integrated gradients are {share(explanation.completeness_error)} off the sum that "
+            "they should have; with more steps (saliency.options.steps) they come closer."
         )
     if explanation.part_effects is not None:
         lines.append(english_parts(explanation.part_effects))
