@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any, ClassVar
 
 import fsspec
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 from PIL import Image
 from planted_history import write_night
 from pydantic import ValidationError
@@ -70,6 +72,35 @@ def test_a_place_that_cannot_be_reached_costs_the_copy_and_is_said(
     # Links lead where something is.
     page = night.path / "report.html"
     assert address_of(page, night, ReportSection(publish=place)) == ""
+
+
+class Buckets(MemoryFileSystem):
+    """A store of objects as s3fs shows one: asked for a folder, it makes a missing bucket."""
+
+    protocol = "buckets"
+    store: ClassVar[dict[str, Any]] = {}
+    made: ClassVar[set[str]] = {"audits"}
+
+    @classmethod
+    def _strip_protocol(cls, path: str) -> str:
+        return str(path).removeprefix("buckets://").strip("/")
+
+    def makedirs(self, path: str, exist_ok: bool = False) -> None:
+        self.made.add(path.partition("/")[0])
+
+    def put_file(self, lpath: str, rpath: str, **_: Any) -> None:
+        if rpath.partition("/")[0] not in self.made:
+            raise FileNotFoundError("The specified bucket does not exist")
+        self.store[rpath] = Path(lpath).read_bytes()
+
+
+def test_a_mistyped_bucket_is_not_made(night: RunFolder) -> None:
+    fsspec.register_implementation("buckets", Buckets, clobber=True)
+    assert not publish(night, "farm", "buckets://audit/reports")
+    assert "does not exist" in str(read_facts(night.run_json).publish_error)
+    assert Buckets.made == {"audits"}
+    assert publish(night, "farm", "buckets://audits/reports")
+    assert f"audits/reports/farm/{night.path.name}/report.html" in Buckets.store
 
 
 def test_a_key_in_an_address_is_written_nowhere(night: RunFolder) -> None:

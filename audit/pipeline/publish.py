@@ -58,7 +58,9 @@ def publish(run: RunFolder, audit: str, place: str) -> bool:
         system, root = fsspec.core.url_to_fs(address)
         for path in _published(run):
             target = f"{root}/{path.relative_to(run.path).as_posix()}"
-            system.makedirs(target.rpartition("/")[0], exist_ok=True)
+            # A store of objects has no folders; asked for one, it makes a missing bucket.
+            if target.startswith("/"):
+                system.makedirs(target.rpartition("/")[0], exist_ok=True)
             system.put_file(str(path), target)
     # Whatever a file system of others raises, the run has done its work.
     except Exception as error:
