@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
+from audit.dataset import json_spans
 from audit.dataset.batches import iterate_batches
 from audit.dataset.content_store import ContentStore
 from audit.dataset.contents import hash_contents
@@ -211,6 +213,50 @@ def test_files_that_are_no_coco_stop_with_line_and_column(
     (tmp_path / "a.json").write_text(text)
     with pytest.raises(DatasetError, match=message):
         read(tmp_path)
+
+
+@pytest.mark.parametrize("indent", [None, 1])
+@pytest.mark.parametrize("is_ascii", [False, True])
+def test_a_file_read_in_windows_has_the_values_and_places_of_the_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, indent: int | None, is_ascii: bool
+) -> None:
+    path = tmp_path / "a.json"
+    several = [0, -1.5e-300, 10**30, math.nan, -math.inf, [], {}, "", 'a"b\\', "né 象 \u2028", None]
+    content = {"é": several, "none": [], "deep": [{"a": [[1, {"b": [True, "]}"]}]]}] * 3, "n": 12.5}
+    stored = json.dumps(content, indent=indent, ensure_ascii=is_ascii).encode()
+    wanted = [
+        (key, element)
+        for key, value in content.items()
+        for element in (value if isinstance(value, list) else [value])
+    ]
+    # So short that an edge falls upon every place.
+    monkeypatch.setattr(json_spans, "_EDGE", 8)
+    for length in range(1, 40):
+        monkeypatch.setattr(json_spans, "_AT_ONCE", length)
+        path.write_bytes(stored)
+        found = list(json_spans.spans(path))
+        assert repr([(key, value) for key, value, _, _ in found]) == repr(wanted)
+        parts = [json.loads(stored[start : start + length]) for _, _, start, length in found]
+        assert repr(parts) == repr([value for _, value in wanted])
+        path.write_bytes(stored[:-length])
+        with pytest.raises(DatasetError, match="not valid JSON"):
+            list(json_spans.spans(path))
+
+
+def test_a_fault_far_into_a_file_is_named_by_line_and_column(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = json.dumps(
+        {"images": [{"id": i, "file_name": f"{i}.png"} for i in range(200)]}, indent=1
+    )
+    text = text.replace('"150.png"', '"150.png" "x"')
+    (tmp_path / "a.json").write_text(text)
+    with pytest.raises(json.JSONDecodeError) as wanted:
+        json.loads(text)
+    monkeypatch.setattr(json_spans, "_AT_ONCE", 100)
+    said = f"{wanted.value.msg} at line {wanted.value.lineno}, column {wanted.value.colno}."
+    with pytest.raises(DatasetError, match=said):
+        list(json_spans.spans(tmp_path / "a.json"))
 
 
 def test_entries_that_cannot_be_are_rows_of_the_problems(tmp_path: Path) -> None:

@@ -3,27 +3,18 @@
 from __future__ import annotations
 
 import itertools
-import math
 import os
-import re
 import sys
-from array import array
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from audit.dataset.box_columns import BOX_COLUMNS, find_box_columns, read_boxes
-from audit.dataset.boxes import (
-    BOX_FORMATS,
-    are_shares,
-    corners,
-    is_share,
-    recognise_format,
-    within_unit,
-)
-from audit.dataset.paths import PathResolver, found_there
-from audit.dataset.samples import Box, Remark, Sample, Skipped
+from audit.dataset.boxes import BOX_FORMATS
+from audit.dataset.csv_entries import Entry, boxes_of, flat, settle_boxes
+from audit.dataset.paths import PathResolver, found_there, tidy
+from audit.dataset.samples import Remark, Sample, Skipped
 from audit.dataset.tables import Rows, open_table
 from audit.errors import DatasetError, ManifestError, SampleError
 
@@ -34,7 +25,6 @@ _PATHS = (
 _LABELS = ("label", "label_name", "class", "class_name", "category", "category_name")
 _MASKS = ("mask", "mask_path")
 _KNOWN = frozenset(itertools.chain(_PATHS, _LABELS, _MASKS, *BOX_COLUMNS))
-_UNTIDY = re.compile(r"^\./|/\./|//|/$")
 
 
 def csv_index(
@@ -95,7 +85,7 @@ def csv_index(
             f"dataset.index: {table.name} has no rows below its header. Expected one an image, or "
             "an object: is it the table that was meant?"
         )
-    yield from _settle_boxes(entries, columns)
+    yield from settle_boxes(entries, columns.box_format)
     names = list(reversed(entries))
     while names:
         # There may be millions, and the list of samples grows meanwhile.
@@ -113,25 +103,6 @@ class _Columns:
     boxes: tuple[int, ...]
     box_format: str | None
     extra: tuple[tuple[int, str], ...]
-
-
-_NO_BOXES: array[float] = array("d")
-"""Shared, and never added to."""
-
-
-@dataclass(slots=True)
-class _Entry:
-    """The rows of one image path; small, since there may be millions.
-
-    `path` is "" where it is the sample's id below the root; `boxes` are four numbers each.
-    """
-
-    label: str
-    path: str
-    mask: str
-    metadata: dict[str, str | None] | None
-    boxes: array[float] = field(default_factory=lambda: _NO_BOXES)
-    skipped: Skipped | None = None
 
 
 def _locate(root: Path, index: str | None) -> tuple[Path, Path]:
@@ -183,12 +154,12 @@ def _columns(
     return _Columns(path_index, label_index, mask_index, box_indices, box_format, extra)
 
 
-def _gather(table: Rows, columns: _Columns, resolver: PathResolver) -> dict[str, _Entry]:
-    entries: dict[str, _Entry] = {}
+def _gather(table: Rows, columns: _Columns, resolver: PathResolver) -> dict[str, Entry]:
+    entries: dict[str, Entry] = {}
     for row in table.rows:
         text, label = _text(row[columns.path]), _text(row[columns.label])
         # `./a.png` and `a.png` are one image.
-        sample_id = Path(text).as_posix() if _UNTIDY.search(text) else text
+        sample_id = tidy(text)
         if (entry := entries.get(sample_id)) is None:
             entry = _first(text, sys.intern(label), row, columns, resolver)
             if entry.path == os.path.join(resolver.root, sample_id):
@@ -201,7 +172,7 @@ def _gather(table: Rows, columns: _Columns, resolver: PathResolver) -> dict[str,
         try:
             if columns.boxes:
                 found = read_boxes([row[i] for i in columns.boxes])
-                entry.boxes = _flat((*_boxes(entry), *found))
+                entry.boxes = flat((*boxes_of(entry), *found))
         except (ValueError, RecursionError) as error:
             entry.skipped = entry.skipped or Skipped(text, "BAD_BOX", str(error)[:200], label)
     return entries
@@ -209,8 +180,8 @@ def _gather(table: Rows, columns: _Columns, resolver: PathResolver) -> dict[str,
 
 def _first(
     text: str, label: str, row: Sequence[Any], columns: _Columns, resolver: PathResolver
-) -> _Entry:
-    entry = _Entry(label, "", "", {name: _plain(row[i]) for i, name in columns.extra} or None)
+) -> Entry:
+    entry = Entry(label, "", "", {name: _plain(row[i]) for i, name in columns.extra} or None)
     try:
         entry.path = resolver.locate(text)
         if columns.mask is not None and (mask := _text(row[columns.mask])):
@@ -230,50 +201,7 @@ def _plain(value: Any) -> str | None:
     return None if value is None or value != value else str(value)
 
 
-def _settle_boxes(entries: dict[str, _Entry], columns: _Columns) -> Iterator[Remark]:
-    """Bring all boxes to corners; how they are written is a matter of the whole table."""
-
-    def written() -> Iterator[Box]:
-        return (box for e in entries.values() for box in _boxes(e) if _is_finite(box))
-
-    if not any(True for _ in written()):
-        return
-    chosen = columns.box_format
-    if chosen is None:
-        chosen, remark = recognise_format(written())
-        if remark:
-            yield Remark(remark)
-    shares, remark = are_shares(written())
-    if remark:
-        yield Remark(remark)
-    for text, entry in entries.items():
-        own = list(_boxes(entry))
-        odd = shares and not all(is_share(box) for box in own if _is_finite(box))
-        own = [corners(box, chosen) for box in own]
-        if shares and not odd:
-            own = [within_unit(box) for box in own]
-        odd |= not shares and any(min(box) >= 0 and max(box) <= 1 for box in own)
-        entry.boxes = _flat(own)
-        if odd:
-            few, many = ("beyond", "shares") if shares else ("within", "pixels")
-            detail = f"a box {few} 0..1 in a table of boxes in {many}"
-            entry.skipped = entry.skipped or Skipped(text, "BAD_BOX", detail, entry.label)
-
-
-def _is_finite(box: Box) -> bool:
-    return all(map(math.isfinite, box))
-
-
-def _boxes(entry: _Entry) -> Iterator[Box]:
-    numbers = iter(entry.boxes)
-    return zip(numbers, numbers, numbers, numbers, strict=True)
-
-
-def _flat(boxes: Sequence[Box]) -> array[float]:
-    return array("d", itertools.chain.from_iterable(boxes)) if boxes else _NO_BOXES
-
-
-def _sample(sample_id: str, entry: _Entry, root: Path) -> Sample:
+def _sample(sample_id: str, entry: Entry, root: Path) -> Sample:
     mask = Path(entry.mask) if entry.mask else None
     path, metadata = Path(entry.path or os.path.join(root, sample_id)), entry.metadata or {}
-    return Sample(sample_id, path, entry.label, mask, tuple(_boxes(entry)), metadata)
+    return Sample(sample_id, path, entry.label, mask, tuple(boxes_of(entry)), metadata)

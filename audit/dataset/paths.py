@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 from audit.errors import SampleError
 
 _SHOWN = 6
+_UNTIDY = re.compile(r"^\./|/\./|//|/$")
 
 
 class PathResolver:
@@ -77,6 +79,18 @@ class PathResolver:
 
     def _is_below(self, real: str) -> bool:
         return real == self._real or real.startswith(self._real.rstrip(os.sep) + os.sep)
+
+
+def tidy(text: str) -> str:
+    """A path below a folder in the one form in which it is a sample's id.
+
+    Examples
+    --------
+    >>> tidy("./cats//a.png")
+    'cats/a.png'
+    """
+    # The same text where nothing is to be done: there may be millions.
+    return Path(text).as_posix() if _UNTIDY.search(text) else text
 
 
 def no_folder(root: Path) -> str:

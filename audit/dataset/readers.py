@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from audit.dataset.coco import coco
 from audit.dataset.csv_index import csv_index
@@ -146,7 +148,8 @@ def _check_listed(table: pd.DataFrame, reader: str, root: Path, skipped: Sequenc
             "DIR` recognises which they are."
         )
     ids = table["sample_id"]
-    if ids.duplicated().any():
+    # By Arrow: pandas takes several times the memory of the ids for it.
+    if pc.count_distinct(pa.array(ids)).as_py() < len(ids):
         twice = ids[ids.duplicated()].iloc[0]
         raise DatasetError(
             f"dataset.reader: {reader} yielded the id {twice!r} twice. Expected one that is "
