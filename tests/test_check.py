@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections import namedtuple
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from auditing import opened
@@ -14,7 +15,8 @@ from planted import CLASSES, write_dataset
 import audit
 from audit.errors import RunFolderError
 from audit.pipeline import costs
-from audit.pipeline.costs import UnitCosts, check_room, seconds_a_step
+from audit.pipeline.cmv_costs import CmvWork, cmv_work
+from audit.pipeline.costs import UnitCosts, check_room, memory_bytes, seconds_a_step
 
 
 @pytest.fixture
@@ -78,17 +80,41 @@ def test_too_few_images_everywhere_is_a_limit(manifest: Path) -> None:
 
 def test_costs_grow_with_what_is_asked_for(manifest: Path) -> None:
     unit = UnitCosts(background=0.1, image=2.0, map=0.5, forward=0.1)
-    steps = seconds_a_step(opened(manifest, "", "report.formats=[]", "cmv.classes=all"), unit)
+
+    def seconds(*overrides: str) -> dict[str, float]:
+        session = opened(manifest, "", *overrides)
+        return seconds_a_step(session, unit, cmv_work(session))
+
+    steps = seconds("report.formats=[]", "cmv.classes=all")
     assert steps["scores"] == 2.0 * 18
     assert steps["donors"] == pytest.approx(0.1 * 18)
     assert steps["report"] == 0
-    assert steps["cmvs"] == pytest.approx(6 * 2 * 128 * 3 * 0.1)
-    fewer = seconds_a_step(opened(manifest, "", "cmv.classes=none", "foreground.source=none"), unit)
+    # Six labels have their places in two batches of four, or twice in one, and each of their
+    # twelve pictures is asked about 22 times when it is done.
+    assert steps["cmvs"] == pytest.approx((8 * 2 * 128 * 3 + 12 * 22) * 0.1)
+    fewer = seconds("cmv.classes=none", "foreground.source=none")
     assert fewer["cmvs"] == fewer["donors"] == fewer["follow-up"] == 0
     # Maps are tried without swaps, too, unless that is left out.
     assert 0 < fewer["controls"] < steps["controls"]
-    none = ("foreground.source=none", "saliency.checked=false")
-    assert seconds_a_step(opened(manifest, "", *none), unit)["controls"] == 0
+    assert seconds("foreground.source=none", "saliency.checked=false")["controls"] == 0
+
+
+def test_memory_is_that_of_the_trial_and_of_what_is_larger_then(
+    manifest: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = opened(manifest, "", "run.workers=2", "run.batch_size=4")
+    monkeypatch.setattr(costs.resource, "getrusage", lambda _: SimpleNamespace(ru_maxrss=2**20))
+    side = session.model.geometry.size
+    always = 2**30 + 2 * costs._CHILD_BYTES + costs._PREFECT_BYTES
+    batch = 4 * 3 * side**2 * 4 * costs._COPIES
+
+    def memory(kept_bytes: int, work: CmvWork) -> int:
+        return memory_bytes(session, UnitCosts(0, 0, 0, 0, kept_bytes), work)
+
+    assert memory(0, CmvWork(0, 0, 0.0)) == always + batch
+    # Eight pictures of half the side climb at once; twice what each keeps is alive then.
+    assert memory(10 * batch, CmvWork(1, 8, 0.25)) == always + 2 * 8 * 10 * batch // 4
+    assert memory(1, CmvWork(1, 8, 0.25)) == always + batch
 
 
 def test_a_disk_without_room_is_refused_before_work_begins(

@@ -6,10 +6,11 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import nn
 
 from audit.dataset.batches import taken_from
 from audit.dataset.shared_pixels import SharedPixels
-from audit.models.memory import Capacity, is_out_of_memory
+from audit.models.memory import Capacity, activation_bytes, is_out_of_memory
 from audit.models.rounding import ROUNDING, tf32
 from audit.saliency import Microbatches
 
@@ -121,3 +122,13 @@ def test_pixels_that_one_side_writes_the_other_reads() -> None:
     with pytest.raises(ValueError, match="out of range"):
         child.write(image.repeat(3, 0), None)
     parent.close()
+
+
+def test_what_a_pass_keeps_is_counted_once_and_without_weights() -> None:
+    convolution = nn.Conv2d(3, 8, 1, bias=False)
+    network = nn.Sequential(convolution, nn.ReLU(), nn.Flatten(), nn.Linear(8 * 16, 2))
+    images = torch.rand(2, 3, 4, 4)
+    # The convolution keeps its input, ReLU its output; the last layer that output once more.
+    inputs, outputs = 2 * 3 * 16 * 4, 2 * 8 * 16 * 4
+    with torch.inference_mode():
+        assert activation_bytes(network, images) == inputs + outputs

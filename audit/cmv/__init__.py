@@ -40,6 +40,7 @@ __all__ = [
     "CmvRequest",
     "Execution",
     "Second",
+    "climbs_at_once",
     "color_correlation",
     "natural_palette",
     "visualize_classes",
@@ -113,7 +114,7 @@ def visualize_classes(
         half=execution.half and model.device.type == "cuda" and has_bfloat16(model.device),
     )
     count = _Counter(steps, len(classes), execution.on_progress)
-    slots, climbs = _shares(model, len(classes), each, example, batch_size)
+    slots, climbs = climbs_at_once(model, len(classes), each, example, batch_size)
     # Pictures of one class that shall differ are compared in the model's own layers.
     climbed = model.folded(example) if each == 1 else model.model
     pending = Pending(classes)
@@ -163,10 +164,24 @@ def _checked(
     return make
 
 
-def _shares(
-    model: Engine, classes: int, each: int, example: Tensor, batch_size: int | None
+def climbs_at_once(
+    model: Engine, classes: int, each: int, example: Tensor, batch_size: int | None = None
 ) -> tuple[int, int]:
-    """Classes that climb in one batch, and batches that climb side by side."""
+    """Classes that climb in one batch, and batches that climb side by side.
+
+    Parameters
+    ----------
+    model : Engine
+        On the device that works.
+    classes : int
+        How many there are.
+    each : int
+        Pictures of a class; see :func:`audit.cmv.objectives.pictures_each`.
+    example : float (1, 3, H, W)
+        A picture of the size that is made.
+    batch_size : int, optional
+        Pictures at a time on a GPU.
+    """
     if model.device.type != "cpu":
         return max(1, (batch_size or _GPU_BATCH) // each), 1
     slots = max(1, CPU_BATCH // each)

@@ -19,6 +19,8 @@ from audit.models.rounding import tf32
 from audit.pixels import to_picture
 
 _VIEWS = 16
+MEASURED = 1 + 1 + 4 + _VIEWS
+"""Images that a picture is measured by: itself, as JPEG, shifts, and zooms."""
 _JPEG_QUALITY = 75
 CONVINCED = 0.5
 """Mean probability after zooms and shifts below which a picture has failed."""

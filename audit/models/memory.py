@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 import torch
+from torch import Tensor, nn
 
 T = TypeVar("T")
 
@@ -104,3 +105,38 @@ def free_cached_memory() -> None:
     """Give back what PyTorch holds of a GPU's memory for later use."""
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
+
+
+def activation_bytes(model: nn.Module, images: Tensor) -> int:
+    """Bytes that one pass keeps until its derivatives are asked for.
+
+    Parameters
+    ----------
+    model : nn.Module
+        From images to class scores.
+    images : float (N, 3, H, W)
+        All of them are sent through at once.
+
+    Returns
+    -------
+    int
+        Of all images together, weights not counted; 0 where the network has no derivatives.
+    """
+    own = {tensor.untyped_storage().data_ptr() for tensor in model.state_dict().values()}
+    kept: dict[int, int] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in own:
+            kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    # What is kept stays alive until the scores are dropped, so that no address comes twice.
+    with (
+        torch.inference_mode(False),
+        torch.enable_grad(),
+        torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor),
+    ):
+        scores = model(images.clone().requires_grad_(True))
+    del scores
+    return sum(kept.values())

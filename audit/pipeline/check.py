@@ -13,6 +13,7 @@ from audit.errors import DatasetError
 from audit.models.probe import probe
 from audit.pipeline.check_notes import limits, notes
 from audit.pipeline.class_checks import ClassCheck, check_classes
+from audit.pipeline.cmv_costs import cmv_work
 from audit.pipeline.cmv_material import check_second
 from audit.pipeline.costs import (
     bank_bytes,
@@ -185,7 +186,8 @@ def try_one_batch(session: Session) -> Tried:
 
 
 def _describe(session: Session, tried: Tried, trial: Trial) -> CheckResult:
-    steps = seconds_a_step(session, trial.unit)
+    cmv = cmv_work(session)
+    steps = seconds_a_step(session, trial.unit, cmv)
     per_class = check_classes(session, tried.table, tried.batch, trial.right)
     free = shutil.disk_usage(Path.cwd()).free
     return CheckResult(
@@ -207,7 +209,7 @@ def _describe(session: Session, tried: Tried, trial: Trial) -> CheckResult:
         swapped_tried=trial.swapped,
         expected_seconds=round(sum(steps.values()), 1),
         expected_steps={name: round(seconds, 1) for name, seconds in steps.items()},
-        memory_bytes=memory_bytes(session),
+        memory_bytes=memory_bytes(session, trial.unit, cmv),
         device_memory_bytes=device_bytes(session),
         disk_bytes=disk_bytes(session),
         donor_bank_bytes=bank_bytes(session),

@@ -13,7 +13,7 @@ from audit.errors import RunFolderError
 from audit.exports.fiftyone import FORMAT as FIFTYONE
 from audit.measuring import controls, follow_up, map_checks, second_outlines
 from audit.pipeline import fiftyone
-from audit.pipeline.cmv_material import SMALLER
+from audit.pipeline.cmv_costs import DERIVED, CmvWork
 from audit.pipeline.outlines import seconds_an_outline
 from audit.pipeline.session import Session
 from audit.verdicts.suspicion import PAIRS
@@ -24,10 +24,12 @@ _EXHIBIT_BYTES = 150_000
 _FEWEST_FILES = 200
 _EXHIBITS = 4
 """Exhibits of a class, on average."""
-_DERIVED = 3
-"""A pass with derivatives, in passes without."""
 _COPIES = 24
 """Float images that are alive at once for each image of a batch, activations among them."""
+_PREFECT_BYTES = 330 * 2**20
+"""Of the flow's modules and of the embedded server."""
+_CLIMBING = 2
+"""What an ascent holds at once, in what a pass keeps for its derivatives."""
 
 
 @dataclass(frozen=True)
@@ -44,15 +46,18 @@ class UnitCosts:
         One saliency map.
     forward : float
         One image through the network.
+    kept_bytes : int
+        What one image's pass keeps for its derivatives; no seconds, but measured with them.
     """
 
     background: float
     image: float
     map: float
     forward: float
+    kept_bytes: int = 0
 
 
-def seconds_a_step(session: Session, unit: UnitCosts) -> dict[str, float]:
+def seconds_a_step(session: Session, unit: UnitCosts, cmv: CmvWork) -> dict[str, float]:
     """Seconds that each step will take, at most where it depends on what is found.
 
     Parameters
@@ -61,6 +66,8 @@ def seconds_a_step(session: Session, unit: UnitCosts) -> dict[str, float]:
         Opened.
     unit : UnitCosts
         From a trial on the same machine.
+    cmv : CmvWork
+        From :func:`audit.pipeline.cmv_costs.cmv_work`.
 
     Returns
     -------
@@ -81,7 +88,7 @@ def seconds_a_step(session: Session, unit: UnitCosts) -> dict[str, float]:
     again = suspects * min(images // classes, second_outlines.IMAGES) * unit.image
     untrained = 2 * min(images, controls.UNTRAINED_IMAGES) * unit.map
     # Other methods that the maps are compared with: a dozen maps of one pass, and of eight.
-    tried = map_checks.MAPS * unit.map + map_checks.IMAGES * 12 * _DERIVED * unit.forward
+    tried = map_checks.MAPS * unit.map + map_checks.IMAGES * 12 * DERIVED * unit.forward
     tried += map_checks.PASSES * unit.forward
     tried *= min(1, images / map_checks.IMAGES) * manifest.saliency.checked
     formats = {"html": 3 + 0.05 * classes, "pdf": 5 + 0.25 * classes}
@@ -96,7 +103,7 @@ def seconds_a_step(session: Session, unit: UnitCosts) -> dict[str, float]:
         "exhibits": classes * _EXHIBITS * (unit.map + unit.forward + 0.3)
         + suspects * 40 * unit.map,
         "cues": suspects * 40 * (3 * unit.map + 20 * unit.forward) if swaps else 0.0,
-        "cmvs": _pictures(session) * manifest.cmv.steps * _DERIVED * unit.forward * _area(session),
+        "cmvs": cmv.passes * cmv.area * unit.forward,
         "fiftyone": unit.map * int(counts.clip(upper=fiftyone.EACH).sum())
         if FIFTYONE in manifest.report.formats
         else 0.0,
@@ -112,6 +119,11 @@ def _bank(session: Session) -> int:
     return int(counts.clip(upper=session.manifest.interventions.bank).sum())
 
 
+def bank_bytes(session: Session) -> int:
+    """Disk that the backgrounds of swaps take while the run lasts."""
+    return _bank(session) * 3 * session.model.geometry.size**2
+
+
 def _pictures(session: Session) -> int:
     wanted = session.manifest.cmv
     if not session.saliency.differentiable:
@@ -120,17 +132,6 @@ def _pictures(session: Session) -> int:
     classes = {"all": found, "none": 0, "suspect": 1 + found // 10}
     count = len(wanted.classes) if isinstance(wanted.classes, tuple) else classes[wanted.classes]
     return count * len(wanted.recipes) * len(wanted.objectives)
-
-
-def _area(session: Session) -> float:
-    """Pixels of a class model visualization, in those of an input."""
-    side = session.model.geometry.size
-    return ((session.manifest.cmv.size or min(side, SMALLER)) / side) ** 2
-
-
-def bank_bytes(session: Session) -> int:
-    """Disk that the backgrounds of swaps take while the run lasts."""
-    return _bank(session) * 3 * session.model.geometry.size**2
 
 
 def disk_bytes(session: Session) -> int:
@@ -146,13 +147,25 @@ def disk_bytes(session: Session) -> int:
     )
 
 
-def memory_bytes(session: Session) -> int:
-    """Main memory that a run takes, with its decoding children: from what was taken so far."""
+def memory_bytes(session: Session, unit: UnitCosts, cmv: CmvWork) -> int:
+    """Main memory that a run takes at most, with its decoding children and Prefect's server.
+
+    It is what the trial took, and beyond it a whole batch, or all pictures that climb at once.
+
+    Parameters
+    ----------
+    session : Session
+        On which a trial was made.
+    unit, cmv
+        See :func:`seconds_a_step`.
+    """
     mine = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    images = 0
+    images, climbing = 0, 0
     if session.model.device.type == "cpu":
         images = session.batch_size() * 3 * session.model.geometry.size**2 * 4 * _COPIES
-    return mine + images + session.loader.workers * _CHILD_BYTES
+        climbing = round(cmv.at_once * cmv.area * unit.kept_bytes * _CLIMBING)
+    children = session.loader.workers * _CHILD_BYTES
+    return mine + max(images, climbing) + children + _PREFECT_BYTES
 
 
 def device_bytes(session: Session) -> int:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 import torch
+from torch import Tensor
 
 from audit.dataset.batches import Batch
 from audit.errors import ModelError
@@ -18,6 +19,7 @@ from audit.findings import Status
 from audit.measuring.backgrounds import build_bank
 from audit.measuring.donors import DonorBank
 from audit.measuring.rows import Rows, maps_of, measure_batch
+from audit.models.memory import activation_bytes
 from audit.pipeline.costs import UnitCosts
 from audit.pipeline.session import Session
 from audit.pixels import to_float
@@ -102,8 +104,16 @@ def _try(
             image=image / len(few),
             map=one_map / len(few),
             forward=forward / len(few),
+            kept_bytes=_kept_bytes(session, images[:1]),
         ),
     )
+
+
+def _kept_bytes(session: Session, image: Tensor) -> int:
+    """What one image's pass keeps for its derivatives; 0 where nobody will ask for any."""
+    if not session.saliency.differentiable or session.manifest.cmv.classes == "none":
+        return 0
+    return activation_bytes(session.engine.folded(image), image)
 
 
 def _lend(session: Session, few: pd.DataFrame, folder: Path) -> tuple[DonorBank | None, float]:
