@@ -105,7 +105,7 @@ def _is_true(cue: Cue, planted: NDArray[np.bool_], ids: pd.Series) -> bool:
 
 def _shows(crop: Crop, planted: NDArray[np.bool_], ids: pd.Series) -> bool:
     here = planted[int(Path(ids.loc[crop.row]).stem)]
-    (top, left), (height, width) = crop.place, crop.pixels.shape[:2]
+    (top, left), (height, width) = crop.corner, crop.pixels.shape[:2]
     held = int(here[top : top + height, left : left + width].sum())
     return held > 0 and held >= SHOWN * min(height * width, int(here.sum()))
 

@@ -127,7 +127,7 @@ def visualize_classes(
             yield steps - done.steps
             yield from measure(model, done, request)
 
-    def told() -> Generator[Cmv, None, None]:
+    def finished() -> Generator[Cmv, None, None]:
         on_cpu = model.device.type == "cpu"
         with closing(as_they_come(climb, climbs) if on_cpu else climb(0)) as items:
             for item in items:
@@ -136,7 +136,7 @@ def visualize_classes(
                 else:
                     yield item
 
-    return told()
+    return finished()
 
 
 def _check_classes(classes: Sequence[int], outputs: int) -> None:

@@ -108,9 +108,9 @@ class AscentBatch:
         each = self.plan.each
         example = torch.full((1, 3, self.plan.size, self.plan.size), 0.5, device=self.device)
         with alikeness(self.model, example, each) as penalty:
-            while any(slot.wanted for slot in self.slots):
+            while any(slot.is_wanted for slot in self.slots):
                 self._step(penalty)
-                yield sum(slot.wanted for slot in self.slots)
+                yield sum(slot.is_wanted for slot in self.slots)
                 done = self._done()
                 for at in done:
                     yield self._finished(at)
@@ -149,13 +149,13 @@ class AscentBatch:
         self.sums += torch.stack([values.detach(), own])
         for at, slot in enumerate(self.slots):
             slot.taken += 1
-            if slot.wanted and slot.taken in _STAGES:
+            if slot.is_wanted and slot.taken in _STAGES:
                 slot.stages.append((slot.taken, self._small(at)))
 
     def _done(self) -> list[int]:
         """The slots whose class is done."""
         due = [
-            slot.wanted and (slot.taken % WINDOW == 0 or slot.taken >= self.plan.steps)
+            slot.is_wanted and (slot.taken % WINDOW == 0 or slot.taken >= self.plan.steps)
             for slot in self.slots
         ]
         if not any(due):
@@ -197,7 +197,7 @@ class AscentBatch:
         for at in done:
             label = self._next_for(at)
             if label is None:
-                self.slots[at].wanted = False
+                self.slots[at].is_wanted = False
                 empty.append(at)
                 continue
             self.slots[at] = slot = Slot.of(self.plan, label, True)
@@ -225,7 +225,7 @@ class AscentBatch:
 
         Returns the steps that are lost.
         """
-        working = [slot for slot in self.slots if slot.wanted]
+        working = [slot for slot in self.slots if slot.is_wanted]
         self.pending.give_back([slot.label for slot in working])
         self.size = max(1, len(self.slots) // 2)
         self.slots = []

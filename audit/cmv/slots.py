@@ -86,10 +86,10 @@ class AscentPlan:
 
 @dataclass
 class Slot:
-    """A class at work; `wanted` is False where it only keeps the batch's size."""
+    """A class at work; `is_wanted` is False where it only keeps the batch's size."""
 
     label: int
-    wanted: bool
+    is_wanted: bool
     generators: list[torch.Generator]
     noise_generators: list[torch.Generator] = field(default_factory=list)
     taken: int = 0
@@ -97,10 +97,10 @@ class Slot:
     stages: list[tuple[int, Tensor]] = field(default_factory=list)
 
     @classmethod
-    def of(cls, plan: AscentPlan, label: int, wanted: bool) -> Slot:
+    def of(cls, plan: AscentPlan, label: int, is_wanted: bool) -> Slot:
         """A slot in which a class begins."""
         seeds = [class_seed(plan.seed, label, variant) for variant in range(plan.each)]
-        return cls(label, wanted, [torch.Generator().manual_seed(seed) for seed in seeds])
+        return cls(label, is_wanted, [torch.Generator().manual_seed(seed) for seed in seeds])
 
     def seed_noise(self, device: torch.device) -> None:
         """Make generators on the model's device, seeded from those on the CPU."""

@@ -88,8 +88,8 @@ def cmv_alignment(
 
 def _ways(pictures: Sequence[Tensor], device: torch.device, reader: FeatureReader) -> Tensor:
     """Unit vectors ``(K, D)`` float64 from the mean of all pictures to each."""
-    held = [reader.read(picture[None].to(device)).double() for picture in pictures]
-    features = torch.cat(held)
+    of_pictures = [reader.read(picture[None].to(device)).double() for picture in pictures]
+    features = torch.cat(of_pictures)
     return F.normalize(features - features.mean(0), dim=1)
 
 

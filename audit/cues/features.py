@@ -63,10 +63,10 @@ def feature_reader(model: nn.Module, images: Tensor) -> FeatureReader:
 
             def one(image: Tensor, _targets: Tensor, _seeds: Sequence[int]) -> tuple[Tensor, ...]:
                 model(image)
-                held = recording.take_last()
-                if held is None:
+                recorded = recording.take_last()
+                if recorded is None:
                     raise ModelError(f"cues: the layer {name} was not reached by this image")
-                return (held,)
+                return (recorded,)
 
             (found,) = Microbatches(pixels, nobody, [0] * len(pixels)).map(one)
             return found.float().cpu()

@@ -44,14 +44,14 @@ class Crop:
         Of the list of samples.
     share : float
         Of the map's mass that lies in the window.
-    place : (int, int)
+    corner : (int, int)
         Its upper left corner in the model's input: row, column.
     """
 
     pixels: NDArray[np.uint8]
     row: int
     share: float
-    place: tuple[int, int]
+    corner: tuple[int, int]
 
 
 @dataclass(frozen=True)

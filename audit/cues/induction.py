@@ -73,16 +73,16 @@ def gather_photographs(rows: Sequence[int], bench: Workbench) -> Photographs | N
     """Load photographs; None where none can be read."""
     device = bench.model.device
     kept: list[int] = []
-    held: list[tuple[Tensor, Tensor, Tensor]] = []
+    gathered: list[tuple[Tensor, Tensor, Tensor]] = []
     for batch in bench.batches(rows):
         if len(batch):
             images = to_float(batch.images.to(device))
             background = regions.background_of(batch.foreground, batch.ignored).to(device)
-            held.append((images, background, FILLS[bench.plan.fill](images, ~background)))
+            gathered.append((images, background, FILLS[bench.plan.fill](images, ~background)))
             kept += batch.rows
-    if not held:
+    if not gathered:
         return None
-    return Photographs(tuple(kept), *(torch.cat(parts) for parts in zip(*held, strict=True)))
+    return Photographs(tuple(kept), *(torch.cat(parts) for parts in zip(*gathered, strict=True)))
 
 
 def induce(
@@ -157,7 +157,7 @@ def _spots(
     if not all_over:
         for turn in range(min(WINDOWS, len(crops))):
             crop = crops[(index * WINDOWS + turn) % len(crops)]
-            yield crop, crop.place
+            yield crop, crop.corner
         return
     height, width = targets.images.shape[2:]
     side = min(crops[0].pixels.shape[:2])

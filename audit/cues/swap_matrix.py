@@ -144,10 +144,10 @@ def busiest(counted: pd.DataFrame, classes: int = 12) -> SwapMatrix:
 class Turned:
     """So many swaps, and how many of them turned the object into the donor's class.
 
-    `place` is the row of a background in the list of samples, or the label of a class.
+    `index` is the row of a background in the list of samples, or the label of a class.
     """
 
-    place: int
+    index: int
     swaps: int
     became: int
 

@@ -50,12 +50,15 @@ def find_box_columns(
             if set(names) <= set(found):
                 return tuple(found[name] for name in names), box_format
         return (), None
-    wanted = [declared] if isinstance(declared, str) else list(declared)
-    if any(name not in table.columns for name in wanted) or len(wanted) not in (1, 4):
+    asked = [declared] if isinstance(declared, str) else list(declared)
+    if any(name not in table.columns for name in asked) or len(asked) not in (
+        1,
+        4,
+    ):
         raise DatasetError(
             f"dataset.box_columns: expected one or four columns of {table.name}, found {declared!r}"
         )
-    return tuple(table.columns.index(name) for name in wanted), None
+    return tuple(table.columns.index(name) for name in asked), None
 
 
 def read_boxes(values: Sequence[Any]) -> list[Box]:

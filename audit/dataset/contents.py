@@ -100,10 +100,10 @@ def hash_contents(
     rows: Iterator[Any] = table.itertuples()
     with ThreadPoolExecutor(min(_THREADS, 2 * (os.cpu_count() or 1))) as threads:
         while some := list(itertools.islice(rows, _AT_ONCE)):
-            wanted = _by_threads(threads, lambda row: _wanted(row, foreground), some)
-            hashes, read = _hashes(itertools.chain.from_iterable(wanted), store, threads)
+            to_hash = _by_threads(threads, lambda row: _wanted(row, foreground), some)
+            hashes, read = _hashes(itertools.chain.from_iterable(to_hash), store, threads)
             files += read
-            for row, (first, *others) in zip(some, wanted, strict=True):
+            for row, (first, *others) in zip(some, to_hash, strict=True):
                 images.append(hashes.get(first.key, ""))
                 masks.append(_together([hashes.get(o.key, "") for o in others], row.annotation))
             on_progress(len(some))
@@ -159,7 +159,9 @@ def _by_threads(
 ) -> list[R]:
     """Call a function for each item, some at a time: handing on costs more than a call."""
     some = [items[start : start + _TOGETHER] for start in range(0, len(items), _TOGETHER)]
-    return [one for held in threads.map(lambda few: [*map(function, few)], some) for one in held]
+    return [
+        one for results in threads.map(lambda few: [*map(function, few)], some) for one in results
+    ]
 
 
 def _key(path: bytes, part: str) -> FileKey:
@@ -170,11 +172,11 @@ def _key(path: bytes, part: str) -> FileKey:
 
 
 def _hashes(
-    wanted: Iterable[_Wanted], store: ContentStore, threads: ThreadPoolExecutor
+    to_hash: Iterable[_Wanted], store: ContentStore, threads: ThreadPoolExecutor
 ) -> tuple[dict[FileKey, str], int]:
     """The hash of each key that can be read, and how many had to be read for it."""
     # One file may be named by many samples, and is read once.
-    each = {one.key: one for one in wanted if one.key.name}
+    each = {one.key: one for one in to_hash if one.key.name}
     known = dict(zip(each, store.get(list(each)), strict=True))
     missing = [one for key, one in each.items() if not known[key]]
     apart = [one for one in missing if not _is_in_order(one)]

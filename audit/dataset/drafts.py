@@ -139,13 +139,13 @@ def _laid_out(images: Path) -> DatasetDraft:
     splits = [name for name in _BEST_SPLITS if name in folders]
     if splits and set(folders) <= {*SPLITS}:
         root = images / splits[0]
-        said = f"the split {splits[0]}, of {', '.join(folders)}"
+        guess = f"the split {splits[0]}, of {', '.join(folders)}"
         if found := layout_of(root, root):
             draft = _of_layout(found[0], root, found[1])
-            draft.guessed.insert(0, said)
+            draft.guessed.insert(0, guess)
             return draft
         if any(path.is_dir() for path in root.iterdir()):
-            return DatasetDraft("image_folder", root, guessed=[said, "one folder a class"])
+            return DatasetDraft("image_folder", root, guessed=[guess, "one folder a class"])
     if not folders:
         count = sum(path.suffix.lower() in IMAGE_SUFFIXES for path in images.iterdir())
         raise DatasetError(
@@ -192,9 +192,9 @@ def _find_foreground(draft: DatasetDraft, masks: Path | None) -> None:
     for root in [masks] if masks else _mask_folders(draft.root):
         pattern, share = _pattern(few, root)
         if share >= 0.5 or masks:
-            place = {} if root is None else {"root": root}
+            root_option = {} if root is None else {"root": root}
             named = {} if pattern is None else {"pattern": pattern}
-            draft.foreground = {"source": "mask_file", **place, **named}
+            draft.foreground = {"source": "mask_file", **root_option, **named}
             where = "beside the images" if root is None else f"in {root.name}"
             called = f", named {pattern}" if pattern else ""
             if share:

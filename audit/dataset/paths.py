@@ -62,8 +62,10 @@ class PathResolver:
             if self._follow_links or self._is_inside(path):
                 return path
         except (OSError, ValueError) as error:
-            said = error.strerror if isinstance(error, OSError) else "no name that a file can have"
-            detail = f"not a path of an {what} ({said}): {text[:100]!r}"
+            problem = (
+                error.strerror if isinstance(error, OSError) else "no name that a file can have"
+            )
+            detail = f"not a path of an {what} ({problem}): {text[:100]!r}"
             raise SampleError("BAD_PATH", detail) from error
         detail = f"the {what} leads out of dataset.root; allow it with follow_links: true"
         raise SampleError("OUTSIDE_ROOT", detail)

@@ -144,9 +144,9 @@ def _measured(pair: _Pair, before: pd.DataFrame, now: pd.DataFrame, *, paired: b
     """Add the differences of a class that both runs have."""
     if pair.earlier is None or pair.later is None:
         return pair
-    own = [held[held["label_name"] == pair.name] for held in (before, now)]
-    noise = math.hypot(*(donor_noise(held.reset_index(drop=True)) for held in own))
-    first, second = (held["g"].dropna() for held in own)
+    own = [scores[scores["label_name"] == pair.name] for scores in (before, now)]
+    noise = math.hypot(*(donor_noise(scores.reset_index(drop=True)) for scores in own))
+    first, second = (scores["g"].dropna() for scores in own)
     common = first.index.intersection(second.index)
     # Draws that both runs have cancel; the variance of the others is theirs by number.
     same_lists = set(before.index) == set(now.index)

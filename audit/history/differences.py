@@ -162,7 +162,7 @@ def donor_noise(own: pd.DataFrame) -> float:
         return math.hypot(*(_noise_by_donor(own[drawn], own[donors]) for drawn, donors in kinds))
     lists = [own[f"swap_{kind}_probabilities"].dropna() for kind in ("same", "other")]
     rows = lists[0].index.intersection(lists[1].index)
-    same, other = (_even([held[row] for row in rows]) for held in lists)
+    same, other = (_even([of_donors[row] for row in rows]) for of_donors in lists)
     count = min(same.shape[1], other.shape[1]) // 2 * 2
     if count < 2 or not len(same):
         return _NOTHING
@@ -184,7 +184,7 @@ def _noise_by_donor(drawn: pd.Series, donors: pd.Series) -> float:
         return _NOTHING
     # Less the image's own mean, which takes a share of the variance along.
     apart = np.concatenate([(v - v.mean()) * math.sqrt(len(v) / (len(v) - 1)) for v, _ in swaps])
-    names = np.concatenate([np.asarray(held, object) for _, held in swaps])
+    names = np.concatenate([np.asarray(donor_names, object) for _, donor_names in swaps])
     sums = pd.Series(apart).groupby(names).sum()
     return float(np.sqrt((sums**2).sum()) / len(apart))
 

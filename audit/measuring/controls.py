@@ -114,7 +114,7 @@ def _planted(
     answers = [_swapped(model, batch, bank, label, seed) for batch in _batches(own, bench.loader)]
     for gain in GAINS:
         g, h, owed = [], [], []
-        for image in (image for held in answers for image in held):
+        for image in (image for of_batch in answers for image in of_batch):
             same, other = (_answer(*image[kind], label, gain * worth) for kind in _KINDS)
             g.append(same[0] - other[0])
             h.append(same[1] - other[1])

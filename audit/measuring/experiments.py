@@ -104,8 +104,8 @@ def experiment(
         found: list[Row] = [{} for _ in range(count)]
         for prefix, read in asked:
             add(found, read(), prefix)
-        for kind, turns in swaps.items():
-            for row, donors in zip(found, _met(turns, bank, count), strict=True):
+        for kind, draws in swaps.items():
+            for row, donors in zip(found, _met(draws, bank, count), strict=True):
                 row.update(_summary(donors, f"swap_{kind}_", kind == "other"))
         return found
 

@@ -104,22 +104,22 @@ def _of_torchvision(name: str, weights: str) -> ModelDraft:
     section = {"loader": "torchvision", "name": name, "weights": _place(weights or "DEFAULT")}
     if weights:
         return ModelDraft(section, [f"torchvision's {name}"], list(_UNKNOWN))
-    said = f"torchvision's {name} with its own weights (DEFAULT), which may be downloaded"
-    return ModelDraft(section, [said])
+    guess = f"torchvision's {name} with its own weights (DEFAULT), which may be downloaded"
+    return ModelDraft(section, [guess])
 
 
 def _of_loader(loader: str, rest: str) -> ModelDraft:
     section: dict[str, Any] = {"loader": loader}
     if "name" in inspect.signature(MODELS[loader]).parameters:
         section["name"], _, rest = rest.partition(":")
-    said = [f"the loader {loader}"]
+    guesses = [f"the loader {loader}"]
     if not rest and loader in ("timm", "torchvision"):
         rest = "DEFAULT"
-        said.append(f"{loader}'s own weights (DEFAULT), which may be downloaded")
+        guesses.append(f"{loader}'s own weights (DEFAULT), which may be downloaded")
     if not rest:
         raise ManifestError(f'--model: which file? Write "{loader}:{section["name"]}:FILE"')
     section["weights"] = _place(rest)
-    return ModelDraft(section, said)
+    return ModelDraft(section, guesses)
 
 
 def _of_file(path: Path) -> ModelDraft:
@@ -134,8 +134,8 @@ def _of_file(path: Path) -> ModelDraft:
         section = {"loader": kind, "name": name, "weights": weights}
         return ModelDraft(section, [f"timm's {name}: a folder with timm's config.json"])
     if kind:
-        said = "a folder with config.json" if path.is_dir() else f"by what {path.name} holds"
-        return ModelDraft({"loader": kind, "weights": path}, [f"the loader {kind}: {said}"])
+        guess = "a folder with config.json" if path.is_dir() else f"by what {path.name} holds"
+        return ModelDraft({"loader": kind, "weights": path}, [f"the loader {kind}: {guess}"])
     checkpoint = load_checkpoint(path, inert=True)
     draft = _of_checkpoint(checkpoint, path)
     if checkpoint.class_names:
@@ -159,8 +159,8 @@ def _of_checkpoint(checkpoint: Checkpoint, path: Path) -> ModelDraft:
         return ModelDraft(section, [f"timm's {arch}: the file says so"])
     if agreement >= _ALIKE:
         loader = "lightning" if checkpoint.lightning else "torchvision"
-        said = f"torchvision's {best}: names and shapes of the weights are its own"
-        draft = ModelDraft({"loader": loader, "name": best, "weights": path}, [said])
+        guess = f"torchvision's {best}: names and shapes of the weights are its own"
+        draft = ModelDraft({"loader": loader, "name": best, "weights": path}, [guess])
         draft.unknown += _UNKNOWN
         if checkpoint.lightning:
             draft.guessed.insert(0, "the loader lightning: the file is a checkpoint of Lightning")

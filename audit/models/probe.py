@@ -48,18 +48,18 @@ def count_outputs(model: AuditedModel) -> int:
 
 def _channels_wanted(model: AuditedModel) -> str:
     """What to do where the first convolution takes another number of channels."""
-    wanted = next(
+    channels = next(
         (m.in_channels for m in model.module.modules() if isinstance(m, nn.Conv2d)),
         len(model.mean),
     )
-    if wanted == 1:
+    if channels == 1:
         return (
             "Its first convolution takes one channel: write model.input.mean and model.input.std "
             "with one number each, such as [0.5], and it is given grey images."
         )
-    if wanted not in (3, len(model.mean)):
+    if channels not in (3, len(model.mean)):
         return (
-            f"Its first convolution takes {wanted} channels, and photographs have three: wrap it "
+            f"Its first convolution takes {channels} channels, and photographs have three: wrap it "
             "in a loader of your own that makes the others of them."
         )
     return "Check model.input."

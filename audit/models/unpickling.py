@@ -15,23 +15,23 @@ import torch
 from torch import Tensor, nn
 
 
-def tensors_of(held: Any, depth: int = 3) -> Any:
+def tensors_of(loaded: Any, depth: int = 3) -> Any:
     """What a checkpoint holds, reduced to mappings of tensors.
 
     Parameters
     ----------
-    held : object
+    loaded : object
         A network is replaced by its state dict; what is neither tensor, network nor mapping is
         left out.
     depth : int
         Mappings within mappings that are kept.
     """
-    if isinstance(held, nn.Module):
-        held = held.state_dict()
-    if isinstance(held, Tensor):
-        return held.detach().cpu()
-    if isinstance(held, Mapping) and depth:
-        reduced = {str(name): tensors_of(value, depth - 1) for name, value in held.items()}
+    if isinstance(loaded, nn.Module):
+        loaded = loaded.state_dict()
+    if isinstance(loaded, Tensor):
+        return loaded.detach().cpu()
+    if isinstance(loaded, Mapping) and depth:
+        reduced = {str(name): tensors_of(value, depth - 1) for name, value in loaded.items()}
         return {name: value for name, value in reduced.items() if value is not None}
     return None
 

@@ -45,12 +45,12 @@ def count_cmvs(session: Session, decided: Decided) -> int:
 
 def _wanted(session: Session, decided: Decided) -> list[int]:
     """The output indices of the classes whose CMV the manifest asks for."""
-    wanted = session.manifest.cmv.classes
-    if wanted == "none" or not session.saliency.differentiable:
+    declared = session.manifest.cmv.classes
+    if declared == "none" or not session.saliency.differentiable:
         return []
-    if wanted == "suspect":
+    if declared == "suspect":
         return sorted(finding.label for finding in decided.suspects)
-    names = set(session.labels.values()) if wanted == "all" else set(wanted)
+    names = set(session.labels.values()) if declared == "all" else set(declared)
     return sorted(label for label, name in session.labels.items() if name in names)
 
 
@@ -104,8 +104,8 @@ def visualize_alone(
             "--against: goes with --objective contrast only; write that, too, or leave it out"
         )
     objectives = ("logit", "softmax") if objective == "both" else (objective,)
-    wanted = session.manifest.cmv.model_copy(update={"objectives": objectives})
+    section = session.manifest.cmv.model_copy(update={"objectives": objectives})
     chosen = {session.output(name): name for name in classes} or dict(session.labels)
     rivals = {} if against is None else dict.fromkeys(chosen, session.output(against))
     run = RunFolder(out.resolve().parent / out.name)
-    return draw_cmvs(run, chosen, wanted, Material(session, rivals))
+    return draw_cmvs(run, chosen, section, Material(session, rivals))

@@ -82,8 +82,8 @@ def with_history(run: RunFolder, findings: Findings) -> Findings:
     facts = read_facts(run.run_json)
     findings = findings.model_copy(update={"comparison": _to_predecessor(run, facts, findings)})
     today = datetime.now(UTC).date()
-    held = standing_reviews(read_reviews(run.reviews), findings, facts.hashes.model, today)
-    findings = findings.model_copy(update={"reviews": held})
+    reviews = standing_reviews(read_reviews(run.reviews), findings, facts.hashes.model, today)
+    findings = findings.model_copy(update={"reviews": reviews})
     findings = _beside_earlier(run, facts, findings)
     failures = gate_failures(findings.summary.gate, _as_accepted(run, facts, findings))
     summary = findings.summary.model_copy(

@@ -125,13 +125,13 @@ def bank_bytes(session: Session) -> int:
 
 
 def _pictures(session: Session) -> int:
-    wanted = session.manifest.cmv
+    section = session.manifest.cmv
     if not session.saliency.differentiable:
         return 0
     found = int(session.table["label"].nunique())
     classes = {"all": found, "none": 0, "suspect": 1 + found // 10}
-    count = len(wanted.classes) if isinstance(wanted.classes, tuple) else classes[wanted.classes]
-    return count * len(wanted.recipes) * len(wanted.objectives)
+    count = len(section.classes) if isinstance(section.classes, tuple) else classes[section.classes]
+    return count * len(section.recipes) * len(section.objectives)
 
 
 def disk_bytes(session: Session) -> int:

@@ -93,7 +93,7 @@ def plans(
         names = session.class_names
         contrast = names.index(name) if name is not None and name in names else None
         donors = turning_donors(swaps, label)
-        turned = contrast if donors.affected is None else donors.affected.place
+        turned = contrast if donors.affected is None else donors.affected.index
         lenders = others(scores, label, seed)
         targets = [] if turned is None or turned == label else sampled(scores, turned, seed)
         enough = len(targets) >= LEAST_TARGETS

@@ -47,12 +47,12 @@ def find_cues(session: Session, decided: Decided) -> int:
     """Look for what in the background the suspect classes lean on; returns for how many."""
     if not decided.suspects:
         return 0
-    wanted = plans(session, pd.read_parquet(session.run.scores), decided.suspects)
-    done = _kept(session.run, wanted)
-    if len(done) == len(wanted):
+    cue_plans = plans(session, pd.read_parquet(session.run.scores), decided.suspects)
+    done = _kept(session.run, cue_plans)
+    if len(done) == len(cue_plans):
         return len(done)
     with session.workbench() as bench:
-        return len(_draw(session, wanted, done, bench))
+        return len(_draw(session, cue_plans, done, bench))
 
 
 def _kept(run: RunFolder, plans: Sequence[CuePlan]) -> dict[int, Cues]:
@@ -112,10 +112,10 @@ def _clusters(
     same = plan.lenders == plan.targets
     lenders = targets if same or targets is None else gather_photographs(plan.lenders, bench)
 
-    def crop(group: int, held: Crop) -> CueCrop:
-        path = _write(session.run, plan, f"cue-{group}-{held.row:07d}", _enlarged(held.pixels))
-        sample_id = session.table["sample_id"].loc[held.row]
-        return CueCrop(path=path, sample_id=sample_id, share=held.share)
+    def crop(group: int, shown: Crop) -> CueCrop:
+        path = _write(session.run, plan, f"cue-{group}-{shown.row:07d}", _enlarged(shown.pixels))
+        sample_id = session.table["sample_id"].loc[shown.row]
+        return CueCrop(path=path, sample_id=sample_id, share=shown.share)
 
     def trial(cue: Cue, *, all_over: bool) -> CueTrial | None:
         if targets is None or lenders is None:
@@ -126,7 +126,7 @@ def _clusters(
         CueCluster(
             seen=_rate(cue.seen, search.images),
             contrast=_rate(cue.seen_elsewhere, search.images_elsewhere),
-            crops=tuple(crop(group, held) for held in cue.crops),
+            crops=tuple(crop(group, shown) for shown in cue.crops),
             sample_ids=tuple(session.table["sample_id"].loc[list(cue.rows)]),
             trial=trial(cue, all_over=False),
             trial_all_over=trial(cue, all_over=True),
@@ -173,14 +173,14 @@ def _donors(session: Session, plan: CuePlan, bench: Workbench) -> CueDonors:
         affected=None
         if turned is None
         else AffectedClass(
-            label_name=session.class_names[turned.place],
+            label_name=session.class_names[turned.index],
             became=_rate(turned.became, turned.swaps),
         ),
         tried=found.tried,
         shown=tuple(
             CueDonor(
-                path=pictures.get(donor.place),
-                sample_id=sample_ids.loc[donor.place],
+                path=pictures.get(donor.index),
+                sample_id=sample_ids.loc[donor.index],
                 became=_rate(donor.became, donor.swaps),
             )
             for donor in found.donors
@@ -190,7 +190,7 @@ def _donors(session: Session, plan: CuePlan, bench: Workbench) -> CueDonors:
 
 def _backgrounds(session: Session, plan: CuePlan, bench: Workbench) -> dict[int, str]:
     """Draw the donors' backgrounds; returns their paths by row."""
-    rows = sorted(donor.place for donor in plan.donors.donors)
+    rows = sorted(donor.index for donor in plan.donors.donors)
     fill = FILLS[bench.plan.fill]
     pictures: dict[int, str] = {}
     for batch in bench.batches(rows):

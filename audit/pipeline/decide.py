@@ -80,9 +80,9 @@ def decide(run: RunFolder, manifest: Manifest) -> Decided:
 
 def _with_masks(findings: Findings, run: RunFolder) -> Findings:
     """The record, with what was found of the masks."""
-    held = findings.foreground_quality
-    masks = findings_of(run, held.source)
-    changed = held.model_copy(update={"masks": masks, "doubtful": are_doubtful(masks)})
+    quality = findings.foreground_quality
+    masks = findings_of(run, quality.source)
+    changed = quality.model_copy(update={"masks": masks, "doubtful": are_doubtful(masks)})
     agreed = agreements(run)
     classes = tuple(
         f.with_evidence(outline_agreement=agreed[f.label_name]) if f.label_name in agreed else f
@@ -93,13 +93,13 @@ def _with_masks(findings: Findings, run: RunFolder) -> Findings:
 
 def _other_outlines(run: RunFolder, facts: RunFacts, manifest: Manifest) -> OtherOutlines | None:
     """What was measured of the suspect classes with other outlines; None where nothing was."""
-    wanted = manifest.foreground.second_outline
+    declared = manifest.foreground.second_outline
     if not is_table(run.second_outlines):
         return None
     return OtherOutlines(
         pd.read_parquet(run.second_outlines),
         pd.read_parquet(run.second_follow_up),
-        wanted == "always"
+        declared == "always"
         or facts.foreground_source in LOOSE
         or are_masks_doubtful(run, facts.foreground_source),
         agreements(run),

@@ -73,8 +73,8 @@ def explain_by_parts(session: Session, batch: Batch, label: int, donor: int) -> 
 def _lent(session: Session, batch: Batch, label: int) -> Tensor:
     """Some backgrounds of a class, float ``(n, 3, H, W)`` in 0..1; never a copy of the image."""
     table, manifest = session.table, session.manifest
-    held = np.flatnonzero(table["label"].to_numpy() == label).tolist()
-    chosen = table.iloc[sorted(permuted(held, 2 * PART_DONORS, [manifest.run.seed, label]))]
+    of_class = np.flatnonzero(table["label"].to_numpy() == label).tolist()
+    chosen = table.iloc[sorted(permuted(of_class, 2 * PART_DONORS, [manifest.run.seed, label]))]
     ensure_outlines(session, chosen)
     parts = []
     with session.workbench() as bench:

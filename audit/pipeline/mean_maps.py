@@ -41,8 +41,8 @@ def average_maps(session: Session, suspects: Sequence[ClassFinding]) -> int:
     entries, missing = read_mean_maps(run), []
     for finding in suspects[:SPREADS]:
         rows = _draw(scores, finding.label, session.manifest.run.seed)
-        held = entries.get(finding.label)
-        if rows and (held is None or held.rows != rows):
+        entry = entries.get(finding.label)
+        if rows and (entry is None or entry.rows != rows):
             missing.append((finding, rows))
     if missing:
         with session.workbench() as bench:
@@ -54,8 +54,8 @@ def average_maps(session: Session, suspects: Sequence[ClassFinding]) -> int:
 
 def read_mean_maps(run: RunFolder) -> dict[int, MeanMap]:
     """The mean maps that were drawn and are still there, by label."""
-    held = read_index(_index(run), MeanMap)
-    return {entry.label: entry for entry in held if (run.path / entry.path).exists()}
+    index = read_index(_index(run), MeanMap)
+    return {entry.label: entry for entry in index if (run.path / entry.path).exists()}
 
 
 def _index(run: RunFolder) -> Path:
@@ -77,9 +77,9 @@ def _average(
         nonlocal counted
         for batch in bench.batches(rows):
             if len(batch):
-                held = maps_of(bench.model, batch, bench.plan).cpu().numpy()
-                counted += len(held)
-                yield from held
+                batch_maps = maps_of(bench.model, batch, bench.plan).cpu().numpy()
+                counted += len(batch_maps)
+                yield from batch_maps
 
     drawn = mean_map(maps())
     folder = run.exhibits / f"{label:04d}-{file_slug(finding.label_name)}"

@@ -61,7 +61,7 @@ def alone(home: Path, key: str) -> Iterator[None]:
     RunFolderError
         The folder cannot be written.
     """
-    path, told = home / f".auditing-{key[:16]}", False
+    path, is_told = home / f".auditing-{key[:16]}", False
     while True:
         try:
             home.mkdir(parents=True, exist_ok=True)
@@ -83,9 +83,9 @@ def alone(home: Path, key: str) -> Iterator[None]:
             holder = os.pread(handle, 200, 0).decode(errors="replace").strip()
         finally:
             os.close(handle)
-        if not told:
+        if not is_told:
             _log.warning("the same audit is under way (%s); waiting for it to end", holder)
-            told = True
+            is_told = True
         cancellation.stop_if_asked()
         time.sleep(_EVERY)
 

@@ -120,8 +120,8 @@ def _source(manifest: Manifest, dataset: Dataset, table: pd.DataFrame) -> str:
 
 def _hash(table: pd.DataFrame, foreground: Foreground | None, progress: Progress) -> Hashed:
     with progress.step("contents", len(table)):
-        told = partial(progress.advance, "contents")
-        return hash_contents(table, foreground, ContentStore(), told)
+        advance = partial(progress.advance, "contents")
+        return hash_contents(table, foreground, ContentStore(), advance)
 
 
 def _listed(manifest: Manifest, progress: Progress) -> tuple[Dataset, pd.DataFrame]:
@@ -190,9 +190,9 @@ def laid_over(overrides: LaidOver) -> tuple[str, ...]:
 
 
 def _check_cmv_classes(session: Session) -> None:
-    wanted = session.manifest.cmv.classes
-    if isinstance(wanted, tuple):
-        unknown = [name for name in wanted if name not in session.labels.values()]
+    declared = session.manifest.cmv.classes
+    if isinstance(declared, tuple):
+        unknown = [name for name in declared if name not in session.labels.values()]
         if unknown:
             known = sorted(set(session.labels.values()))
             raise ManifestError(

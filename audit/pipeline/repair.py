@@ -131,7 +131,7 @@ def _refit(source: Source, folder: Path, max_loss: float) -> Proof:
             f"Nothing was refitted: {problem}. For a retraining, {made} counter-examples, "
             f"groups.csv and to_photograph.csv lie in {folder}."
         )
-    refitting, selection = (held.material for held in material)
+    refitting, selection = (part.material for part in material)
     refitted = refit(head.linear, refitting, selection, max_loss)
     record = _record(source, head, refitted, max_loss, len(refitting.table), made)
     if refitted.choice is None:
@@ -154,9 +154,9 @@ def _material(
         some = dataclasses.replace(bench, table=source.rows(part))
         with torch.no_grad():
             bank = part_bank(temporary / part, some)
-            held = gather(some, bank, read)
-        scores = head.linear.scores(held.vectors) if head else held.vectors
-        made.append(PartMaterial(part, some, bank, held, scores))
+            gathered = gather(some, bank, read)
+        scores = head.linear.scores(gathered.vectors) if head else gathered.vectors
+        made.append(PartMaterial(part, some, bank, gathered, scores))
     return made
 
 

@@ -56,13 +56,13 @@ def write_exports(
     _write_csv(folder / "proof.csv", split[split["part"] == SplitPart.PROOF], safe=False)
     groups = group_table(scores, parts, findings, session.class_names)
     _write_csv(folder / "groups.csv", groups)
-    wanted = wanted_photographs(scores, findings, session.labels)
-    _write_csv(folder / "to_photograph.csv", wanted)
+    photographs = wanted_photographs(scores, findings, session.labels)
+    _write_csv(folder / "to_photograph.csv", photographs)
     shutil.rmtree(folder / PICTURES, ignore_errors=True)
     rows: list[dict[str, object]] = []
-    for held in material:
-        found = counter_examples(held.material, held.class_scores, session.manifest.run.seed)
-        rows += _draw(folder, session, held, found)
+    for part in material:
+        found = counter_examples(part.material, part.class_scores, session.manifest.run.seed)
+        rows += _draw(folder, session, part, found)
     columns = ["path", "label_name", "object", "donor", "donor_class", "answer", "probability"]
     _write_csv(folder / f"{PICTURES}.csv", pd.DataFrame(rows, columns=[*columns, "part"]))
     return len(rows)
@@ -83,9 +83,9 @@ def _draw(
             drawn = [position for position in positions if position is not None]
             pictures = swapped(objects, [index] * len(drawn), material.bank, drawn)
             for picture, (_, swap) in zip(pictures, swaps.iterrows(), strict=True):
-                told = _told(session, swap) | {"part": material.part.value}
-                write_bytes(folder / str(told["path"]), to_png(to_picture(picture)))
-                rows.append(told)
+                metadata = _told(session, swap) | {"part": material.part.value}
+                write_bytes(folder / str(metadata["path"]), to_png(to_picture(picture)))
+                rows.append(metadata)
     return rows
 
 

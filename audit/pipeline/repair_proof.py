@@ -98,23 +98,23 @@ def prove(proof: Proof, progress: Progress) -> Repair:
     before = open_declared(manifests[BEFORE], device=device)
     with _begun(before, proof.folder / BEFORE) as before:
         take_steps(before, progress)
-    held: list[Repair] = []
+    proofs: list[Repair] = []
     after = open_declared(manifests[AFTER], device=device)
     _check_drop_in(proof, after)
     with _begun(after, proof.folder / AFTER) as after:
 
         def compare() -> None:
-            held.append(_compared(proof, before.run, after))
-            write_repair(after.run.repair, held[0])
+            proofs.append(_compared(proof, before.run, after))
+            write_repair(after.run.repair, proofs[0])
 
         take_steps(after, progress, _ReportLast(compare))
-    return held[0]
+    return proofs[0]
 
 
 def _begun(session: Session, folder: Path) -> AbstractContextManager[Session]:
     """Begin a run of the proof, or go on with it; one of other weights or images is made anew."""
-    held = folder / "run.json"
-    resume = not held.exists() or read_facts(held).fingerprint == session.key
+    facts = folder / "run.json"
+    resume = not facts.exists() or read_facts(facts).fingerprint == session.key
     return begun(session, folder, resume=resume)
 
 
@@ -136,16 +136,16 @@ def _write_manifests(proof: Proof, weights: Path) -> dict[str, Path]:
     # What the pictures of a class look like is no part of the proof, and takes most of the time.
     shared = {"dataset": dataset, "verdict": verdict, "cmv": {"classes": "none"}, "gate": "never"}
     paths = {name: folder / f"proof-{name}.yaml" for name in (BEFORE, AFTER)}
-    for name, held in ((BEFORE, declared), (AFTER, new)):
+    for name, content in ((BEFORE, declared), (AFTER, new)):
         title = f"{str(declared['name'])[:180]} proof {name}"
-        _write(paths[name], {**held, **shared, "name": title})
+        _write(paths[name], {**content, **shared, "name": title})
     return paths
 
 
 def _section(declared: Mapping[str, object], name: str, **keys: object) -> dict[str, object]:
     """A section as it was declared, with other values for some keys."""
-    held = declared.get(name)
-    return {**(held if isinstance(held, dict) else {}), **keys}
+    section = declared.get(name)
+    return {**(section if isinstance(section, dict) else {}), **keys}
 
 
 def _write(path: Path, declared: Mapping[str, object]) -> None:
@@ -158,9 +158,9 @@ def _check_drop_in(proof: Proof, after: Session) -> None:
     layer = after.model.module.get_submodule(proof.head.name)
     weight = layer.weight
     assert isinstance(weight, torch.Tensor)
-    found, wanted = weight.detach().float().cpu().flatten(1), proof.linear.weight
+    found, expected = weight.detach().float().cpu().flatten(1), proof.linear.weight
     # Half precision keeps three digits.
-    if not torch.allclose(found, wanted, rtol=1e-2, atol=1e-3 * float(wanted.abs().max())):
+    if not torch.allclose(found, expected, rtol=1e-2, atol=1e-3 * float(expected.abs().max())):
         raise RepairError(
             f"{after.manifest.model.options.get('weights')}: the loader takes the last layer from "
             "elsewhere than from the weights file, so the new file changes nothing"
@@ -196,9 +196,9 @@ def _draw_changes(after: Session, changed: pd.DataFrame) -> tuple[ChangedPicture
         return ()
     names, drawn = after.class_names, []
     with after.workbench() as bench:
-        for number, held in chosen.iterrows():
-            batch = next(bench.batches([int(held["row"])]))
-            position = bank.position_of(int(held["donor_row"]))
+        for number, swap in chosen.iterrows():
+            batch = next(bench.batches([int(swap["row"])]))
+            position = bank.position_of(int(swap["donor_row"]))
             if not len(batch) or position is None:
                 continue
             objects = Objects.of(to_float(batch.images), batch.foreground)
@@ -208,12 +208,12 @@ def _draw_changes(after: Session, changed: pd.DataFrame) -> tuple[ChangedPicture
                 ChangedPicture(
                     path=path.relative_to(after.run.path).as_posix(),
                     sample_id=batch.ids[0],
-                    label_name=names[int(held["label"])],
-                    donor_class=names[int(held["donor_label"])],
-                    before_name=names[int(held["prediction_before"])],
-                    after_name=names[int(held["prediction_after"])],
-                    before=float(held["before"]),
-                    after=float(held["after"]),
+                    label_name=names[int(swap["label"])],
+                    donor_class=names[int(swap["donor_label"])],
+                    before_name=names[int(swap["prediction_before"])],
+                    after_name=names[int(swap["prediction_after"])],
+                    before=float(swap["before"]),
+                    after=float(swap["after"]),
                 )
             )
     return tuple(drawn)

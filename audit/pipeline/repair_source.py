@@ -90,8 +90,8 @@ def why_not(source: Source) -> str | None:
         return "the run found no class suspect"
     swapped = source.scores[source.scores["swap_other_margin"].notna()]
     counts = swapped["label"].value_counts()
-    held = {finding.label_name: int(counts.get(finding.label, 0)) for finding in suspects}
-    few = [f"{name} ({count})" for name, count in held.items() if count < LEAST_IMAGES]
+    images_of = {finding.label_name: int(counts.get(finding.label, 0)) for finding in suspects}
+    few = [f"{name} ({count})" for name, count in images_of.items() if count < LEAST_IMAGES]
     if few:
         return (
             f"too few images with a foreground to refit on some and to prove it on others: "

@@ -71,14 +71,14 @@ def _to_be_signed(report: Path, target: Path) -> bytes:
     content = report.read_bytes()
     if not target.exists():
         return content
-    held = target.read_bytes()
+    pdf = target.read_bytes()
     # A signature is appended: the document that it signs stands before it, byte for byte.
-    if not held.startswith(content):
+    if not pdf.startswith(content):
         raise RunFolderError(
             f"{target}: signs an earlier report.pdf than the one beside it. Keep it elsewhere, and "
             "sign again."
         )
-    return held
+    return pdf
 
 
 def _signer(certificate: Path, passphrase: bytes | None) -> SimpleSigner:

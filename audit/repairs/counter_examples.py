@@ -46,8 +46,8 @@ def counter_examples(material: Material, class_scores: Tensor, seed: int) -> pd.
     known = set(table.loc[right & (table["picture"] == Picture.ORIGINAL), "row"])
     turned = ~right & (table["picture"] == Picture.SWAP_OTHER) & table["row"].isin(known)
     found = table[turned].drop(columns="picture").drop_duplicates(["row", "donor_row"])
-    place = {pair: i for i, pair in enumerate(ordered(_pairs(found), seed, "counter-examples"))}
-    order = [place[pair] for pair in _pairs(found)]
+    rank = {pair: i for i, pair in enumerate(ordered(_pairs(found), seed, "counter-examples"))}
+    order = [rank[pair] for pair in _pairs(found)]
     shuffled = found.assign(_order=order).sort_values("_order")
     return shuffled.groupby("label").head(EACH).drop(columns="_order").sort_values(["label", "row"])
 

@@ -120,7 +120,7 @@ def changed_swaps(before: pd.DataFrame, after: pd.DataFrame) -> pd.DataFrame:
 
 
 def _unfolded(scores: pd.DataFrame) -> pd.DataFrame:
-    rows = [row for _, held in scores.iterrows() for row in _swaps_of(held)]
+    rows = [row for _, image in scores.iterrows() for row in _swaps_of(image)]
     names = ["row", "label", "donor_row", "donor_label", "prediction", "probability"]
     # Once drawn twice, a background counts once.
     return pd.DataFrame(rows, columns=names).drop_duplicates(["row", "donor_row"])

@@ -106,11 +106,11 @@ def _write_safetensors(source: Path, target: Path, replaced: Mapping[str, Tensor
     write_atomically(target, lambda temporary: save_file(state, temporary, metadata))
 
 
-def _replaced(held: Any, replaced: Mapping[_Key, Tensor], entry: str = "") -> Any:
+def _replaced(loaded: Any, replaced: Mapping[_Key, Tensor], entry: str = "") -> Any:
     """The mapping of a torch file with some tensors replaced, in place: order and notes stay."""
-    for name, value in held.items():
+    for name, value in loaded.items():
         if isinstance(value, Tensor) and (entry, str(name)) in replaced:
-            held[name] = _like(replaced[entry, str(name)], value)
+            loaded[name] = _like(replaced[entry, str(name)], value)
         elif isinstance(value, dict):
             _replaced(value, replaced, f"{entry}.{name}" if entry else str(name))
-    return held
+    return loaded

@@ -223,14 +223,14 @@ def legend(width: int = 256, height: int = 12) -> Pixels:
     return np.repeat(colour_map(ramp)[np.newaxis], height, axis=0)
 
 
-def to_png(array: NDArray[np.uint8], told: Mapping[str, str] | None = None) -> bytes:
+def to_png(array: NDArray[np.uint8], chunks: Mapping[str, str] | None = None) -> bytes:
     """Encode pixels as PNG.
 
     Parameters
     ----------
     array : uint8 (H, W, 3) or (H, W)
         RGB or grey.
-    told : mapping of str to str, optional
+    chunks : mapping of str to str, optional
         Metadata: a text chunk each. None: no metadata.
 
     Raises
@@ -245,7 +245,7 @@ def to_png(array: NDArray[np.uint8], told: Mapping[str, str] | None = None) -> b
         )
     buffer = io.BytesIO()
     metadata = PngInfo()
-    for keyword, text in (told or {}).items():
+    for keyword, text in (chunks or {}).items():
         metadata.add_text(keyword, text)
     Image.fromarray(np.ascontiguousarray(array)).save(buffer, format="PNG", pnginfo=metadata)
     return buffer.getvalue()

@@ -190,7 +190,7 @@ def fit_page(fill: Fill, max_bytes: int, medium: Medium = SCREEN) -> Page:
     if room < 0 and smaller is not None:
         return fit_page(fill, max_bytes, smaller)
     inside = _inside(pictures, uses, room)
-    beside = {address: held for address, held in pictures.items() if address not in inside}
+    beside = {address: image for address, image in pictures.items() if address not in inside}
 
     def source(picture: Picture) -> str:
         address = _address(picture)

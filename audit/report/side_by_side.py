@@ -28,13 +28,13 @@ class Tile:
         Of the method, or what else the picture is.
     pixels : uint8 (H, W, 3)
         All of a strip have the same size.
-    said : str
+    caption : str
         A sentence.
     """
 
     name: str
     pixels: Pixels
-    said: str = ""
+    caption: str = ""
 
     @property
     def source(self) -> str:

@@ -138,15 +138,19 @@ def _too_little(decision: Decision, criteria: Criteria) -> list[Reason]:
         return [reason(Code.NO_FOREGROUNDS)]
     if effects.answers.images == 0:
         return [reason(Code.NO_IMAGES)]
-    said = []
+    reasons_given = []
     if judged < needed:
         missing = needed - judged
-        said.append(reason(Code.TOO_FEW_IMAGES, judged=judged, needed=needed, missing=missing))
+        reasons_given.append(
+            reason(Code.TOO_FEW_IMAGES, judged=judged, needed=needed, missing=missing)
+        )
     if decision.coverage < criteria.min_coverage:
-        said.append(
+        reasons_given.append(
             reason(Code.COVERAGE_TOO_LOW, coverage=decision.coverage, needed=criteria.min_coverage)
         )
-    return said or [reason(Code.RUN_INCOMPLETE, **with_ends("gap", effects.background_gap))]
+    return reasons_given or [
+        reason(Code.RUN_INCOMPLETE, **with_ends("gap", effects.background_gap))
+    ]
 
 
 def _seldom_recognised(effects: ClassEffects) -> list[Reason]:

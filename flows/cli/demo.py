@@ -55,7 +55,7 @@ def _test_on(photographs: Path, out: Path, trunk: str | None, plant: str | None,
     with err.status("outlining objects, planting snow, training a head (a second an image)"):
         manifest = make_photographic_demo(photographs, out, trunk, planted=plant, seed=seed)
     truth = json.loads((out / "truth.json").read_text())["classes"]
-    (planted,) = (name for name, held in truth.items() if held["cue"])
+    (planted,) = (name for name, of_class in truth.items() if of_class["cue"])
     with err.status("auditing it"):
         run = audit.run(manifest, out / "run")
     suspects = [f.label_name for f in run.findings.with_verdict(Verdict.SUSPECT)]

@@ -32,7 +32,7 @@ def further_options(function: Callable[..., Any], name: str, written: Collection
         Without the ``# `` each line is YAML, with the default of the option; "" where there is
         nothing further.
     """
-    options = {key: held for key, held in options_of(function).items() if key not in written}
+    options = {key: option for key, option in options_of(function).items() if key not in written}
     if not options:
         return ""
     lines = [f"  # Further options of {name}:"]

@@ -61,14 +61,13 @@ def _show(found: Repair, folder: Path) -> None:
     table.add_column("class")
     for heading in ("verdict", "own background", "other backgrounds"):
         table.add_column(f"{heading}, before → after")
-    for held in found.classes:
-        if Verdict.SUSPECT in (held.verdict_before, held.verdict_after) or held.is_worse:
+    for one in found.classes:
+        if Verdict.SUSPECT in (one.verdict_before, one.verdict_after) or one.is_worse:
             table.add_row(
-                escape(held.label_name[:60]),
-                f"{held.verdict_before} → {held.verdict_after}",
-                f"{share(held.before.own.value)} → {share(held.after.own.value)}",
-                f"{share(held.before.swapped_other.value)} → "
-                f"{share(held.after.swapped_other.value)}",
+                escape(one.label_name[:60]),
+                f"{one.verdict_before} → {one.verdict_after}",
+                f"{share(one.before.own.value)} → {share(one.after.own.value)}",
+                f"{share(one.before.swapped_other.value)} → {share(one.after.swapped_other.value)}",
             )
     if found.classes:
         err.print(table)

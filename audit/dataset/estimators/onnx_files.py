@@ -67,7 +67,7 @@ def of_file(
     key: str,
     side: int | None = None,
     scaling: tuple[Sequence[float], Sequence[float]] = (MEAN, STD),
-    told: tuple[str, str] = ("", ""),
+    provenance: tuple[str, str] = ("", ""),
 ) -> Estimator:
     """An estimator of a file that is there; see :func:`onnx_estimator`."""
     if importlib.util.find_spec("onnxruntime") is None:
@@ -78,14 +78,14 @@ def of_file(
     for option, values in zip(("mean", "std"), scaling, strict=True):
         if len(values) != 3 or not all(isinstance(v, (int, float)) for v in values):
             raise ManifestError(f"{key}.{option}: expected three numbers, found {values!r}")
-    wanted = check_side(side, key) if side is not None else _declared_side(path, key) or SIDE
+    input_side = check_side(side, key) if side is not None else _declared_side(path, key) or SIDE
     mean, std = (tuple(float(v) for v in values) for values in scaling)
     return Estimator(
         name=name,
         sha256=file_sha256(path),
-        side=wanted,
+        side=input_side,
         open=functools.partial(_open, path, mean, std, device, key),
-        provenance=Provenance(*told),
+        provenance=Provenance(*provenance),
         settings=f"onnx {mean} {std}",
     )
 

@@ -51,7 +51,7 @@ def named_estimator(
     path = next(_weights(name), None) if name == "u2netp" else None
     if path is not None:
         known = KNOWN.get(file_sha256(path), Provenance())
-        return of_file(path, name, device, key, told=(known.licence, known.trained_on))
+        return of_file(path, name, device, key, provenance=(known.licence, known.trained_on))
     if not _installed("rembg"):
         raise ManifestError(_missing(name, key))
     kind = _session_of(name, key)
@@ -85,7 +85,7 @@ def _weights(name: str) -> Iterator[Path]:
         except importlib.metadata.PackageNotFoundError:
             continue
         places += [Path(str(f.locate())) for f in files if f.name == f"{name}.onnx"]
-    yield from (place for place in places if place.is_file())
+    yield from (path for path in places if path.is_file())
 
 
 def _installed(distribution: str) -> bool:
