@@ -135,3 +135,8 @@ def test_the_index_of_annex_iv_names_the_pages(printed):
         (page, *_) = re.findall(re.escape(title) + r" ?\(page (\d+)\)", index)
         assert int(page) == begins[title] + 1
     assert "dated and signed by the responsible persons" in index
+
+
+def test_versions_and_times_share_a_page(printed):
+    (times,) = (text for page in printed.pages if "Time taken" in (text := page.extract_text()))
+    assert "Versions" in times
