@@ -21,7 +21,7 @@ from audit.cues import regions
 from audit.cues.class_contrast import contrast_maps, hardest
 from audit.cues.clusters import assign, cluster, representatives
 from audit.cues.features import feature_reader
-from audit.cues.find import sampled
+from audit.cues.images import sampled
 from audit.cues.swap_matrix import (
     Turned,
     TurningDonors,

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-import pandas as pd
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
@@ -18,16 +17,13 @@ from audit.cues import regions
 from audit.cues.clusters import assign, cluster, representatives
 from audit.cues.features import FeatureReader, feature_reader
 from audit.dataset.batches import Batch
-from audit.findings import Code, Reason, Status
+from audit.findings import Code, Reason
 from audit.interventions import FILLS
 from audit.measuring.plan import MeasurementPlan, Workbench
 from audit.measuring.rows import maps_of
 from audit.models.engine import Engine
 from audit.pixels import to_float, to_picture
-from audit.sampling import at_most
 
-IMAGES = 40
-"""Most images of the class, and as many of its contrast class, that are looked at."""
 CROPS = 6
 """Most pictures of a cluster."""
 
@@ -106,37 +102,6 @@ class _Gathered:
     crops: list[Crop] = field(default_factory=list)
     features: list[Tensor] = field(default_factory=list)
     missing: Counter[str] = field(default_factory=Counter)
-
-
-def sampled(scores: pd.DataFrame, label: int, seed: int, most: int = IMAGES) -> list[int]:
-    """Choose the images of a class that are looked at, by a seeded shuffle that no order changes.
-
-    Parameters
-    ----------
-    scores : DataFrame
-        All rows of ``scores.parquet``, indexed by their position.
-    label : int
-        The class.
-    seed : int
-        Of the run.
-    most : int
-        At most so many.
-
-    Returns
-    -------
-    list of int
-        Rows in ascending order; only such with object and background.
-    """
-    usable = scores["status"].isin((Status.SCORED, Status.BLANK_MAP))
-    own = scores[(scores["label"] == label) & usable]
-    return [int(row) for row in at_most(own, most, seed, "cues").index]
-
-
-def others(scores: pd.DataFrame, label: int, seed: int) -> list[int]:
-    """Choose images of all other classes, as :func:`sampled` chooses those of one."""
-    usable = scores["status"].isin((Status.SCORED, Status.BLANK_MAP))
-    foreign = scores[(scores["label"] != label) & usable]
-    return [int(row) for row in at_most(foreign, IMAGES, seed, f"cue targets {label}").index]
 
 
 def find_cues(

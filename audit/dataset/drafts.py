@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections import Counter
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,13 +11,11 @@ from typing import Any
 from audit.dataset.foregrounds import chosen_source
 from audit.dataset.image_folder import IMAGE_SUFFIXES
 from audit.dataset.layouts import SPLITS, layout_of
-from audit.dataset.mask_names import mask_paths
+from audit.dataset.mask_drafts import mask_folders, mask_pattern
 from audit.dataset.readers import Dataset, read_dataset
-from audit.dataset.samples import Sample
 from audit.errors import DatasetError
 
 _BEST_SPLITS = ("test", "val", "valid", "validation", "train")
-_MASK_FOLDERS = ("masks", "mask", "segmentations", "segmentation", "trimaps", "foregrounds")
 _CLASS_FILES = ("classes.txt", "class_names.txt", "labels.txt", "classnames.txt")
 _ANY_NAME = {
     *SPLITS,
@@ -189,8 +185,8 @@ def _find_foreground(draft: DatasetDraft, masks: Path | None) -> None:
         draft.foreground = {"source": own}
         draft.guessed.append(f"foregrounds {own}: the reader brings them")
         return
-    for root in [masks] if masks else _mask_folders(draft.root):
-        pattern, share = _pattern(few, root)
+    for root in [masks] if masks else mask_folders(draft.root):
+        pattern, share = mask_pattern(few, root)
         if share >= 0.5 or masks:
             root_option = {} if root is None else {"root": root}
             named = {} if pattern is None else {"pattern": pattern}
@@ -211,45 +207,3 @@ def _find_foreground(draft: DatasetDraft, masks: Path | None) -> None:
         "where the objects are: no masks, boxes or outlines were found. Without them no class is "
         "judged; give masks with --masks, or write `foreground: {source: estimated}`."
     )
-
-
-def _mask_folders(root: Path) -> Iterator[Path | None]:
-    yield None
-    start = root if root.is_dir() else root.parent
-    for above in (start, start.parent, start.parent.parent):
-        for name in _MASK_FOLDERS:
-            apart = above / name
-            if apart.is_dir() and apart != start:
-                # masks/test for images/test.
-                if (apart / start.name).is_dir():
-                    yield apart / start.name
-                yield apart
-
-
-def _pattern(few: Sequence[Sample], root: Path | None) -> tuple[str | None, float]:
-    """How masks are named, and for which share of some images there is one."""
-    usual = sum(bool(mask_paths(sample, root, None)) for sample in few) / len(few)
-    if usual >= 0.5 or root is None:
-        return None, usual
-    places: dict[str, list[Path]] = {}
-    for path in itertools.islice(root.rglob("*"), 200_000):
-        if path.suffix.lower() in IMAGE_SUFFIXES:
-            places.setdefault(path.parent.name, []).append(path)
-    everywhere = [path for paths in places.values() for path in paths]
-    counts: Counter[str] = Counter()
-    for sample in few[:10]:
-        stem = Path(sample.sample_id).stem
-        for path in places.get(sample.label_name, everywhere):
-            if stem in path.name:
-                counts[_as_pattern(path.relative_to(root), stem, sample.label_name)] += 1
-    for pattern, _ in counts.most_common(3):
-        share = sum(bool(mask_paths(sample, root, pattern)) for sample in few) / len(few)
-        if share > usual:
-            return pattern, share
-    return None, usual
-
-
-def _as_pattern(path: Path, stem: str, label: str) -> str:
-    folders = ["{class}" if part == label else part for part in path.parts[:-1]]
-    # With a step in it a pattern begins at the root.
-    return "/".join([*(folders or ["."]), path.name.replace(stem, "{stem}", 1)])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from torch import Tensor
 from audit.errors import ModelError
 from audit.models.file_kinds import other_loader
 from audit.models.hashes import file_sha256
+from audit.models.outputs import first_line
 
 _DEPTH = 2
 _AGAIN = "Copy or download it again, or save it again with torch.save(model.state_dict(), ...)."
@@ -135,7 +135,7 @@ def _load_safetensors(path: Path) -> tuple[dict[str, Entry], tuple[str, ...] | N
             state = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, ValueError) as error:
         raise ModelError(
-            f"model.weights: {path.name} is damaged ({_plain(error)}). {_AGAIN}"
+            f"model.weights: {path.name} is damaged ({first_line(error)}). {_AGAIN}"
         ) from error
     names = None
     if "classes" in metadata:
@@ -154,7 +154,7 @@ def _refuse_zip_bomb(path: Path) -> None:
             squeezed = [m.filename for m in archive.infolist() if m.compress_type != 0]
     except (zipfile.BadZipFile, OSError) as error:
         raise ModelError(
-            f"model.weights: {path.name} is damaged ({_plain(error)}). {_AGAIN}"
+            f"model.weights: {path.name} is damaged ({first_line(error)}). {_AGAIN}"
         ) from error
     if squeezed:
         raise ModelError(
@@ -181,8 +181,8 @@ def _load_pickle(path: Path, unread: Sequence[str] = ()) -> Any:
                 "Lightning? model: {loader: lightning} leaves its hyper-parameters unread."
             ) from None
         raise ModelError(
-            f"model.weights: {path.name} is no file of weights ({_plain(error)}). Expected what "
-            f"torch.save or safetensors wrote. {_AGAIN}"
+            f"model.weights: {path.name} is no file of weights ({first_line(error)}). Expected "
+            f"what torch.save or safetensors wrote. {_AGAIN}"
         ) from None
     return loaded
 
@@ -245,9 +245,3 @@ def _class_names(loaded: Mapping[Any, Any]) -> tuple[str, ...] | None:
     if isinstance(to_index, Mapping) and sorted(to_index.values()) == list(range(len(to_index))):
         return tuple(str(name) for name in sorted(to_index, key=lambda name: int(to_index[name])))
     return None
-
-
-def _plain(error: Exception) -> str:
-    """First line of an error, without terminal escapes."""
-    text = str(error).strip() or type(error).__name__
-    return re.sub(r"\x1b\[[0-9;]*m|[^\x20-\x7e]", "", text.splitlines()[0])[:200]

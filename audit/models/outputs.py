@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
@@ -141,5 +142,7 @@ def _sums_to_one(values: Tensor) -> bool:
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of what an error says, for a message of one sentence."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+    """The first line of what an error says, without what moves a terminal, for a sentence."""
+    line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", line)
+    return "".join(character for character in plain if character.isprintable())[:200]

@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from audit.cues.cmv_alignment import FEWEST_CLASSES, IMAGES, alignment_table, cmv_alignment
-from audit.cues.find import sampled
+from audit.cues.images import sampled
 from audit.findings import CmvEntry, read_facts
 from audit.manifest import fingerprint
 from audit.measuring.columns import write_table

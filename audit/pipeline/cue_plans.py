@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 import pandas as pd
 
 from audit.cues.class_contrast import hardest
-from audit.cues.find import others, sampled
+from audit.cues.images import others, sampled
 from audit.cues.swap_matrix import TurningDonors, foreign_swaps, turning_donors
 from audit.findings import ClassFinding
 from audit.manifest import fingerprint

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from audit.findings import Code
-from audit.report.formatting import equals_chance, listing, number, points, share, with_interval
-from audit.report.i18n import N_, gettext, ngettext, whole
+from audit.report.formatting import equals_chance, points, share, with_interval
+from audit.report.i18n import N_, gettext, ngettext
 from audit.report.sentences.clearing import CLEARING
+from audit.report.sentences.outlines import OUTLINES
 from audit.report.sentences.values import (
     Sentence,
     Values,
@@ -107,61 +108,6 @@ def _seldom_recognised(values: Values) -> str:
     )
 
 
-def _outline_decides_maps(values: Values) -> str:
-    return gettext(
-        "Where its saliency lies depends on how the foreground is drawn: the mass lift is "
-        "%(narrower)s with a narrower, %(given)s with this and %(wider)s with a wider outline. The "
-        "maps of this class prove nothing either way.",
-        **{key: number(number_of(values, key)) for key in ("narrower", "given", "wider")},
-    )
-
-
-def _by_outline(values: Values) -> str:
-    """The effect with each outline that was tried."""
-    tried = {
-        "given": N_("%(effect)s with the outlines as they are"),
-        "widened": N_("%(effect)s with wider ones"),
-        "second": N_("%(effect)s with those of the second estimate"),
-    }
-    return listing(
-        [
-            gettext(estimate_text, effect=with_interval(effect_of(values, name)))
-            for name, estimate_text in tried.items()
-            if number_of(values, name) is not None
-        ]
-    )
-
-
-def _depends_on_outline(values: Values) -> str:
-    return gettext(
-        "Whether it loses to backgrounds depends on how the objects are outlined: %(effects)s; the "
-        "floor is %(floor)s. An outline that misses part of the object could have made the effect, "
-        "so this is no proof.",
-        effects=_by_outline(values),
-        floor=points(number_of(values, "floor")),
-    )
-
-
-def _objects_elsewhere(values: Values) -> str:
-    return ngettext(
-        "In %(num)s of %(all)s class the model answers as well with the outlined thing removed, "
-        "and not by that thing alone: the outlines seem to lie beside the objects. What such "
-        "outlines show is no proof.",
-        "In %(num)s of %(all)s classes the model answers as well with the outlined thing removed, "
-        "and not by that thing alone: the outlines seem to lie beside the objects. What such "
-        "outlines show is no proof.",
-        count_of(values, "classes"),
-        all=whole(count_of(values, "of")),
-    )
-
-
-def _outlines_agree(values: Values) -> str:
-    return gettext(
-        "The suspicion does not hang on the outlines: the loss is %(effects)s.",
-        effects=_by_outline(values),
-    )
-
-
 def _too_few_images(values: Values) -> str:
     found = ngettext(
         "Too few to judge: %(num)s image with a usable foreground and donors, %(needed)s needed.",
@@ -195,6 +141,7 @@ def _run_incomplete(values: Values) -> str:
 
 
 REASONS: Mapping[Code, Sentence] = {
+    **OUTLINES,
     **CLEARING,
     Code.LOSS_EVERYWHERE: _loss_everywhere,
     Code.LOSS_TO_ONE_CLASS: _loss_to_one_class,
@@ -232,16 +179,6 @@ REASONS: Mapping[Code, Sentence] = {
         )
     ),
     Code.SELDOM_RECOGNISED: _seldom_recognised,
-    Code.OUTLINE_DECIDES_MAPS: _outline_decides_maps,
-    Code.DEPENDS_ON_OUTLINE: _depends_on_outline,
-    Code.OBJECTS_ELSEWHERE: _objects_elsewhere,
-    Code.OUTLINES_AGREE: _outlines_agree,
-    Code.OUTLINE_UNTESTED: fixed(
-        N_(
-            "Whether it would be suspect with other outlines could not be tested: wider ones leave "
-            "too little background, or it was not suspect when they were tried."
-        )
-    ),
     Code.NO_FOREGROUNDS: fixed(
         N_(
             "Without foregrounds no background can be exchanged, so this audit cannot tell whether "
