@@ -27,8 +27,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -37,12 +35,12 @@ sys.path.insert(0, str(ROOT))
 from audit.geometry import Geometry  # noqa: E402
 from audit.models import AuditedModel  # noqa: E402
 from audit.models.engine import Engine  # noqa: E402
-from audit.report.overlays import overlay  # noqa: E402
 from audit.saliency import METHODS, class_scores, explain  # noqa: E402
 from audit.saliency.choosing import choose_method  # noqa: E402
 from audit.saliency.layers import SMALLEST, find_layer  # noqa: E402
 from audit.scoring import foreground_area, foreground_mass, mass_lift, pointing_hit  # noqa: E402
 from benchmarks.photographs.natural import Photographs, dogs, objects  # noqa: E402
+from benchmarks.photographs.sheets import draw_layers, draw_methods  # noqa: E402
 from benchmarks.photographs.trunks import (  # noqa: E402
     BATCH,
     HALF,
@@ -202,46 +200,6 @@ def every_method(model: AuditedModel, held: Photographs, named: str) -> pd.DataF
     return pd.DataFrame(rows)
 
 
-def draw_methods(options: argparse.Namespace) -> None:
-    """24 photographs of dogs, each with the maps of the methods of one pass."""
-    engine = Engine(AuditedModel(lite(0, options.weights), None, Geometry(), HALF, HALF))
-    held = dogs(options.dogs, 2, 224)
-    images, labels = held.images[:24] / 255, held.labels[:24]
-    sheets: list[NDArray[np.uint8]] = list(held.images[:24].permute(0, 2, 3, 1).numpy())
-    columns = [sheets]
-    for name in SHOWN:
-        maps = explain(engine, images, labels, method=METHODS[name], seeds=[0] * len(images)).maps
-        columns.append(
-            [overlay(image, one.numpy()) for image, one in zip(sheets, maps, strict=True)]
-        )
-    rows = [np.concatenate(row, 1) for row in zip(*columns, strict=True)]
-    pairs = [np.concatenate(rows[start : start + 2], 1) for start in range(0, len(rows), 2)]
-    Image.fromarray(np.concatenate(pairs, 0)).reduce(2).save(options.methods_sheet)
-
-
-SHOWN = ("gradcam", "gradcam_plus_plus", "layercam", "gradient", "gradient_x_input")
-SHOWN += ("guided_backprop",)
-
-
-def draw_sheet(options: argparse.Namespace) -> None:
-    """24 photographs of dogs: the picture, the map of the rule before, and that of today."""
-    model = AuditedModel(lite(0, options.weights), None, Geometry(), HALF, HALF)
-    held = dogs(options.dogs, 2, 224)
-    chosen = torch.arange(len(held.labels))[:24]
-    images, labels = held.images[chosen] / 255, held.labels[chosen]
-    sheets: list[NDArray[np.uint8]] = list(held.images[chosen].permute(0, 2, 3, 1).numpy())
-    columns = [sheets]
-    for rule in ("before", "now"):
-        layer = find_layer(model, images[:1], None, smallest=RULES[rule]).name
-        maps, _ = METHODS["gradcam"](model, images, labels, seeds=[0] * len(images), layer=layer)
-        columns.append(
-            [overlay(image, one.numpy()) for image, one in zip(sheets, maps, strict=True)]
-        )
-    triples = [np.concatenate(row, 1) for row in zip(*columns, strict=True)]
-    rows = [np.concatenate(triples[start : start + 4], 1) for start in range(0, 24, 4)]
-    Image.fromarray(np.concatenate(rows, 0)).reduce(2).save(options.sheet)
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and print a table; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -255,10 +213,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--sheet", type=Path, help="draw 24 pictures here")
     parser.add_argument("--out", type=Path, help="write the table here, as CSV")
     options = parser.parse_args(arguments)
+    if options.sheet or options.methods_sheet:
+        model = AuditedModel(lite(0, options.weights), None, Geometry(), HALF, HALF)
+        shown = dogs(options.dogs, 2, 224)
     if options.sheet:
-        draw_sheet(options)
+        draw_layers(model, shown, RULES, options.sheet)
     if options.methods_sheet:
-        draw_methods(options)
+        draw_methods(model, shown, options.methods_sheet)
     parts = {"dogs": on_dogs, "objects": on_objects, "methods": on_methods}
     asked = (options.only,) if options.only else ("dogs", "objects")
     tables = [part(options) for name, part in parts.items() if name in asked]
