@@ -23,6 +23,7 @@ from audit.manifest import ModelSection
 from audit.models import AuditedModel, load_model
 from audit.models.checkpoints import load_checkpoint
 from audit.models.engine import Engine
+from audit.models.hashes import check_sha256, file_sha256
 from audit.models.labels import match_labels, shared_outputs
 from audit.models.probe import count_outputs, probe
 from audit.saliency import METHODS
@@ -393,6 +394,17 @@ def test_a_pinned_file_is_the_only_one_that_is_taken(tmp_path: Path) -> None:
         load_model(section(**values, sha256="0" * 64), tmp_path, CPU)
     with pytest.raises(ModelError, match="expected a file or folder in model.weights"):
         load_model(section(name="squeezenet1_1", weights="DEFAULT", sha256=right), tmp_path, CPU)
+
+
+def test_a_pinned_folder_is_taken_with_the_files_that_it_had(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "model.safetensors").write_bytes(b"weights")
+    right = file_sha256(tmp_path)
+    (tmp_path / "README.md").write_text("neither weights nor settings")
+    check_sha256(tmp_path, right)
+    (tmp_path / "config.json").write_text("{ }")
+    with pytest.raises(ModelError, match=rf"sha256 {right}, found {file_sha256(tmp_path)}"):
+        check_sha256(tmp_path, right)
 
 
 def test_the_probe_accepts_a_sound_model() -> None:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import importlib
 import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import httpx
 import pytest
 
 from audit.errors import AuditError
 from audit.pipeline.progress import Lines, Pace, Together, counted
+from audit.run_folder import RunFolder
 from flows import server
 
 
@@ -128,6 +133,32 @@ def test_an_embedded_server_that_is_late_is_started_again(
     assert server.missing_server() == ""
     assert server.missing_server() == "Prefect's embedded server does not start"
     assert Embedded.stopped == 3
+
+
+def test_a_server_that_goes_away_during_a_run_is_done_without_in_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lost = RuntimeError("a task")
+    lost.__cause__ = httpx.ConnectError("refused")
+    endings: list[Exception | None] = [lost, None, RuntimeError("of our own")]
+    taken: list[Any] = []
+    monkeypatch.setattr(server, "missing_server", lambda: "")
+    # By its name the package gives the command, not the module.
+    command = importlib.import_module("flows.cli.run")
+    monkeypatch.setattr(command, "_failure_of_flow", lambda *_: endings.pop(0))
+    monkeypatch.setattr("audit.pipeline.run.take_steps", lambda session, _: taken.append(session))
+    session: Any = SimpleNamespace(run=RunFolder(tmp_path))
+    runner: Any = None
+    command._run_flow(session, runner)
+    assert taken == [session]
+    shown = " ".join(capsys.readouterr().err.split())
+    assert "went away" in shown
+    assert shown.endswith("; the audit goes on without Prefect, in this process.")
+    # One that stays, and a failure that is not Prefect's.
+    command._run_flow(session, runner)
+    with pytest.raises(AuditError, match="of our own"):
+        command._run_flow(session, runner)
+    assert taken == [session]
 
 
 def test_only_what_comes_of_prefect_is_taken_for_its_absence() -> None:
