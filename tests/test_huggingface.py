@@ -19,6 +19,7 @@ from audit.dataset.batches import iterate_batches
 from audit.dataset.content_store import ContentStore
 from audit.dataset.contents import hash_contents
 from audit.dataset.loader import Loader, LoadingPlan
+from audit.dataset.loading import load_sample
 from audit.dataset.readers import Dataset, read_dataset
 from audit.errors import DatasetError
 from audit.geometry import Geometry
@@ -102,6 +103,17 @@ def test_the_folder_of_save_to_disk(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:500])
     with pytest.raises(DatasetError, match="cannot be read"):
         read_dataset("huggingface", packed, {})
+
+
+@pytest.mark.parametrize("saved", ["one", "several", "hub"])
+def test_what_the_library_itself_wrote_is_read(saved: str) -> None:
+    """Four pictures of grey 0, 20, 40, 60, by ``datasets`` 5.2.0: save_to_disk and to_parquet."""
+    root = Path(__file__).parent / "frozen" / "datasets" / saved
+    found = read_dataset("huggingface", root, {})
+    assert found.skipped == ()
+    seen = [(load_sample(s, Geometry(16, None, "none"), None), s.label_name) for s in found.samples]
+    greys_by_name = [(int(loaded.image.mean()), name) for loaded, name in seen]
+    assert greys_by_name == [(0, "cat"), (20, "dog"), (40, "cat"), (60, "dog")]
 
 
 @pytest.mark.parametrize("kind", ["parquet", "saved"])
