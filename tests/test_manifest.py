@@ -78,6 +78,7 @@ def test_a_message_names_key_expected_and_found(tmp_path: Path, text: str, said:
         ("", "expected a mapping"),
         ("- a\n- b\n", "expected a mapping of keys .*, found list"),
         ("name: [", "not valid YAML"),
+        ("dataset: {root: ${X}/images}", r"Between braces, write .* in quotes"),
         ("name: " + "[" * 20_000, "nested more than 40 levels"),
         ("x" * (2**20 + 1), "expected at most 1,048,576"),
         ("name: x\n", "dataset: missing"),

@@ -86,9 +86,11 @@ def _read_yaml(path: Path) -> dict[str, object]:
             f"{path}: cannot be read as UTF-8 text ({error}). Save it as UTF-8; is it the manifest?"
         ) from error
     except UnreadableYamlError as error:
+        # To YAML the brace of ${NAME} is one more of those that it stands in.
+        hint = ' Between braces, write "${NAME}/..." in quotes.' if "${" in str(error) else ""
         raise ManifestError(
             f"{path.name}: not valid YAML: {error}. Correct it there; `saliency-audit init` writes "
-            "a manifest that is."
+            f"a manifest that is.{hint}"
         ) from error
     if not isinstance(raw, dict):
         raise ManifestError(
