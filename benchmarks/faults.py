@@ -21,6 +21,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -126,22 +127,30 @@ def stop(world: World, folder: Path, chance: random.Random) -> Trial:
 
 
 def orphan(world: World, folder: Path, chance: random.Random) -> Trial:
-    """A child process, such as decodes images, is killed; the run is not told."""
+    """A child process that decodes images is killed; the run is not told."""
     run = folder / "run"
     running = started(world.manifest, str(run))
-    time.sleep(chance.uniform(0.2, 0.9) * world.seconds)
-    children = _children(running.pid)
+    while not (children := _decoding(running.pid)) and running.poll() is None:
+        time.sleep(0.01)
+    time.sleep(chance.uniform(0, 1))
     for child in children[:1]:
-        os.kill(child, signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            os.kill(child, signal.SIGKILL)
     running.communicate(timeout=PATIENCE)
     if running.returncode:
         finished(world.manifest, run)
     return outcome(world, run, len(children[:1]))
 
 
-def _children(parent: int) -> list[int]:
-    held = Path(f"/proc/{parent}/task/{parent}/children")
-    return [int(child) for child in held.read_text().split()] if held.exists() else []
+def _decoding(parent: int) -> list[int]:
+    """The children that decode, whichever thread began them."""
+    found = []
+    with suppress(OSError):
+        for held in Path(f"/proc/{parent}/task").glob("*/children"):
+            for child in held.read_text().split():
+                if b"decoding_child" in Path(f"/proc/{child}/cmdline").read_bytes():
+                    found.append(int(child))
+    return found
 
 
 def parts(world: World, folder: Path, chance: random.Random) -> Trial:

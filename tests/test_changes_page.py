@@ -111,7 +111,7 @@ def test_page_one_tells_what_changed_and_why_the_gate_failed(page: str) -> None:
 
 def test_a_class_that_waits_for_another_audit_is_named_with_why(page: str) -> None:
     first = page[page.index('id="verdict"') : page.index('id="changes"')]
-    assert first.count("Not confirmed yet: most of its images are not those of the run") == 1
+    assert first.count("Not confirmed yet: not all of its images") == 1
     assert page.count("Not confirmed yet") == 2
 
 

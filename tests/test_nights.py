@@ -29,6 +29,7 @@ from audit.findings import (
     read_findings,
 )
 from audit.manifest import load_manifest
+from audit.pipeline import nights as nights_of_one_audit
 from audit.pipeline.nights import alone, close_abandoned, unchanged_run
 from audit.pipeline.retention import foreign_in
 from audit.pipeline.review import accept_run, review
@@ -41,6 +42,8 @@ from audit.report.sentences.outcome import ending
 from audit.run_folder import RunFolder
 from flows.cli.run import run as run_command
 
+# Who waits for another audit looks once a second; here there is nobody to be spared.
+nights_of_one_audit._EVERY = 0.02
 SETTINGS = ("report.formats=[]", "verdict.minimum_images=4", "run.workers=1")
 
 
@@ -204,10 +207,13 @@ def test_the_files_of_a_report_are_settings_too(tmp_path: Path) -> None:
 
 
 def test_a_trigger_that_died_is_waited_for_by_nobody(tmp_path: Path) -> None:
+    # As a trigger holds it, without what a trigger imports.
+    held = str(tmp_path / f".auditing-{16 * 'k'}")
     script = (
-        "import sys, time\nfrom pathlib import Path\nfrom audit.pipeline.nights import alone\n"
-        f"with alone(Path({str(tmp_path)!r}), 'k' * 64):\n"
-        "    print('held', flush=True)\n    time.sleep(60)\n"
+        "import fcntl, os, time\n"
+        f"handle = os.open({held!r}, os.O_RDWR | os.O_CREAT)\n"
+        "fcntl.flock(handle, fcntl.LOCK_EX)\n"
+        "print('held', flush=True)\ntime.sleep(60)\n"
     )
     child = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
     try:

@@ -4,8 +4,8 @@ Chance has a new try in each audit that draws its images anew, and a year of the
 alone would seldom find. So a class that becomes suspect on other images than those of the run
 before waits until the next audit says so too: two in a row (``gate_after``), as control charts ask
 for runs of points (Champ and Woodall 1987). Nothing is waited for in a first run, in one that
-cannot be compared, where at least half of the class's images are those of the run before, as after
-a retraining, or where the class was suspect from the first run on; nor where images, model and
+cannot be compared, where all of the class's images are those of the run before, as after a
+retraining, or where the class was suspect from the first run on; nor where images, model and
 settings stay the same, since no further audit would come.
 """
 
@@ -54,7 +54,7 @@ def _suspect_trends(findings: Findings) -> Iterator[Trend]:
 
 
 def _on_other_images(findings: Findings) -> frozenset[str]:
-    """The classes of whose images most are in neither run that this one is laid beside."""
+    """The classes of whose images not all are in the run that this one is laid beside."""
     comparison = findings.comparison
     if comparison is None or comparison.comparability is Comparability.NOT_COMPARABLE:
         return frozenset()
@@ -63,7 +63,7 @@ def _on_other_images(findings: Findings) -> frozenset[str]:
     return frozenset(
         change.label_name
         for change in comparison.classes
-        if change.label_name in changed and 2 * change.common < change.images
+        if change.label_name in changed and change.common < change.images
     )
 
 

@@ -61,8 +61,8 @@ class Manifest(ClosedSection):
     """When `run` ends with exit code 3: never; where a class is suspect; where one is that was not
     in the run before; or where one, in addition, got worse. A waived class passes."""
     gate_after: int = Field(default=2, ge=1, le=10)
-    """Audits in a row that must call a class suspect before gate and events answer, where most of
-    its images are not those of the run before; 2 keeps a year of weekly audits quiet
+    """Audits in a row that must call a class suspect before gate and events answer, where not all
+    of its images are those of the run before; 2 keeps a year of weekly audits quiet
     (`docs/schedule.md`). A first run, and one on the same images, answers at once."""
 
     folder: Path = Field(default=Path(), exclude=True)

@@ -32,6 +32,8 @@ from benchmarks.history.worlds import STRENGTHS, prepare
 
 CLEAN, PLANTED = 7430, 7530
 """Seeds of the two worlds."""
+KEPT = (0.5, 0.75, 0.9, 0.95)
+"""Shares of images that are kept from week to week."""
 Row = tuple[str, str, str]
 
 
@@ -48,12 +50,15 @@ def _counts(found: Counter[str]) -> str:
 
 
 def of_years(banks: Sequence[World], asked: argparse.Namespace) -> list[Row]:
-    """The years of one model, a row an answer; of the fewest images also with half of them kept."""
+    """The years of one model, a row an answer; of the fewest images also with some of them kept."""
     rows = []
-    for images, kept in [(asked.images[0], 0.5), *((images, 0.0) for images in asked.images)]:
+    for images, kept in [
+        *((asked.images[0], kept) for kept in KEPT),
+        *((images, 0.0) for images in asked.images),
+    ]:
         found = years(banks, np.random.default_rng(asked.seed), asked.years, images, kept)
         of = f"{len(banks[0].of('clean'))} clean classes of {images} images"
-        what = f"{banks[0].name}, {of}" + (", half of them kept" if kept else "")
+        what = f"{banks[0].name}, {of}" + (f", {kept:.0%} of them kept" if kept else "")
         for key in ("suspect", "new", "called"):
             said = share(found[f"with a class {key}"], found["years"])
             rows.append((f"years with a class {key}", what, said))

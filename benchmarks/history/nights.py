@@ -73,7 +73,7 @@ def drawn(
     images : int
         Of a class in a week, drawn with replacement.
     kept : float
-        The share, at most one half, that is kept from the week before.
+        The share that is kept from the week before; the oldest go.
     """
     size, again = (weeks, images), round(kept * images)
     rows = {name: random.choice(banks[0].places[name], size) for name in classes}

@@ -121,7 +121,7 @@ def review_line(reviewed: ReviewedClass) -> str:
 def waiting_line() -> str:
     """Say of a suspect class why nobody is called for it yet."""
     return gettext(
-        "Not confirmed yet: most of its images are not those of the run before, so this may be "
+        "Not confirmed yet: not all of its images are those of the run before, so this may be "
         "chance; gate and messages wait for the next audit."
     )
 
