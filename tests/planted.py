@@ -126,6 +126,7 @@ model:
   loader: "{module}:load"
   input: {{size: {SIDE}, crop: none, mean: [0, 0, 0], std: [1, 1, 1]}}
 saliency: {{method: gradient}}
+interventions: {{fill: smooth}}
 cmv: {{classes: none}}
 run: {{shard_size: 50}}
 report: {{formats: [html]}}

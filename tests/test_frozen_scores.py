@@ -40,7 +40,11 @@ def computed(folder: Path) -> pa.Table:
         path.unlink()
     tables = []
     for method in METHODS:
-        overrides = (f"saliency.method={method}", "run.batch_size=8", "run.workers=1")
+        overrides = (
+            f"saliency.method={method}",
+            "interventions.fill=inpaint",
+            *("run.batch_size=8", "run.workers=1"),
+        )
         session = opened(manifest, folder / method, *overrides)
         prepare(session)
         gather_donors(session)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 import subprocess
@@ -59,18 +58,19 @@ def test_an_imagenet_network_on_real_photographs(tmp_path: Path) -> None:
     with tarfile.open(ARCHIVE) as archive:
         archive.extractall(tmp_path, filter="data")
     (index,) = tmp_path.rglob("index.csv")
-    with index.open(newline="") as opened:
-        names = {int(r["imagenet_index"]): r["label"] for r in csv.DictReader(opened)}
+    rows = pd.read_csv(index)
+    names = dict(zip(rows["imagenet_index"], rows["label"], strict=True))
     classes = [names.get(i, f"imagenet {i}") for i in range(1000)]
+    # A quarter of the classes and half of their images: the whole set is audited by hand.
+    rows[rows["label"].isin(sorted(set(rows["label"]))[::4])].to_csv(index, index=False)
     (tmp_path / "classes.txt").write_text("\n".join(classes))
     (tmp_path / "lite0_loader.py").write_text(LOADER)
     (tmp_path / "audit.yaml").write_text(MANIFEST.format(root=index.parent))
     out = tmp_path / "run"
-    # Ten images of each class, so that it fits into a test run; the whole set is audited by hand.
     done = subprocess.run(
         [
             *(sys.executable, "-m", "flows", "run", str(tmp_path / "audit.yaml")),
-            *("--out", str(out), "--limit", "200", "--json"),
+            *("--out", str(out), "--limit", "50", "--json"),
         ],
         env=os.environ,
         capture_output=True,
@@ -79,10 +79,10 @@ def test_an_imagenet_network_on_real_photographs(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout)
-    assert answer["images"] == 200
-    assert answer["classes"] == 20
-    # The data's own description: 0.80 on all 1,000; here n = 200.
-    assert 0.70 <= answer["accuracy"] <= 0.90
+    assert answer["images"] == 50
+    assert answer["classes"] == 5
+    # The data's own description: 0.80 on all 1,000; here n = 50.
+    assert 0.65 <= answer["accuracy"] <= 0.95
     found = pd.read_parquet(out / "classes.parquet")
     assert (found["judged"] >= 8).all()
     # On a real network the maps lean to the object: more mass than a uniform map would have.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cache, lru_cache
 from inspect import getmembers, isfunction
 from pathlib import PurePath
 from types import ModuleType
@@ -51,6 +52,7 @@ class _Sandbox(ImmutableSandboxedEnvironment):
         return bool(super().is_safe_attribute(obj, attr, value))
 
 
+@cache
 def _declared(kind: type[Record]) -> set[str]:
     bases = [base for base in kind.__mro__ if issubclass(base, Record) and base is not Record]
     named = {name for base in bases for name in vars(base) if not name.startswith(("_", "model_"))}
@@ -59,10 +61,18 @@ def _declared(kind: type[Record]) -> set[str]:
 
 def sandbox(style: ReportStyle) -> ImmutableSandboxedEnvironment:
     """Where templates are filled: the user's before ours, with the filters that both may use."""
+    return _sandbox(tuple(sorted(style.templates.items())))
+
+
+@lru_cache(maxsize=4)
+def _sandbox(own: tuple[tuple[str, str], ...]) -> ImmutableSandboxedEnvironment:
+    """Templates are compiled once, for page and paper in any language."""
     environment = _Sandbox(
-        loader=ChoiceLoader([DictLoader(style.templates), report_templates.loader()]),
+        loader=ChoiceLoader([DictLoader(dict(own)), report_templates.loader()]),
         autoescape=True,
         undefined=StrictUndefined,
+        # What is constant is not worked out while compiling, in the language of the first page.
+        optimized=False,
         extensions=["jinja2.ext.i18n"],
         trim_blocks=True,
         lstrip_blocks=True,
