@@ -25,6 +25,7 @@ from audit.threads import as_they_come, on_threads
 QUICK: dict[str, dict[str, Any]] = {
     "smoothgrad": {"samples": 3},
     "integrated_gradients": {"steps": 3},
+    "rise": {"samples": 32},
 }
 
 
