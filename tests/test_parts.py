@@ -123,7 +123,7 @@ def test_a_run_cut_off_before_its_first_shard_goes_on(
     def cut_off(*_: object) -> None:
         raise Cut
 
-    for name in ("keep_style", "write_bytes", "write_table"):
+    for name in ("keep_style", "write_bytes", "write_table_of"):
         with monkeypatch.context() as patch:
             patch.setattr(preparing, name, cut_off)
             with pytest.raises(Cut):
