@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 import httpx
-from prefect.exceptions import PrefectException
+from prefect.exceptions import PrefectException, TerminationSignal
 from prefect.server.api.server import SubprocessASGIServer
 from prefect.settings import (
     PREFECT_API_URL,
@@ -15,6 +15,7 @@ from prefect.settings import (
     temporary_settings,
 )
 
+from audit.cancellation import Stopped
 from audit.errors import AuditError
 from audit.secrets import guarded
 
@@ -70,11 +71,24 @@ def server_for_workers() -> AbstractContextManager[Any]:
 
 def lost_server(error: BaseException) -> str:
     """Say that Prefect went away, where that is what an error comes from; "" where it is not."""
-    errors = [error]
-    while (before := errors[-1].__cause__ or errors[-1].__context__) is not None:
-        errors.append(before)
-    if any(isinstance(one, AuditError) for one in errors):
+    met = _chain(error)
+    if any(isinstance(one, AuditError) for one in met):
         return ""
-    if any(isinstance(one, (httpx.HTTPError, PrefectException)) for one in errors):
+    if any(isinstance(one, (httpx.HTTPError, PrefectException)) for one in met):
         return f"Prefect's server went away ({type(error).__name__})"
     return ""
+
+
+def was_stopped(error: BaseException) -> bool:
+    """Whether somebody ended the work, and telling the server so failed.
+
+    Ctrl-C and whoever ends a group of processes end the embedded server, too.
+    """
+    return any(isinstance(one, (TerminationSignal, Stopped)) for one in _chain(error))
+
+
+def _chain(error: BaseException) -> list[BaseException]:
+    met = [error]
+    while (before := met[-1].__cause__ or met[-1].__context__) is not None:
+        met.append(before)
+    return met

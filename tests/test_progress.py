@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import importlib
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import pytest
+from prefect.exceptions import TerminationSignal
 
+from audit.cancellation import Stopped
 from audit.errors import AuditError
 from audit.pipeline.progress import Lines, Pace, Together, counted
 from audit.run_folder import RunFolder
@@ -159,6 +162,24 @@ def test_a_server_that_goes_away_during_a_run_is_done_without_in_one_sentence(
     with pytest.raises(AuditError, match="of our own"):
         command._run_flow(session, runner)
     assert taken == [session]
+
+
+@pytest.mark.parametrize("ended", [Stopped(), TerminationSignal(signal=15)])
+def test_who_ends_run_and_server_at_once_has_ended_the_run(
+    monkeypatch: pytest.MonkeyPatch, ended: BaseException
+) -> None:
+    def run_as_flow(*_: object) -> None:
+        try:
+            raise ended
+        except BaseException:
+            # What Prefect meets on its way to tell the server.
+            raise httpx.ConnectError("refused")  # noqa: B904
+
+    monkeypatch.setattr("flows.audit_dataset.run_as_flow", run_as_flow)
+    monkeypatch.setattr(server, "server_for_workers", nullcontext)
+    command: Any = importlib.import_module("flows.cli.run")
+    with pytest.raises(Stopped):
+        command._failure_of_flow(None, None, None)
 
 
 def test_only_what_comes_of_prefect_is_taken_for_its_absence() -> None:

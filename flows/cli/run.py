@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
-from audit.cancellation import Stopped
+from audit.cancellation import Stopped, stop_if_asked
 from audit.errors import AuditError
 from audit.run_folder import RunFolder
 from audit.secrets import guarded
@@ -145,7 +145,7 @@ def _failure_of_flow(
 
     from audit.findings import Outcome
     from flows.audit_dataset import run_as_flow
-    from flows.server import server_for_workers
+    from flows.server import server_for_workers, was_stopped
 
     _leave_terminal_to_steps()
     try:
@@ -158,6 +158,9 @@ def _failure_of_flow(
     except TerminationSignal:
         raise Stopped from None
     except Exception as error:
+        stop_if_asked()
+        if was_stopped(error):
+            raise Stopped from None
         return error
     return AuditError(f"the flow ended as {state.name}: {state.message}")
 
