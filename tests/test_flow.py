@@ -25,7 +25,7 @@ from typer.testing import CliRunner
 from audit.cancellation import Stopped
 from audit.dataset.batches import iterate_batches
 from audit.errors import InputError
-from audit.measuring import donors
+from audit.measuring import backgrounds
 from audit.measuring.rows import maps_of
 from audit.pipeline import measure
 from audit.pipeline.runs import open_run
@@ -353,7 +353,7 @@ def test_a_full_disk_is_a_sentence(
     monkeypatch.setattr(sys, "argv", ["saliency-audit", *map(str, words)])
     monkeypatch.setattr(server, "missing_server", lambda: "No Prefect")
     with monkeypatch.context() as patch:
-        patch.setattr(donors, "reserve", reserve)
+        patch.setattr(backgrounds, "reserve", reserve)
         patch.setattr(Path, "write_bytes", write_bytes)
         with pytest.raises(SystemExit) as ended:
             main()
