@@ -19,7 +19,7 @@ import pytest
 import yaml
 from auditing import opened
 from PIL import Image
-from planted import CLASSES, write_dataset
+from planted import CLASSES, leaner, write_dataset
 from typer.testing import CliRunner
 
 from audit.cancellation import Stopped
@@ -61,7 +61,7 @@ def served(prefect_server: str) -> dict[str, str]:
 def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, dict[str, Any]]:
     """Manifest, run folder and JSON answer of an audit by the command line."""
     folder = tmp_path_factory.mktemp("finished")
-    manifest = write_dataset(folder, [1])
+    manifest = leaner(write_dataset(folder, [1], per_class=20))
     out = folder / "run"
     options = ("--set", "cmv.steps=4", "--set", "cmv.classes=suspect", "--json")
     done = call("run", manifest, "--out", out, *options, "--set", "report.formats=[html, pdf]")
@@ -251,7 +251,7 @@ def test_the_state_of_the_flow_is_named_after_what_was_found(
     for index, planted in enumerate(([2], [])):
         folder = tmp_path / str(index)
         folder.mkdir()
-        manifest = write_dataset(folder, planted)
+        manifest = leaner(write_dataset(folder, planted, per_class=20))
         done = subprocess.run(
             [sys.executable, "-c", code, str(manifest), str(folder / "runs")],
             env=told,
@@ -367,7 +367,7 @@ def test_a_full_disk_is_a_sentence(
 
 
 def test_an_incomplete_run_exits_with_4(tmp_path: Path, served: dict[str, str]) -> None:
-    manifest = write_dataset(tmp_path, [], per_class=20)
+    manifest = leaner(write_dataset(tmp_path, [], per_class=20))
     for index in range(3):
         (tmp_path / "images" / "ant" / f"{index:03d}.png").write_bytes(b"broken")
     out = tmp_path / "run"
