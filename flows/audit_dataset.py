@@ -25,7 +25,7 @@ from audit.pipeline.run import night, take_steps
 from audit.pipeline.session import AuditRequest, Session
 from flows.outcome import Ending, flow_state, show_findings, tell_events
 from flows.runners import task_runner
-from flows.server import server_for_workers
+from flows.server import quick_to_end, server_for_workers
 from flows.tasks import AsTasks
 
 _NAME = "audit-dataset"
@@ -128,7 +128,8 @@ def run_as_flow(session: Session, progress: Progress, shards_go_to: TaskRunner[A
 def _audit(session: Session, progress: Progress, known: Findings | None = None) -> Ending:
     logger = get_run_logger()
     log_start(logger, session)
-    findings = known or take_steps(session, progress, AsTasks(session.manifest.run.timeout))
+    with quick_to_end():
+        findings = known or take_steps(session, progress, AsTasks(session.manifest.run.timeout))
     run, settings = session.run, session.manifest.report
     show_findings(findings, run, settings)
     tell_events(findings, report_address(run, settings))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import httpx
@@ -12,10 +13,11 @@ from prefect.server.api.server import SubprocessASGIServer
 from prefect.settings import (
     PREFECT_API_URL,
     PREFECT_SERVER_EPHEMERAL_ENABLED,
+    get_current_settings,
     temporary_settings,
 )
 
-from audit.cancellation import Stopped
+from audit.cancellation import Stopped, ask_to_stop
 from audit.errors import AuditError
 from audit.secrets import guarded
 
@@ -67,6 +69,23 @@ def server_for_workers() -> AbstractContextManager[Any]:
     """
     url = PREFECT_API_URL.value() or SubprocessASGIServer().api_url
     return temporary_settings({PREFECT_API_URL: str(url)})
+
+
+@contextmanager
+def quick_to_end() -> Iterator[None]:
+    """Where somebody ends the work in here, nothing goes on, and no dead server is waited for.
+
+    Prefect raises in the main thread alone, and waits for its other threads before anybody else
+    hears of it. Who ends a group of processes ends the embedded server, too, and Prefect would try
+    five times, for a minute, to tell it of the end. That is so for the settings in force: enter
+    :func:`server_for_workers`, whose own are left with it.
+    """
+    try:
+        yield
+    except (Stopped, TerminationSignal, KeyboardInterrupt):
+        ask_to_stop()
+        get_current_settings().client.max_retries = 0
+        raise
 
 
 def lost_server(error: BaseException) -> str:

@@ -23,6 +23,7 @@ from audit.pipeline.handles import Handle
 from audit.pipeline.measure import score
 from audit.pipeline.progress import Progress
 from audit.pipeline.session import Session
+from flows.server import quick_to_end
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -48,7 +49,8 @@ class AsTasks:
 
         @task(name=name, description=step.__doc__, timeout_seconds=self._timeout, **_OPTIONS)
         def taken() -> T:
-            return step(*args, **kwargs)
+            with quick_to_end():
+                return step(*args, **kwargs)
 
         return taken()
 
@@ -76,7 +78,9 @@ def _may_pass(task: Any, run: Any, state: State[Any]) -> bool:
 def score_shard(handle: Handle, shard: int) -> State[bool] | bool:
     """Score one shard; a finished one is never computed twice."""
     shown = _ShardProgress(handle.progress, shard, len(handle.session.shard(shard)))
-    if score(handle.session, shard, shown):
+    with quick_to_end():
+        is_new = score(handle.session, shard, shown)
+    if is_new:
         return True
     return Completed(name="AlreadyDone", message="This shard was finished by an earlier run.")
 

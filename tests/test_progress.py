@@ -12,7 +12,9 @@ from typing import Any
 import httpx
 import pytest
 from prefect.exceptions import TerminationSignal
+from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
+from audit import cancellation
 from audit.cancellation import Stopped
 from audit.errors import AuditError
 from audit.pipeline.progress import Lines, Pace, Together, counted
@@ -190,3 +192,23 @@ def test_only_what_comes_of_prefect_is_taken_for_its_absence() -> None:
     ours = AuditError("a part is damaged")
     ours.__context__ = httpx.ConnectError("refused")
     assert server.lost_server(ours) == ""
+
+
+@pytest.mark.parametrize("ended", [Stopped(), TerminationSignal(15), KeyboardInterrupt()])
+def test_who_ends_the_work_waits_neither_for_threads_nor_for_a_dead_server(
+    ended: BaseException,
+) -> None:
+    cancellation.begin()
+    with temporary_settings():
+        with pytest.raises(ValueError, match="a mistake"), server.quick_to_end():
+            raise ValueError("a mistake")
+        cancellation.stop_if_asked()
+        assert PREFECT_CLIENT_MAX_RETRIES.value() > 0
+        with pytest.raises(type(ended)), server.quick_to_end():
+            raise ended
+        assert PREFECT_CLIENT_MAX_RETRIES.value() == 0
+        with pytest.raises(Stopped):
+            cancellation.stop_if_asked()
+        cancellation.begin()
+    # Those in force outside of it are as they were.
+    assert PREFECT_CLIENT_MAX_RETRIES.value() > 0
