@@ -15,7 +15,7 @@ demo: setup
 ## Format check, types, architecture, dead code, tests.
 test: check
 	@$(BIN)/python .ci/system_libraries.py browser
-	$(BIN)/python -m pytest -n auto --dist loadscope
+	$(BIN)/python -m pytest -n auto --dist loadscope --no-loadscope-reorder
 
 check: setup
 	$(BIN)/ruff format --check .
