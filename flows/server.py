@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import httpx
-from prefect.exceptions import PrefectException, TerminationSignal
+from prefect.exceptions import TerminationSignal
 from prefect.server.api.server import SubprocessASGIServer
 from prefect.settings import (
     PREFECT_API_URL,
@@ -18,7 +18,6 @@ from prefect.settings import (
 )
 
 from audit.cancellation import Stopped, ask_to_stop
-from audit.errors import AuditError
 from audit.secrets import guarded
 
 ATTEMPTS = 3
@@ -86,28 +85,3 @@ def quick_to_end() -> Iterator[None]:
         ask_to_stop()
         get_current_settings().client.max_retries = 0
         raise
-
-
-def lost_server(error: BaseException) -> str:
-    """Say that Prefect went away, where that is what an error comes from; "" where it is not."""
-    met = _chain(error)
-    if any(isinstance(one, AuditError) for one in met):
-        return ""
-    if any(isinstance(one, (httpx.HTTPError, PrefectException)) for one in met):
-        return f"Prefect's server went away ({type(error).__name__})"
-    return ""
-
-
-def was_stopped(error: BaseException) -> bool:
-    """Whether somebody ended the work, and telling the server so failed.
-
-    Ctrl-C and whoever ends a group of processes end the embedded server, too.
-    """
-    return any(isinstance(one, (TerminationSignal, Stopped)) for one in _chain(error))
-
-
-def _chain(error: BaseException) -> list[BaseException]:
-    met = [error]
-    while (before := met[-1].__cause__ or met[-1].__context__) is not None:
-        met.append(before)
-    return met

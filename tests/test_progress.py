@@ -20,6 +20,7 @@ from audit.errors import AuditError
 from audit.pipeline.progress import Lines, Pace, Together, counted
 from audit.run_folder import RunFolder
 from flows import server
+from flows.cli import endings
 
 
 class Clock:
@@ -187,11 +188,11 @@ def test_who_ends_run_and_server_at_once_has_ended_the_run(
 def test_only_what_comes_of_prefect_is_taken_for_its_absence() -> None:
     lost = RuntimeError("a task")
     lost.__cause__ = httpx.ConnectError("refused")
-    assert "went away" in server.lost_server(lost)
-    assert server.lost_server(RuntimeError("out of memory")) == ""
+    assert "went away" in endings.lost_server(lost)
+    assert endings.lost_server(RuntimeError("out of memory")) == ""
     ours = AuditError("a part is damaged")
     ours.__context__ = httpx.ConnectError("refused")
-    assert server.lost_server(ours) == ""
+    assert endings.lost_server(ours) == ""
 
 
 @pytest.mark.parametrize("ended", [Stopped(), TerminationSignal(15), KeyboardInterrupt()])

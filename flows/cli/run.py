@@ -113,8 +113,9 @@ def _run_flow(session: Session, shards_go_to: TaskRunner[Any]) -> None:
         The process was asked to end; finished shards are kept, too.
     """
     from audit.pipeline.run import take_steps
+    from flows.cli.endings import lost_server
     from flows.cli.progress import shown_progress
-    from flows.server import lost_server, missing_server
+    from flows.server import missing_server
 
     err.print("Starting Prefect; its first start takes a while.")
     try:
@@ -145,7 +146,8 @@ def _failure_of_flow(
 
     from audit.findings import Outcome
     from flows.audit_dataset import run_as_flow
-    from flows.server import server_for_workers, was_stopped
+    from flows.cli.endings import was_stopped
+    from flows.server import server_for_workers
 
     _leave_terminal_to_steps()
     try:
