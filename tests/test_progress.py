@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import sys
 import time
+import weakref
 from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,7 +21,7 @@ from audit.cancellation import Stopped
 from audit.errors import AuditError
 from audit.pipeline.progress import Lines, Pace, Together, counted
 from audit.run_folder import RunFolder
-from flows import server
+from flows import cli, server
 from flows.cli import endings
 
 
@@ -91,8 +93,9 @@ def test_a_step_that_counts_within_itself_speaks_for_the_whole() -> None:
             time.sleep(0.2)
         lines.advance("follow-up, images", 1)
     assert said[0].startswith("follow-up, images: 5 of 20")
-    assert not [line for line in said[:-2] if line.startswith("follow-up: ")]
-    assert [line.partition(":")[0] for line in said[-2:]] == ["follow-up, images", "follow-up"]
+    (end,) = (n for n, line in enumerate(said) if line.startswith("follow-up, images: 5 in 0."))
+    assert not [line for line in said[:end] if line.startswith("follow-up: ")]
+    assert said[-1].startswith("follow-up: 0.")
 
 
 def test_several_are_told_the_same() -> None:
@@ -213,3 +216,29 @@ def test_who_ends_the_work_waits_neither_for_threads_nor_for_a_dead_server(
         cancellation.begin()
     # Those in force outside of it are as they were.
     assert PREFECT_CLIENT_MAX_RETRIES.value() > 0
+
+
+def test_a_stop_that_python_cannot_raise_is_kept_and_not_printed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Held:
+        """Something whose end calls back."""
+
+    def raised_in_a_callback(error: BaseException) -> None:
+        def call_back(_: object) -> None:
+            raise error
+
+        held = Held()
+        watched = weakref.ref(held, call_back)
+        del held
+        assert watched() is None
+
+    printed: list[Any] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda one: printed.append(one.exc_value))
+    with cli._no_word_of_lost_stops():
+        raised_in_a_callback(Stopped())
+        assert printed == []
+        raised_in_a_callback(mistake := ValueError("a mistake"))
+    assert printed == [mistake]
+    raised_in_a_callback(lost := Stopped())
+    assert printed == [mistake, lost]

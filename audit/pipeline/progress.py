@@ -178,15 +178,16 @@ class Lines:
         try:
             yield
         except BaseException:
-            self._say(f"{name}: ended early after {duration(pace.seconds)}")
+            end = f"ended early after {duration(pace.seconds)}"
             raise
         else:
-            counted = f"{pace.done:,} in " if pace.done else ""
-            self._say(f"{name}: {counted}{duration(pace.seconds)}")
+            end = (f"{pace.done:,} in " if pace.done else "") + duration(pace.seconds)
         finally:
+            # First, so that its end is the last that is said of a step.
             over.set()
             telling.join()
             self._paces.pop(name, None)
+            self._say(f"{name}: {end}")
 
     def advance(self, name: str, count: int) -> None:
         """Take note that so many more items of a step are done."""

@@ -107,6 +107,26 @@ def _guarded_exit() -> Iterator[None]:
         os._exit = leave
 
 
+@contextmanager
+def _no_word_of_lost_stops() -> Iterator[None]:
+    """Keep quiet where a signal came while Python ran a callback, in which nothing can be raised.
+
+    Python would print the exception and go on; what was asked is kept, and the work ends at its
+    next piece.
+    """
+    hook = sys.unraisablehook
+
+    def heard(unraisable: sys.UnraisableHookArgs) -> None:
+        if not isinstance(unraisable.exc_value, Stopped):
+            hook(unraisable)
+
+    sys.unraisablehook = heard
+    try:
+        yield
+    finally:
+        sys.unraisablehook = hook
+
+
 def main() -> None:
     """Run the command line; every failure that has a name becomes one message and an exit code."""
     for name, value in _ENVIRONMENT.items():
@@ -116,7 +136,7 @@ def main() -> None:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _end)
     try:
-        with _guarded_exit():
+        with _guarded_exit(), _no_word_of_lost_stops():
             app()
     except InputError as error:
         _stop(error, USAGE)
