@@ -98,6 +98,19 @@ def test_a_step_that_counts_within_itself_speaks_for_the_whole() -> None:
     assert said[-1].startswith("follow-up: 0.")
 
 
+def test_the_end_of_a_step_is_the_last_that_is_said_of_it() -> None:
+    said: list[str] = []
+
+    def slowly(line: str) -> None:
+        said.append(line)
+        if "at work" not in line:
+            time.sleep(0.2)
+
+    with Lines(slowly, every=0.02).step("report"):
+        time.sleep(0.05)
+    assert said[-1].startswith("report: 0.")
+
+
 def test_several_are_told_the_same() -> None:
     one, two = [], []  # type: list[str], list[str]
     told = Together(Lines(one.append), Lines(two.append))

@@ -129,6 +129,17 @@ def test_own_templates_come_first_and_escape_as_ours_do(tmp_path):
     assert "Of our house" not in render_html(load_context(folder))
 
 
+def test_a_constant_of_own_templates_is_written_in_the_language_of_each_page(tmp_path):
+    manifest = own_templates(tmp_path, limits="<p>{{ 0.997 | share }}</p>")
+    folder = write_run(tmp_path / "run", NAMES[:1])
+    keep_style(folder, manifest)
+    # One environment for all pages: what the first compiled must not speak for the second.
+    for language, written in (("de", "99,7"), ("en", "99.7")):
+        settings = manifest.report.model_copy(update={"language": language})
+        page = render_report(folder, ["html"], settings, trust_templates=True)["html"]
+        assert f"<p>{written}" in page.read_text()
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

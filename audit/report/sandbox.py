@@ -61,18 +61,20 @@ def _declared(kind: type[Record]) -> set[str]:
 
 def sandbox(style: ReportStyle) -> ImmutableSandboxedEnvironment:
     """Where templates are filled: the user's before ours, with the filters that both may use."""
-    return _sandbox(tuple(sorted(style.templates.items())))
+    return _sandbox(tuple(sorted(style.templates.items())), i18n.speaking().code)
 
 
 @lru_cache(maxsize=4)
-def _sandbox(own: tuple[tuple[str, str], ...]) -> ImmutableSandboxedEnvironment:
-    """Templates are compiled once, for page and paper in any language."""
+def _sandbox(own: tuple[tuple[str, str], ...], _language: str) -> ImmutableSandboxedEnvironment:
+    """Templates are compiled once for page and paper, and anew for another language.
+
+    While it compiles, Jinja writes what is constant, such as ``{{ 0.5 | share }}``, in the language
+    of the moment.
+    """
     environment = _Sandbox(
         loader=ChoiceLoader([DictLoader(dict(own)), report_templates.loader()]),
         autoescape=True,
         undefined=StrictUndefined,
-        # What is constant is not worked out while compiling, in the language of the first page.
-        optimized=False,
         extensions=["jinja2.ext.i18n"],
         trim_blocks=True,
         lstrip_blocks=True,

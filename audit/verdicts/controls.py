@@ -28,16 +28,16 @@ def negative_control(scores: pd.DataFrame, thresholds: VerdictSection) -> Contro
         Of the manifest.
     """
     swapped = scores[
-        scores["swap_same_margins"].map(
-            lambda margins_of: margins_of is not None and len(margins_of) >= 2
-        )
+        scores["swap_same_margins"].map(lambda margins: margins is not None and len(margins) >= 2)
     ]
     classes, gaps, p_values = [], [], []
     for label, own in swapped.groupby("label"):
         if len(own) < thresholds.minimum_images:
             continue
-        margins = [_halves(margins_of) for margins_of in own["swap_same_margins"]]
-        probabilities = [_halves(margins_of) for margins_of in own["swap_same_probabilities"]]
+        margins, probabilities = (
+            [_halves(values) for values in own[f"swap_same_{name}"]]
+            for name in ("margins", "probabilities")
+        )
         classes.append(label)
         gaps.append(float(np.mean([a - b for a, b in probabilities])))
         p_values.append(greater_than_zero([a - b for a, b in margins]))
