@@ -30,7 +30,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from audit.pipeline.check import CheckResult, check
     from audit.pipeline.compare import compare
-    from audit.pipeline.explain import Explanation, explain
+    from audit.pipeline.explain import explain
+    from audit.pipeline.explanations import Explanation
     from audit.pipeline.progress import Progress
     from audit.pipeline.repair import repair
     from audit.pipeline.run import run
@@ -54,7 +55,7 @@ __all__ = [
 # Imported when asked for: the children that decode images import this package, but no torch.
 _MODULES = {
     "CheckResult": "check",
-    "Explanation": "explain",
+    "Explanation": "explanations",
     "Progress": "progress",
     "Run": "runs",
     "check": "check",

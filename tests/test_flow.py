@@ -414,14 +414,20 @@ def test_explain_writes_an_overlay_and_says_how_much_lies_on_the_object(
     )
     assert 0 <= json.loads(done.stdout)["completeness_error"] < 1
     assert "off the sum" in " ".join(done.stderr.split())
-    both = ["--method", "gradcam", "--method", "occlusion", "--out", "both.html", "--json"]
+    both = ["--method", "smoothgrad, gradcam", "--method", "occlusion"]
+    both += ["--out", "both.html", "--json"]
     done = CliRunner().invoke(
         app, ["explain", str(manifest), "cat/001.png", *both], catch_exceptions=False
     )
-    assert list(json.loads(done.stdout)["methods"]) == ["gradcam", "occlusion"]
+    assert list(json.loads(done.stdout)["methods"]) == ["smoothgrad", "gradcam", "occlusion"]
     text = (in_tests_path / "both.html").read_text()
-    assert text.count("data:image/png;base64,") == 3
+    assert text.count("data:image/png;base64,") == 4
     assert "<strong>occlusion</strong>" in text
+    with pytest.raises(InputError, match="--method: expected names .* found an empty one"):
+        CliRunner().invoke(
+            app, ["explain", str(manifest), "cat/001.png", "--method", "gradient,"],
+            catch_exceptions=False,
+        )  # fmt: skip
     with pytest.raises(InputError, match="'cow' is no class of the model"):
         CliRunner().invoke(
             app, ["explain", str(manifest), "cat/001.png", "--target", "cow"],

@@ -1,78 +1,39 @@
-"""One image explained."""
+"""One image explained, by one method or by several."""
 
 from __future__ import annotations
 
 import dataclasses
-import math
 import os
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import overload
 
 import numpy as np
 import pandas as pd
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from audit.dataset.batches import Batch, iterate_batches
 from audit.dataset.sample_table import samples_table
 from audit.dataset.samples import Sample
-from audit.errors import DatasetError
-from audit.findings import PartEffects
+from audit.errors import DatasetError, ManifestError
 from audit.measuring.swap_maps import SwapMap
 from audit.pipeline.explain_parts import SWAP_MAP, explain_by_parts
+from audit.pipeline.explanations import ExplainedImage, Explanation, describe, finite
+from audit.pipeline.methods import method_that_serves
 from audit.pipeline.opening import Declared, LaidOver, laid_over, open_declared
 from audit.pipeline.outlines import ensure_outlines
 from audit.pipeline.session import Session
 from audit.pixels import to_float, to_picture
-from audit.report.overlays import overlay, signed_overlay
+from audit.report.overlays import signed_overlay
 from audit.saliency import Against
 from audit.saliency import explain as saliency_maps
 from audit.saliency.contributions import completeness_error
 from audit.sampling import sample_seed
-from audit.scoring import STATUSES, score_maps
 
 
-@dataclass(frozen=True)
-class Explanation:
-    """What speaks for a class in one image.
-
-    Parameters
-    ----------
-    explained, against : str, str or None
-        The class explained, and rather than which.
-    status : str
-        As in ``scores.parquet``: ``scored``, or why there is no mass.
-    foreground_mass, foreground_area : float or None
-        The share of the map on the object, and of the image that the object covers, 0..1.
-    top : dict of str to float
-        The five most probable classes, with their probability 0..1.
-    image : uint8 (H, W, 3)
-        As the model meets it.
-    saliency : float32 (H, W)
-        The map, >= 0, at the size of the model's input.
-    overlay : uint8 (H, W, 3)
-        The map over the image, the object outlined.
-    part_effects : PartEffects or None
-        Of a swap map, whose `saliency` is what the class loses by each part.
-    completeness_error : float or None
-        Of integrated gradients: how far they are from their sum, as a share of it.
-    """
-
-    explained: str
-    against: str | None
-    status: str
-    foreground_mass: float | None
-    foreground_area: float | None
-    top: dict[str, float]
-    image: NDArray[np.uint8]
-    saliency: NDArray[np.float32]
-    overlay: NDArray[np.uint8]
-    part_effects: PartEffects | None = None
-    completeness_error: float | None = None
-
-
+@overload
 def explain(
     manifest: Declared,
     image: str | Path,
@@ -82,7 +43,32 @@ def explain(
     method: str | None = None,
     device: str = "auto",
     overrides: LaidOver = (),
-) -> Explanation:
+) -> Explanation: ...
+
+
+@overload
+def explain(
+    manifest: Declared,
+    image: str | Path,
+    *,
+    target: str | None = None,
+    against: str | None = None,
+    method: list[str] | list[str | None] | tuple[str | None, ...],
+    device: str = "auto",
+    overrides: LaidOver = (),
+) -> list[Explanation]: ...
+
+
+def explain(
+    manifest: Declared,
+    image: str | Path,
+    *,
+    target: str | None = None,
+    against: str | None = None,
+    method: str | Sequence[str | None] | None = None,
+    device: str = "auto",
+    overrides: LaidOver = (),
+) -> Explanation | list[Explanation]:
     """Explain one image with the model and the method of a manifest.
 
     Parameters
@@ -95,72 +81,95 @@ def explain(
         The class to explain; None: the one that the model answers.
     against : str, optional
         Explain what speaks for the class rather than for this one.
-    method : str, optional
+    method : str or list of str or None, optional
         Another saliency method, with its default options; or ``swap_map``: which parts the class
-        loses by when they make room for backgrounds of `against`, or of the runner-up.
+        loses by when they make room for backgrounds of `against`, or of the runner-up. None is
+        the manifest's, with its options. Of a list, all explain the same class of the same image;
+        the model is loaded once.
+
+    Returns
+    -------
+    Explanation, or list of Explanation
+        A list for a list, in its order; :func:`~audit.pipeline.explain_pictures.save_pictures`
+        lays it side by side.
 
     Raises
     ------
     InputError
-        Unknown class, or an image that cannot be read.
+        Unknown class or method, or an image that cannot be read.
     """
-    by_parts = method == SWAP_MAP
-    another: tuple[str, ...] = ()
-    if method is not None and not by_parts:
-        another = (f"saliency.method={method}", "saliency.options={}")
-    session = open_declared(
-        manifest, (*laid_over(overrides), *another), device=device, contents=False
-    )
+    if method is not None and not method:
+        raise ManifestError("method: expected the name of a saliency method, found none")
+    names = [method] if method is None or isinstance(method, str) else method
+    session = open_declared(manifest, laid_over(overrides), device=device, contents=False)
+    # All of them before the first: a name that is none shall not cost the work of the others.
+    sessions = [_by_method(session, name) for name in names]
     model = session.engine
     batch = _load(session, str(image), target)
     with torch.no_grad():
         probabilities = model(to_float(batch.images.to(model.device))).softmax(1)[0].cpu()
     label = session.output(target) if target else int(probabilities.argmax())
-    if by_parts:
-        rival = session.output(against) if against else _runner_up(probabilities, label)
-        return _explain_by_parts(session, batch, probabilities, label, rival, against)
-    return _explain_by_map(session, batch, probabilities, label, against)
+    asked = ExplainedImage(batch, probabilities, label, against)
+    found = [
+        _explain_by_parts(session, asked) if one is None else _explain_by_map(one, asked)
+        for one in sessions
+    ]
+    return found[0] if method is None or isinstance(method, str) else found
 
 
-def _explain_by_parts(
-    session: Session,
-    batch: Batch,
-    probabilities: Tensor,
-    label: int,
-    rival: int,
-    against: str | None,
-) -> Explanation:
+def _by_method(session: Session, method: str | None) -> Session | None:
+    """The session with another saliency method at its defaults; None stands for the swap map."""
+    if method is None:
+        return session
+    if method == SWAP_MAP:
+        return None
+    section = session.manifest.saliency.model_copy(update={"method": method, "options": {}})
+    manifest = session.manifest.model_copy(update={"saliency": section})
+    chosen = method_that_serves(manifest, session.engine)
+    return dataclasses.replace(session, manifest=manifest, saliency=chosen)
+
+
+def _explain_by_parts(session: Session, asked: ExplainedImage) -> Explanation:
     """Which parts the class loses by when they make room for backgrounds of a rival."""
+    batch, label = asked.batch, asked.label
+    if asked.against is None:
+        rival = _runner_up(asked.probabilities, label)
+    else:
+        rival = session.output(asked.against)
     parts = explain_by_parts(session, batch, label, rival)
-    described = _describe(session, batch, _lost(parts), probabilities, label, against)
     drawn = signed_overlay(
         to_picture(batch.images[0]), parts.effect, parts.error, batch.foreground[0].numpy()
     )
     effects = parts.summary(session.class_names[rival])
-    return dataclasses.replace(described, overlay=drawn, part_effects=effects)
+    return dataclasses.replace(
+        describe(session, asked, _lost(parts)),
+        method=SWAP_MAP,
+        in_place_of="",
+        overlay=drawn,
+        part_effects=effects,
+    )
 
 
-def _explain_by_map(
-    session: Session, batch: Batch, probabilities: Tensor, label: int, against: str | None
-) -> Explanation:
+def _explain_by_map(session: Session, asked: ExplainedImage) -> Explanation:
     """The map of the session's method."""
     model, plan = session.engine, session.measurement()
+    batch, against = asked.batch, asked.against
     images = to_float(batch.images.to(model.device))
     explained: nn.Module = model if against is None else Against(model, session.output(against))
     made = saliency_maps(
         explained,
         images,
-        torch.tensor([label], device=model.device),
+        torch.tensor([asked.label], device=model.device),
         method=plan.method,
         target="logit" if against else plan.target,
         seeds=[sample_seed(plan.seed, batch.ids[0], "saliency")],
     )
-    described = _describe(session, batch, made.maps.cpu(), probabilities, label, against)
+    explanation = describe(session, asked, made.maps.cpu())
     if session.saliency.name != "integrated_gradients" or plan.target == "contrast":
-        return described
+        return explanation
     bound = plan.method.keywords if isinstance(plan.method, partial) else {}
     error = completeness_error(explained, images, made.targets, **bound)
-    return dataclasses.replace(described, completeness_error=_number(error))
+    return dataclasses.replace(explanation, completeness_error=finite(error))
 
 
 def _load(session: Session, image: str, target: str | None) -> Batch:
@@ -181,35 +190,6 @@ def _load(session: Session, image: str, target: str | None) -> Batch:
     return batch
 
 
-def _describe(
-    session: Session,
-    batch: Batch,
-    maps: Tensor,
-    probabilities: Tensor,
-    label: int,
-    against: str | None,
-) -> Explanation:
-    localisation = score_maps(maps, batch.foreground, batch.ignored)
-    top = probabilities.topk(min(5, len(probabilities)))
-    foreground = batch.foreground[0].numpy()
-    pixels = to_picture(batch.images[0])
-    saliency = maps[0].numpy()
-    return Explanation(
-        explained=session.class_names[label],
-        against=against,
-        status=STATUSES[int(localisation["status"][0])],
-        foreground_mass=_number(localisation["foreground_mass"]),
-        foreground_area=_number(localisation["foreground_area"]),
-        top={
-            session.class_names[int(i)]: float(p)
-            for p, i in zip(top.values, top.indices, strict=True)
-        },
-        image=pixels,
-        saliency=saliency,
-        overlay=overlay(pixels, saliency, foreground if foreground.any() else None),
-    )
-
-
 def _runner_up(probabilities: Tensor, label: int) -> int:
     """The most probable class but one."""
     others = probabilities.clone()
@@ -220,8 +200,3 @@ def _runner_up(probabilities: Tensor, label: int) -> int:
 def _lost(parts: SwapMap) -> Tensor:
     """What the class loses by each part, float32 ``(1, H, W)``, >= 0."""
     return torch.from_numpy(np.nan_to_num(np.maximum(-parts.effect, 0)))[None]
-
-
-def _number(values: Tensor) -> float | None:
-    value = float(values[0])
-    return value if math.isfinite(value) else None

@@ -14,6 +14,10 @@ import report_templates
 from audit.report.overlays import Pixels, to_png
 
 _GAP = 8
+_COLUMNS = 5
+_NAME = 24
+"""Height of the line above a picture."""
+_FONT = ImageFont.load_default(size=14)
 _SMALLEST = 224
 """Side from which a picture is drawn as it is; smaller ones are enlarged to it."""
 
@@ -43,7 +47,7 @@ class Tile:
 
 
 def strip(tiles: Sequence[Tile]) -> Pixels:
-    """Pictures beside each other, each below its name.
+    """Pictures beside each other, each below its name; six and more in several rows.
 
     Returns
     -------
@@ -52,19 +56,28 @@ def strip(tiles: Sequence[Tile]) -> Pixels:
     """
     height, width = tiles[0].pixels.shape[:2]
     times = max(1, -(-_SMALLEST // min(height, width)))
-    font = ImageFont.load_default(size=14)
-    above = 24
-    wide, high = times * width, times * height
-    drawn = Image.new("RGB", (len(tiles) * (wide + _GAP) - _GAP, high + above), "white")
+    wide, high = times * width, times * height + _NAME
+    columns = min(len(tiles), _COLUMNS)
+    rows = -(-len(tiles) // columns)
+    size = (columns * (wide + _GAP) - _GAP, rows * (high + _GAP) - _GAP)
+    drawn = Image.new("RGB", size, "white")
     pen = ImageDraw.Draw(drawn)
     for position, tile in enumerate(tiles):
-        left = position * (times * width + _GAP)
+        row, column = divmod(position, columns)
+        left, top = column * (wide + _GAP), row * (high + _GAP)
         picture = Image.fromarray(tile.pixels)
         drawn.paste(
-            picture.resize((times * width, times * height), Image.Resampling.NEAREST), (left, above)
+            picture.resize((wide, high - _NAME), Image.Resampling.NEAREST), (left, top + _NAME)
         )
-        pen.text((left, 3), tile.name, "black", font)
+        pen.text((left, top + 3), _fitting(tile.name, wide), "black", _FONT)
     return np.asarray(drawn)
+
+
+def _fitting(name: str, width: int) -> str:
+    """A name that stays above its own picture; of a long one the end, where functions differ."""
+    while _FONT.getlength(name) > width:
+        name = f"...{name.removeprefix('...')[1:]}"
+    return name
 
 
 def page(title: str, lines: Sequence[str], tiles: Sequence[Tile]) -> str:
