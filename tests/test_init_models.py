@@ -33,6 +33,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 
 SPECS = {"torchvision": "squeezenet.safetensors", "timm": "timm:test_resnet:model.safetensors"}
 SPECS |= {"transformers": "vit/model.safetensors", "clip": "clip", "lightning": "last.ckpt"}
+SPECS |= {"open_clip": "open_clip/open_clip_model.safetensors"}
 SPECS |= {"exported": "model.pt2", "torchscript": "model.pt", "onnx": "model.onnx"}
 SPECS |= {"pickled": "pickled:squeezenet1_1:model.pt"}
 TABLES: dict[str, Any] = {"dataset": READERS, "foreground": FOREGROUNDS, "model": MODELS}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import re
 from collections.abc import Callable
@@ -102,6 +103,27 @@ def clip_page(folder: Path) -> Network:
     return lambda images: network(pixel_values=images, **tokens).logits_per_image
 
 
+def open_clip_page(folder: Path) -> Network:
+    open_clip = pytest.importorskip("open_clip", reason="installed on request")
+    torch.manual_seed(0)
+    tower = {"layers": 2, "width": 16}
+    config = {
+        "embed_dim": 8,
+        "vision_cfg": {**tower, "image_size": 32, "patch_size": 8, "head_width": 8},
+        "text_cfg": {**tower, "heads": 2, "context_length": 16, "vocab_size": 49408},
+    }
+    kept = folder / "open_clip"
+    kept.mkdir()
+    size = {"size": 32, "resize_mode": "shortest"}
+    (kept / "open_clip_config.json").write_text(
+        json.dumps({"model_cfg": config, "preprocess_cfg": size})
+    )
+    network = open_clip.create_model(f"local-dir:{kept}").eval()
+    save_file(network.state_dict(), kept / "open_clip_model.safetensors")
+    tokens = open_clip.get_tokenizer(f"local-dir:{kept}")([f"a photo of a {n}." for n in NAMES])
+    return lambda images: network.get_logits(images, tokens)[0]
+
+
 def lightning_page(folder: Path) -> Network:
     import lightning
 
@@ -170,15 +192,16 @@ PAGES: dict[str, Callable[[Path], Network]] = {
     "timm": timm_page,
     "transformers": transformers_page,
     "clip": clip_page,
+    "open_clip": open_clip_page,
     "lightning": lightning_page,
     "exported": exported_page,
     "torchscript": torchscript_page,
     "onnx": onnx_page,
     "pickled": pickled_page,
 }
-LAYERED = {"torchvision", "timm", "transformers", "clip", "lightning", "pickled"}
+LAYERED = {"torchvision", "timm", "transformers", "clip", "open_clip", "lightning", "pickled"}
 BLACK = {"onnx"}
-SIDES = {"timm": 160, "transformers": 32, "clip": 32}
+SIDES = {"timm": 160, "transformers": 32, "clip": 32, "open_clip": 32}
 
 
 @pytest.fixture(scope="module", params=PAGES)

@@ -20,6 +20,7 @@ from audit.models.graphs import exported_model, torchscript_model
 from audit.models.hashes import check_sha256, file_sha256, weights_sha256
 from audit.models.lightning_models import lightning_model
 from audit.models.onnx_models import onnx_model
+from audit.models.open_clip_models import open_clip_model
 from audit.models.outputs import first_line
 from audit.models.pickled_models import pickled_model
 from audit.models.timm_models import timm_model
@@ -36,6 +37,7 @@ MODELS: Mapping[str, Callable[..., Any]] = {
     "timm": timm_model,
     "transformers": transformers_model,
     "clip": clip_model,
+    "open_clip": open_clip_model,
     "lightning": lightning_model,
     "exported": exported_model,
     "torchscript": torchscript_model,

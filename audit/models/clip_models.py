@@ -77,17 +77,11 @@ def clip_model(
     ModelError
         transformers is missing, the folder holds no CLIP, or there are no class names.
     """
-    if not class_names:
-        raise ModelError(
-            "model.classes: missing. CLIP knows the classes by their names alone: write them into "
-            "a file, one a line."
-        )
-    if not isinstance(template, str) or template.count("{}") != 1:
-        raise ModelError(f"model.template: expected a text with one {{}}, found {template!r}")
+    names = check_words(class_names, template)
     folder, remarks = checked_folder(weights, trust, "clip")
     transformers = library("transformers", "transformers", "clip")
     clip: Any = pretrained(transformers.CLIPModel, folder, not remarks)
-    texts = [template.format(_spoken(name)) for name in class_names]
+    texts = class_texts(names, template)
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(
             folder, local_files_only=True, trust_remote_code=False
@@ -102,12 +96,41 @@ def clip_model(
             f"({type(error).__name__}: {first_line(error)}). Does the folder hold the tokenizer, "
             "too? Save it with processor.save_pretrained."
         ) from error
-    model = described(ZeroShot(clip, features), folder, tuple(class_names), remarks)
+    model = described(ZeroShot(clip, features), folder, names, remarks)
     # The texts are weights, too.
     hashed = "\n".join([model.sha256, *texts])
     model.sha256 = hashlib.sha256(hashed.encode()).hexdigest()
     model.remarks += (f"model.template: classes are {texts[0]!r} and so on",)
     return model.to(device)
+
+
+def check_words(class_names: Sequence[str] | None, template: str) -> tuple[str, ...]:
+    """Class names that texts can be made of.
+
+    Raises
+    ------
+    ModelError
+        There are none, or the template has no one place for a name.
+    """
+    if not class_names:
+        raise ModelError(
+            "model.classes: missing. CLIP knows the classes by their names alone: write them into "
+            "a file, one a line."
+        )
+    if not isinstance(template, str) or template.count("{}") != 1:
+        raise ModelError(f"model.template: expected a text with one {{}}, found {template!r}")
+    return tuple(class_names)
+
+
+def class_texts(names: Sequence[str], template: str) -> list[str]:
+    """The text of each class.
+
+    Examples
+    --------
+    >>> class_texts(["n02110185-Siberian_husky"], "a photo of a {}.")
+    ['a photo of a Siberian husky.']
+    """
+    return [template.replace("{}", _spoken(name)) for name in names]
 
 
 def _spoken(name: str) -> str:

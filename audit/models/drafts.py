@@ -11,7 +11,7 @@ from typing import Any
 from audit.errors import ManifestError, ModelError
 from audit.models import MODELS
 from audit.models.checkpoints import Checkpoint, load_checkpoint
-from audit.models.file_kinds import kind_of, read_config
+from audit.models.file_kinds import OPEN_CLIP_CONFIG, OPEN_CLIP_WEIGHTS, kind_of, read_config
 from audit.models.hashes import file_sha256
 from audit.models.libraries import installed
 from audit.models.nearest import nearest_network, networks
@@ -110,7 +110,9 @@ def _of_torchvision(name: str, weights: str) -> ModelDraft:
 
 def _of_loader(loader: str, rest: str) -> ModelDraft:
     section: dict[str, Any] = {"loader": loader}
-    if "name" in inspect.signature(MODELS[loader]).parameters:
+    name = inspect.signature(MODELS[loader]).parameters.get("name")
+    # open_clip's name is for a file alone; a folder says it itself.
+    if name is not None and (name.default is inspect.Parameter.empty or not Path(rest).is_dir()):
         section["name"], _, rest = rest.partition(":")
     guesses = [f"the loader {loader}"]
     if not rest and loader in ("timm", "torchvision"):
@@ -123,7 +125,7 @@ def _of_loader(loader: str, rest: str) -> ModelDraft:
 
 
 def _of_file(path: Path) -> ModelDraft:
-    if path.name in _FOLDER_FILES and kind_of(path.parent):
+    if path.name in (*_FOLDER_FILES, *OPEN_CLIP_WEIGHTS) and kind_of(path.parent):
         path = path.parent
     kind = kind_of(path)
     if kind == "timm":
@@ -134,7 +136,8 @@ def _of_file(path: Path) -> ModelDraft:
         section = {"loader": kind, "name": name, "weights": weights}
         return ModelDraft(section, [f"timm's {name}: a folder with timm's config.json"])
     if kind:
-        guess = "a folder with config.json" if path.is_dir() else f"by what {path.name} holds"
+        config = OPEN_CLIP_CONFIG if kind == "open_clip" else "config.json"
+        guess = f"a folder with {config}" if path.is_dir() else f"by what {path.name} holds"
         return ModelDraft({"loader": kind, "weights": path}, [f"the loader {kind}: {guess}"])
     checkpoint = load_checkpoint(path, inert=True)
     draft = _of_checkpoint(checkpoint, path)

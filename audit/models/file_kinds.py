@@ -7,11 +7,18 @@ import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
+OPEN_CLIP_CONFIG = "open_clip_config.json"
+OPEN_CLIP_WEIGHTS = (
+    *("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors"),
+    "open_clip_pytorch_model.bin",
+)
+"""Names that open_clip gives weights in a folder, the one that it prefers first."""
 _MAX_CONFIG_BYTES = 16 * 2**20
 _SENTENCES = {
     "timm": "a folder of timm; model: {loader: timm, name: ..., weights: .../model.safetensors}",
     "transformers": "a folder of Hugging Face; model: {loader: transformers, ...}",
     "clip": "a folder of Hugging Face with CLIP; model: {loader: clip, ...}",
+    "open_clip": "a folder of open_clip; model: {loader: open_clip, ...}",
     "onnx": "an ONNX graph; model: {loader: onnx, weights: ...}",
     "torchscript": "a TorchScript graph; model: {loader: torchscript, weights: ..., trust: ...}",
     "exported": "a program of torch.export; model: {loader: exported, weights: ..., trust: ...}",
@@ -34,7 +41,7 @@ def kind_of(path: Path) -> str:
     if path.is_dir():
         config = read_config(path)
         if config is None:
-            return ""
+            return "open_clip" if (path / OPEN_CLIP_CONFIG).is_file() else ""
         # The hub's form of timm's models, and transformers' of CLIP.
         if isinstance(config.get("architecture"), str):
             return "timm"
@@ -49,9 +56,9 @@ def kind_of(path: Path) -> str:
     return ""
 
 
-def read_config(folder: Path) -> Mapping[str, object] | None:
+def read_config(folder: Path, name: str = "config.json") -> Mapping[str, object] | None:
     """The settings of a folder as the Hugging Face hub has them; None where it has none."""
-    path = folder / "config.json"
+    path = folder / name
     if not path.is_file():
         return None
     try:
