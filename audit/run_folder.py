@@ -75,6 +75,11 @@ class RunFolder:
         return self.path / "masks.parquet"
 
     @property
+    def suspect_masks(self) -> Path:
+        """The masks of suspect classes looked at, as those of :attr:`masks`."""
+        return self.path / "suspect_masks.parquet"
+
+    @property
     def scores(self) -> Path:
         """One row a sample, all shards together."""
         return self.path / "scores.parquet"

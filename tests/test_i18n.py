@@ -202,6 +202,8 @@ def reason(code: Code, count: int = 3) -> Reason:
         key: "Xyz" if key in names else count if key in counts + more and not share else 0.25
         for key in VALUES.get(code, ())
     }
+    if "side" in values:
+        values["side"] = "down"
     return Reason(code=code, values=values)
 
 

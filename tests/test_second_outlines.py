@@ -7,13 +7,16 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from auditing import opened
 from PIL import Image
 from planted import CLASSES, write_dataset
 
+from audit.dataset.mask_findings import MASK_COLUMNS
 from audit.errors import ManifestError
-from audit.findings import ClassFinding, Code, Verdict
+from audit.findings import ClassFinding, Code, Reason, Verdict
+from audit.measuring.columns import write_table_of
 from audit.measuring.second_outlines import SECOND_COLUMNS, laid_over
 from audit.pipeline.decide import decide
 from audit.pipeline.masks import look_at_masks
@@ -21,6 +24,7 @@ from audit.pipeline.measure import follow_up, gather_donors, gather_scores, scor
 from audit.pipeline.prepare import prepare
 from audit.pipeline.second_outlines import measure_second_outlines
 from audit.pipeline.session import Session
+from audit.report.sentences import english
 from audit.verdicts.outlines import AGREEMENT, OtherOutlines
 
 Drawn = Callable[[np.ndarray, np.random.Generator], np.ndarray]
@@ -216,10 +220,38 @@ def test_a_planted_shortcut_survives_the_second_network(tmp_path: Path) -> None:
     assert finding.outline_agreement > 0.95
 
 
+def test_masks_that_may_cut_their_objects_accuse_by_a_network_alone(tmp_path: Path) -> None:
+    manifest = write_dataset(tmp_path, [1], per_class=10)
+    session = measured(manifest)
+    looked_at = pd.read_parquet(session.run.suspect_masks)
+    assert list(looked_at.columns) == [*MASK_COLUMNS.names, "run_id"]
+    assert set(looked_at["label_name"]) == {"bee"}
+    assert suspects(session) == ["bee"]
+    # The same swaps, with masks that are no rectangles and below which nothing changes.
+    flat = looked_at.assign(
+        filling=0.9, edges=[np.where(np.arange(28) // 7 == 1, 0.5, e) for e in looked_at["edges"]]
+    )
+    write_table_of(
+        session.run,
+        session.run.suspect_masks,
+        pa.Table.from_pandas(flat.drop(columns="run_id"), MASK_COLUMNS, preserve_index=False),
+    )
+    (watched,) = (f for f in decided(session) if f.label_name == "bee")
+    assert watched.verdict is Verdict.WATCH
+    assert watched.reasons[0].code is Code.OUTLINE_MAY_CUT
+    assert dict(watched.reasons[0])["values"] == {"side": "down", "support": 0.5, "images": 10}
+    assert "lower side" in english(watched.reasons[0])
+    # Whoever switches other outlines off is asked for none.
+    off = opened(manifest, session.run.path, *QUICK, "foreground.second_outline=never")
+    assert suspects(off) == ["bee"]
+
+
 def test_outlines_unlike_those_of_a_network_must_be_shown_again() -> None:
     some = pd.DataFrame()
-    others = OtherOutlines(some, some, must_be_shown_again=False, agreement={"a": 0.5, "b": 0.9})
+    cut = Reason(code=Code.OUTLINE_MAY_CUT, values={"side": "up", "support": 0.5, "images": 9})
+    others = OtherOutlines(some, some, False, {"a": 0.5, "b": 0.9}, {"c": cut})
     assert others.is_strict("a")
+    assert others.is_strict("c")
     assert not others.is_strict("b")
     assert not others.is_strict("unknown")
 

@@ -15,6 +15,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from audit.dataset.batches import Batch
+from audit.dataset.outline_edges import edge_ranks, least_supported
 from audit.findings import Code, Reason
 
 MASK_COLUMNS: Final = pa.schema(
@@ -26,6 +27,10 @@ MASK_COLUMNS: Final = pa.schema(
         ("filling", pa.float64()),  # of the mask's own box, 0..1; null without a mask
         ("digest", pa.string()),  # equal for equal masks; null without one
         ("notes", pa.list_(pa.string())),
+        (
+            "edges",
+            pa.list_(pa.float64()),
+        ),  # rank of the edge at its rim, by side and offset, or null
         ("overlap", pa.float64()),  # intersection over union with the other outline, 0..1, or null
     ]
 )
@@ -50,6 +55,7 @@ class MaskRow(TypedDict):
     filling: float | None
     digest: str | None
     notes: list[str]
+    edges: list[float] | None
 
 
 def mask_rows(batch: Batch) -> list[MaskRow]:
@@ -68,6 +74,9 @@ def mask_rows(batch: Batch) -> list[MaskRow]:
                 if some
                 else None,
                 "notes": [note for note in batch.loaded[index].notes if note.startswith("MASK_")],
+                "edges": edge_ranks(batch.images[index], batch.foreground[index]).ravel().tolist()
+                if some
+                else None,
             }
         )
     return rows
@@ -178,7 +187,26 @@ def mask_findings(masks: pd.DataFrame, source: str) -> tuple[Reason, ...]:
         count = int(asked(masks).sum())
         if count > above * len(masks) and (not above or count >= _FEWEST):
             reasons.append(Reason(code=code, values={"images": count, "of": len(masks)}))
-    return tuple(reasons)
+    cut = None if source == "bounding_box" else cut_objects(masks)
+    return (*reasons, *(() if cut is None else (cut,)))
+
+
+def cut_objects(masks: pd.DataFrame) -> Reason | None:
+    """That some masks seem to cut their objects in two; None where nothing speaks for it.
+
+    Of boxes, whose sides lie off the object, nothing is said.
+
+    Parameters
+    ----------
+    masks : DataFrame
+        Rows with :data:`MASK_COLUMNS`; those of older runs lack ``edges``.
+    """
+    some = masks[masks["area"] > 0]
+    asked, above, _ = _ASKED[Code.MASKS_ARE_BOXES]
+    if "edges" not in some or asked(some).sum() > above * len(some):
+        return None
+    found = least_supported(list(some["edges"]))
+    return None if found is None else Reason(code=Code.OUTLINES_CUT_OBJECTS, values=dict(found))
 
 
 def are_doubtful(findings: tuple[Reason, ...]) -> bool:
@@ -187,6 +215,8 @@ def are_doubtful(findings: tuple[Reason, ...]) -> bool:
         values = dict(reason)["values"]
         few = reason.code in (Code.MASKS_EMPTY, Code.MASKS_FULL)
         if few and values["images"] >= FEW * values["of"]:
+            return True
+        if reason.code is Code.OUTLINES_CUT_OBJECTS:
             return True
         if reason.code in _ASKED and _ASKED[reason.code][2]:
             return True

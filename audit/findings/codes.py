@@ -41,6 +41,7 @@ class Code(StrEnum):
     OBJECTS_ELSEWHERE = "objects_elsewhere"
     OUTLINES_AGREE = "outlines_agree"
     OUTLINE_UNTESTED = "outline_untested"
+    OUTLINE_MAY_CUT = "outline_may_cut"
     NO_FOREGROUNDS = "no_foregrounds"
     NO_IMAGES = "no_images"
     TOO_FEW_IMAGES = "too_few_images"
@@ -79,6 +80,7 @@ class Code(StrEnum):
     MASKS_CUT_AT_HALF = "masks_cut_at_half"
     MASKS_MAYBE_TURNED = "masks_maybe_turned"
     OUTLINES_COMPARED = "outlines_compared"
+    OUTLINES_CUT_OBJECTS = "outlines_cut_objects"
     # Whence the features of cues come, and where none was found.
     FEATURES_LAST_LAYER_INPUT = "features_last_layer_input"
     FEATURES_POOLED_LAYER = "features_pooled_layer"
@@ -155,6 +157,8 @@ VALUES: Final[dict[Code, tuple[str, ...]]] = {
     Code.COVERAGE_TOO_LOW: ("coverage", "needed"),
     Code.RUN_INCOMPLETE: _LOSS,
     Code.LOOK_AT_ATTRACTING_CLASS: ("attracting_class",),
+    Code.OUTLINES_CUT_OBJECTS: ("side", "support", "images"),
+    Code.OUTLINE_MAY_CUT: ("side", "support", "images"),
     Code.OUTLINES_COMPARED: ("by", "overlap", "images", "class", "least"),
     Code.MASK_AREAS: ("area", "area_low", "area_high", "images"),
     **{code: ("images", "of") for code in Code if code.name.startswith("MASKS_")},

@@ -13,7 +13,7 @@ from audit.dataset.mask_findings import are_doubtful
 from audit.findings import ClassFinding, Findings, RunFacts, Verdict, read_controls, read_facts
 from audit.manifest import Manifest
 from audit.measuring.columns import is_table
-from audit.pipeline.masks import agreements, are_masks_doubtful, findings_of
+from audit.pipeline.masks import agreements, are_masks_doubtful, cuts_of, findings_of
 from audit.run_folder import RunFolder
 from audit.verdicts.find import find
 from audit.verdicts.outlines import (
@@ -103,4 +103,5 @@ def _other_outlines(run: RunFolder, facts: RunFacts, manifest: Manifest) -> Othe
         or facts.foreground_source in LOOSE
         or are_masks_doubtful(run, facts.foreground_source),
         agreements(run),
+        cuts_of(run, facts.foreground_source),
     )

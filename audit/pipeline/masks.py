@@ -17,6 +17,7 @@ from audit.dataset.mask_findings import (
     MaskRow,
     are_doubtful,
     compared,
+    cut_objects,
     mask_findings,
     mask_rows,
     overlaps,
@@ -25,11 +26,12 @@ from audit.findings import Code, Reason
 from audit.manifest import load_manifest
 from audit.measuring.columns import is_table, write_table_of
 from audit.pipeline.outlines import ensure_outlines
-from audit.pipeline.second_outlines import SECOND, hands
+from audit.pipeline.second_outlines import hands
 from audit.pipeline.session import Session
 from audit.report.sentences import english
 from audit.run_folder import RunFolder
 from audit.sampling import spread_over
+from audit.verdicts.outlines import LOOSE, SECOND
 
 _IN_THE_TABLE = (Code.MASK_AREAS, Code.MASKS_EMPTY)
 LOOKED_AT = 256
@@ -110,6 +112,19 @@ def agreements(run: RunFolder) -> dict[str, float]:
     return {
         str(name): float(v) for name, v in known.groupby("label_name")["overlap"].mean().items()
     }
+
+
+def cuts_of(run: RunFolder, source: str) -> dict[str, Reason]:
+    """By suspect class: what speaks for masks that cut its objects, or those of all classes."""
+    if source in LOOSE or not is_table(run.suspect_masks):
+        return {}
+    everywhere = [r for r in findings_of(run, source) if r.code is Code.OUTLINES_CUT_OBJECTS]
+    found = {}
+    for name, masks in pd.read_parquet(run.suspect_masks).groupby("label_name"):
+        said = next(iter(everywhere), cut_objects(masks))
+        if said is not None:
+            found[str(name)] = Reason(code=Code.OUTLINE_MAY_CUT, values=dict(said)["values"])
+    return found
 
 
 def are_masks_doubtful(run: RunFolder, source: str) -> bool:

@@ -119,6 +119,7 @@ def _clear(run: RunFolder) -> None:
         run.scores,
         run.follow_up,
         run.masks,
+        run.suspect_masks,
         run.second_outlines,
         run.second_follow_up,
         run.controls,

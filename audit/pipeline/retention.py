@@ -28,7 +28,14 @@ WRITTEN: Final = frozenset(
     {
         *("run.json", "manifest.yaml", "samples.parquet", "scores", "scores.parquet", "donors"),
         *("follow_up.parquet", "second_outlines.parquet", "second_follow_up.parquet", "outlines"),
-        *("masks.parquet", "controls.json", "classes.parquet", "classes.csv", "findings.json"),
+        *(
+            "masks.parquet",
+            "suspect_masks.parquet",
+            "controls.json",
+            "classes.parquet",
+            "classes.csv",
+            "findings.json",
+        ),
         *("confusions.parquet", "whose_background.parquet", "problems.csv", "cmv", "exhibits"),
         *(
             "cues",

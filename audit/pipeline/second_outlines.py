@@ -16,6 +16,7 @@ import pyarrow as pa
 from audit.dataset.estimated import SECOND_THRESHOLD
 from audit.dataset.estimators import Estimator
 from audit.dataset.loader import LoadingPlan
+from audit.dataset.mask_findings import MASK_COLUMNS, mask_rows
 from audit.findings import ClassFinding, Verdict
 from audit.measuring.backgrounds import build_bank, candidates
 from audit.measuring.columns import Row, is_table, write_table_of
@@ -23,6 +24,7 @@ from audit.measuring.donors import DonorBank
 from audit.measuring.follow_up import follow_up as measure_pairs
 from audit.measuring.plan import Counted, Workbench
 from audit.measuring.second_outlines import (
+    IMAGES,
     SECOND_COLUMNS,
     SECOND_FOLLOW_UP_COLUMNS,
     laid_over,
@@ -33,9 +35,10 @@ from audit.pipeline.outlines import ensure_outlines
 from audit.pipeline.progress import SILENT, Progress, counted
 from audit.pipeline.session import Session
 from audit.run_folder import RunFolder
+from audit.sampling import at_most
 from audit.verdicts.find import find
+from audit.verdicts.outlines import SECOND, WIDENED
 
-SECOND, WIDENED = "second", "widened"
 WIDENING = (1 / 8, 1 / 16)
 """By which share of the side outlines are drawn wider; the next where the first leaves too little
 background to judge by."""
@@ -82,6 +85,7 @@ def measure_second_outlines(session: Session, progress: Progress = SILENT) -> in
     labels = {finding.label for finding in suspects}
     if not labels or labels <= _measured(run):
         return 0
+    _look_at_masks_of(session, labels)
     rows: list[Row] = []
     followed: list[pd.DataFrame] = []
     for hand in hands(session):
@@ -94,6 +98,16 @@ def measure_second_outlines(session: Session, progress: Progress = SILENT) -> in
             followed += again
     _write(run, rows, followed)
     return len(labels)
+
+
+def _look_at_masks_of(session: Session, labels: Collection[int]) -> None:
+    """Write what the masks of suspect classes look like, as :func:`look_at_masks` does for all."""
+    own = session.table[session.table["label"].isin(list(labels))]
+    chosen = at_most(own, IMAGES, session.manifest.run.seed, "suspect masks", of_each="label")
+    with session.workbench() as bench:
+        rows = [row for batch in bench.batches(chosen.index) for row in mask_rows(batch)]
+    run = session.run
+    write_table_of(run, run.suspect_masks, pa.Table.from_pylist(rows, MASK_COLUMNS))
 
 
 def _measured(run: RunFolder) -> set[int]:

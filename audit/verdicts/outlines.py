@@ -10,6 +10,9 @@ suspicion falls only where the other outline leaves less than half of the floor:
 takes some of the background
 along, so the effect of a true shortcut gets smaller, and that of a wrong mask vanishes.
 
+Half of a large object lies too far out to be reached so. Where the picture does not change along a
+side of the masks, they may cut their objects, and only the outlines of a network can prove more.
+
 A mask that lies beside its object cannot be mended by drawing it wider. But then most classes are
 recognised with the masked thing gone: nobody is accused on such evidence.
 """
@@ -29,7 +32,8 @@ from audit.verdicts.find import find
 
 LOOSE = ("estimated", "bounding_box")
 """Sources by which a suspicion must be shown again."""
-OUTLINES = ("widened", "second")
+WIDENED, SECOND = "widened", "second"
+OUTLINES = (WIDENED, SECOND)
 EXCLUDED = 0.5
 """Share of the floor that another outline must leave of an effect by trusted masks."""
 AGREEMENT = 0.7
@@ -65,16 +69,20 @@ class OtherOutlines:
         Whether the given outlines are loose, estimated or doubtful.
     agreement : mapping of str to float
         By class: the mean overlap of its outlines with second ones, where that was measured.
+    cuts : mapping of str to Reason
+        By class whose masks may cut its objects: what speaks for it.
     """
 
     swaps: pd.DataFrame
     follow_up: pd.DataFrame
     must_be_shown_again: bool
     agreement: Mapping[str, float] = field(default_factory=dict)
+    cuts: Mapping[str, Reason] = field(default_factory=dict)
 
     def is_strict(self, name: str) -> bool:
         """Whether a suspicion of a class must be shown again, by the same rule."""
-        return self.must_be_shown_again or self.agreement.get(name, 1.0) < AGREEMENT
+        unlike = self.agreement.get(name, 1.0) < AGREEMENT
+        return self.must_be_shown_again or unlike or name in self.cuts
 
 
 def classes_without_objects(scores: pd.DataFrame, least: int) -> tuple[int, int]:
@@ -184,6 +192,8 @@ def _held(
     least = manifest.verdict.minimum_images
     judged = {o: f for o, f in again.items() if f is not None and f.judged >= least}
     effect = _effect_of(finding)
+    if finding.label_name in others.cuts and SECOND not in judged:
+        return _put_on_watch(finding, others.cuts[finding.label_name])
     if not judged:
         untested = Reason(code=Code.OUTLINE_UNTESTED)
         return finding.with_evidence(reasons=(*finding.reasons, untested))

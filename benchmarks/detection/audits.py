@@ -11,8 +11,10 @@ import pandas as pd
 from audit.pipeline import measure
 from audit.pipeline.compose import compose
 from audit.pipeline.decide import decide
+from audit.pipeline.masks import look_at_masks
 from audit.pipeline.opening import open_session
 from audit.pipeline.prepare import prepare
+from audit.pipeline.second_outlines import measure_second_outlines
 from audit.pipeline.session import AuditRequest
 from benchmarks.detection.files import manifest
 
@@ -21,13 +23,15 @@ VARIANTS = ((20, "exact"), (20, "box"), (20, "dilated"), (10, "exact"), (50, "ex
 
 
 def run_steps(request: AuditRequest) -> pd.DataFrame:
-    """Score, follow up and decide; returns ``classes.parquet``."""
+    """Score, follow up, try other outlines and decide; returns ``classes.parquet``."""
     session = open_session(request)
     prepare(session)
+    look_at_masks(session)
     for shard in range(session.shards):
         measure.score(session, shard)
     measure.gather_scores(session)
     measure.follow_up(session)
+    measure_second_outlines(session)
     compose(session.run, decide(session.run, session.manifest))
     return pd.read_parquet(session.run.classes)
 

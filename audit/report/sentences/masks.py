@@ -50,9 +50,34 @@ def _compared(values: Values) -> str:
     )
 
 
+_SIDES = {
+    "up": N_("upper side"),
+    "down": N_("lower side"),
+    "left": N_("left side"),
+    "right": N_("right side"),
+}
+
+
+def side_of(values: Values) -> str:
+    """The side of the masks that is meant, in words."""
+    return gettext(_SIDES[str(values["side"])])
+
+
+def _cut_objects(values: Values) -> str:
+    return gettext(
+        "Along the %(side)s of the masks the picture changes hardly more than a few pixels away "
+        "(%(support)s of the places there change less, half would be chance; %(images)s masks): do "
+        "they hold the whole objects?",
+        side=side_of(values),
+        support=share(number_of(values, "support")),
+        images=whole(count_of(values, "images")),
+    )
+
+
 MASKS: Mapping[Code, Sentence] = {
     Code.MASK_AREAS: _areas,
     Code.OUTLINES_COMPARED: _compared,
+    Code.OUTLINES_CUT_OBJECTS: _cut_objects,
     Code.MASKS_EMPTY: _so_many(
         N_("%(images)s of %(total)s images looked at have no mask, or an empty one (%(part)s).")
     ),

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from audit.findings import Code
-from audit.report.formatting import listing, number, points, with_interval
+from audit.report.formatting import listing, number, points, share, with_interval
 from audit.report.i18n import N_, gettext, ngettext, whole
+from audit.report.sentences.masks import side_of
 from audit.report.sentences.values import (
     Sentence,
     Values,
@@ -52,6 +53,19 @@ def _depends_on_outline(values: Values) -> str:
     )
 
 
+def _outline_may_cut(values: Values) -> str:
+    return gettext(
+        "Along the %(side)s of the masks the picture changes hardly more than a few pixels away "
+        "(%(support)s of the places there change less, half would be chance; %(images)s masks): "
+        "they may hold a part of the objects alone. What is lost with the background could be the "
+        "rest of the object, so this is no proof. Outlines by a network would tell: "
+        "foreground.second_estimator.",
+        side=side_of(values),
+        support=share(number_of(values, "support")),
+        images=whole(count_of(values, "images")),
+    )
+
+
 def _objects_elsewhere(values: Values) -> str:
     return ngettext(
         "In %(num)s of %(all)s class the model answers as well with the outlined thing removed, "
@@ -75,6 +89,7 @@ def _outlines_agree(values: Values) -> str:
 OUTLINES: Mapping[Code, Sentence] = {
     Code.OUTLINE_DECIDES_MAPS: _outline_decides_maps,
     Code.DEPENDS_ON_OUTLINE: _depends_on_outline,
+    Code.OUTLINE_MAY_CUT: _outline_may_cut,
     Code.OBJECTS_ELSEWHERE: _objects_elsewhere,
     Code.OUTLINES_AGREE: _outlines_agree,
     Code.OUTLINE_UNTESTED: fixed(
