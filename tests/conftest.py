@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import tempfile
 
 import pytest
@@ -11,9 +13,10 @@ from hypothesis import settings
 # Threads that spin while they wait slow each other down where several processes share few cores.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-os.environ["PREFECT_HOME"] = tempfile.mkdtemp(prefix="prefect-home-")
 # Estimated outlines of tests neither come from the user's cache nor stay in it.
-os.environ["SALIENCY_AUDIT_CACHE"] = tempfile.mkdtemp(prefix="outline-cache-")
+for _name in ("PREFECT_HOME", "SALIENCY_AUDIT_CACHE"):
+    os.environ[_name] = tempfile.mkdtemp(prefix="saliency-audit-tests-")
+    atexit.register(shutil.rmtree, os.environ[_name], ignore_errors=True)
 os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
 os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
 os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "180")
