@@ -82,7 +82,7 @@ bench-history: setup
 
 ## What a run survives: faults injected into real audits; half an hour on two cores.
 bench-faults: setup
-	$(BIN)/python benchmarks/faults.py
+	$(BIN)/python -m benchmarks.faults
 
 ## How well shortcuts are found: about two hours on two cores; goes on where it was stopped.
 bench-detection: setup

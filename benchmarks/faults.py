@@ -1,6 +1,6 @@
 """What a run survives: faults injected into real audits, and the rows that they cost.
 
-    python benchmarks/faults.py [--times N] [--only KIND ...]
+    python -m benchmarks.faults [--times N] [--only KIND ...]
 
 A small world, some of whose images are broken, is audited undisturbed. Then each fault is injected
 into an audit of the same, which is resumed by the same command. It survived if in the end every
@@ -22,83 +22,21 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
-import pandas as pd
-
-ROOT = Path(__file__).resolve().parents[1]
-PATIENCE = 300.0
-QUICK = ("report.formats=[]", "run.shard_size=12")
-_RUN = (
-    "import sys, audit\n"
-    "out, overrides = sys.argv[2] or None, sys.argv[3:]\n"
-    "audit.run(sys.argv[1], out, device='cpu', overrides=overrides)\n"
+from benchmarks.fault_trials import (
+    PATIENCE,
+    QUICK,
+    ROOT,
+    RUN,
+    Trial,
+    World,
+    decoding_children,
+    finished,
+    outcome,
+    prepared,
+    started,
 )
-
-
-@dataclass(frozen=True)
-class World:
-    """The audit that is disturbed, and what it finds when it is not."""
-
-    manifest: Path
-    scores: bytes
-    images: int
-    seconds: float
-
-
-@dataclass(frozen=True)
-class Trial:
-    """What became of some injected faults."""
-
-    injected: int
-    survived: int
-    lost: int
-    doubled: int
-
-
-def started(manifest: Path, out: str, **environment: str) -> subprocess.Popen[str]:
-    """An audit in a process and a group of its own."""
-    return subprocess.Popen(
-        [sys.executable, "-c", _RUN, str(manifest), out, *QUICK],
-        env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}", **environment},
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-
-
-def finished(manifest: Path, out: Path) -> None:
-    """Audit, or go on, until the run is done."""
-    running = started(manifest, str(out))
-    said = running.communicate(timeout=PATIENCE)[1]
-    if running.returncode:
-        raise RuntimeError(f"the run did not end well: {said[-500:]}")
-
-
-def prepared(folder: Path) -> World:
-    """Paint the world, break three of its images, and audit it undisturbed."""
-    from planted import write_dataset
-
-    manifest = write_dataset(folder, [1], per_class=24)
-    for index in (3, 9, 15):
-        (folder / "images" / "ant" / f"{index:03d}.png").write_bytes(b"broken")
-    began = time.monotonic()
-    finished(manifest, folder / "whole")
-    spent = time.monotonic() - began
-    images = len(list((folder / "images").rglob("*.png")))
-    return World(manifest, (folder / "whole" / "scores.parquet").read_bytes(), images, spent)
-
-
-def outcome(world: World, run: Path, injected: int = 1) -> Trial:
-    """Compare a run with the undisturbed one."""
-    scored = pd.read_parquet(run / "scores.parquet")["sample_id"].tolist()
-    left_out = pd.read_csv(run / "problems.csv", dtype=str, keep_default_na=False)
-    listed = {*scored, *left_out["sample_id"]}
-    lost, doubled = world.images - len(listed), len(scored) - len(set(scored))
-    same = (run / "scores.parquet").read_bytes() == world.scores
-    survived = injected if same and not lost and not doubled else 0
-    return Trial(injected, survived, lost, doubled)
 
 
 def _killed(world: World, folder: Path, number: signal.Signals, chance: random.Random) -> Trial:
@@ -130,7 +68,7 @@ def orphan(world: World, folder: Path, chance: random.Random) -> Trial:
     """A child process that decodes images is killed; the run is not told."""
     run = folder / "run"
     running = started(world.manifest, str(run))
-    while not (children := _decoding(running.pid)) and running.poll() is None:
+    while not (children := decoding_children(running.pid)) and running.poll() is None:
         time.sleep(0.01)
     time.sleep(chance.uniform(0, 1))
     for child in children[:1]:
@@ -140,17 +78,6 @@ def orphan(world: World, folder: Path, chance: random.Random) -> Trial:
     if running.returncode:
         finished(world.manifest, run)
     return outcome(world, run, len(children[:1]))
-
-
-def _decoding(parent: int) -> list[int]:
-    """The children that decode, whichever thread began them."""
-    found = []
-    with suppress(OSError):
-        for held in Path(f"/proc/{parent}/task").glob("*/children"):
-            for child in held.read_text().split():
-                if b"decoding_child" in Path(f"/proc/{child}/cmdline").read_bytes():
-                    found.append(int(child))
-    return found
 
 
 def parts(world: World, folder: Path, chance: random.Random) -> Trial:
@@ -196,7 +123,7 @@ def full(world: World, folder: Path, chance: random.Random) -> Trial:
         f"mount -t tmpfs -o size={size}k,mode=777 tmpfs {small} || exit 99\n"
         f'"$@"; code=$?; cp -r {small}/. {kept}; exit $code'
     )
-    command = [sys.executable, "-c", _RUN, str(world.manifest), str(small / "run"), *QUICK]
+    command = [sys.executable, "-c", RUN, str(world.manifest), str(small / "run"), *QUICK]
     done = subprocess.run(
         [shutil.which("unshare") or "/usr/bin/unshare", "-rm", "sh", "-c", script, "sh", *command],
         env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"},
@@ -231,7 +158,7 @@ def triggers(world: World, folder: Path, chance: random.Random) -> Trial:
 
 def _there(manifest: Path, home: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-c", _RUN, str(manifest), "", *QUICK],
+        [sys.executable, "-c", RUN, str(manifest), "", *QUICK],
         env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"},
         stderr=subprocess.PIPE,
         text=True,

@@ -16,13 +16,12 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel
 
 from audit.plugin_options import options_of
+from docs.schema_words import bounds, default_of, kind
 
 ROOT = Path(__file__).parent.parent
-WORDS = {"string": "text", "integer": "whole number", "number": "number", "object": "mapping"}
 WRITTEN_AS = {
     "README.md": "index.md",
     "BENCHMARKS.md": "benchmarks.md",
@@ -30,61 +29,6 @@ WRITTEN_AS = {
     "SECURITY.md": "security.md",
 }
 """Where the site has a file of the root."""
-
-
-def kind(schema: Mapping[str, Any]) -> str:
-    """What may stand there, in words; null is left to the default.
-
-    Examples
-    --------
-    >>> kind({"anyOf": [{"const": "auto"}, {"type": "integer"}, {"type": "null"}]})
-    '`auto` or whole number'
-    """
-    if "anyOf" in schema:
-        branches = [kind(branch) for branch in schema["anyOf"] if branch.get("type") != "null"]
-        return " or ".join(branches)
-    if "$ref" in schema or "allOf" in schema:
-        return "section"
-    if values := schema.get("enum", [schema["const"]] if "const" in schema else None):
-        return ", ".join(f"`{value}`" for value in values)
-    if schema.get("type") == "array":
-        if "prefixItems" in schema:
-            many, one = len(schema["prefixItems"]), kind(schema["prefixItems"][0])
-            return f"list of {many} {one}{'s' if many > 1 else ''}"
-        return f"list of {kind(schema['items'])}"
-    if schema.get("type") == "boolean":
-        return "`true`, `false`"
-    return WORDS[schema["type"]]
-
-
-def bounds(schema: Mapping[str, Any]) -> str:
-    """Its range, in words; empty where there is none.
-
-    Examples
-    --------
-    >>> bounds({"minimum": 1, "maximum": 32}), bounds({"exclusiveMinimum": 0})
-    ('1 to 32', 'above 0')
-    """
-    for branch in schema.get("anyOf", ()):
-        if found := bounds(branch):
-            return found
-    below, above = schema.get("exclusiveMaximum"), schema.get("exclusiveMinimum")
-    least = schema.get("minimum", schema.get("minLength"))
-    most = schema.get("maximum", schema.get("maxLength"))
-    unit = " characters" if "maxLength" in schema else ""
-    if least is not None and most is not None:
-        return f"{least} to {most}{unit}"
-    parts = [
-        f"{word} {_power(value)}"
-        for word, value in (("from", least), ("above", above), ("to", most), ("below", below))
-        if value is not None
-    ]
-    return ", ".join(parts)
-
-
-def _power(value: float) -> str:
-    exponent = value.bit_length() - 1 if isinstance(value, int) and value > 2**31 else 0
-    return f"2^{exponent}" if exponent and value == 2**exponent else f"{value:g}"
 
 
 def manifest_keys() -> str:
@@ -101,21 +45,13 @@ def _section(model: type[BaseModel], path: tuple[str, ...]) -> Iterator[str]:
     yield "| key | what may stand there | range | default | meaning |\n|---|---|---|---|---|"
     for name, held in fields.items():
         said = schema["properties"][name]
-        default = "must be written" if held.is_required() else _default(said.get("default"), said)
+        default = "must be written" if held.is_required() else default_of(said.get("default"), said)
         meaning = " ".join((held.description or "").split())
         yield _row(f"`{'.'.join((*path, name))}`", kind(said), bounds(said), default, meaning)
     for name, held in fields.items():
         inner = held.annotation
         if inspect.isclass(inner) and issubclass(inner, BaseModel):
             yield from _section(inner, (*path, name))
-
-
-def _default(value: Any, schema: Mapping[str, Any]) -> str:
-    if "$ref" in schema or "allOf" in schema:
-        return ""
-    if value is None:
-        return "none"
-    return f"`{yaml.safe_dump(value, default_flow_style=True).replace('...', '').strip()}`"
 
 
 def _row(*cells: str) -> str:
@@ -141,7 +77,7 @@ def options(function: Callable[..., Any]) -> dict[str, tuple[str, str]]:
     """The options of a function: default and meaning by name."""
     return {
         name: (
-            "must be written" if default is inspect.Parameter.empty else _default(default, {}),
+            "must be written" if default is inspect.Parameter.empty else default_of(default, {}),
             said,
         )
         for name, (default, said) in options_of(function).items()

@@ -16,14 +16,12 @@ from audit.measuring.columns import is_table
 from audit.pipeline.masks import agreements, are_masks_doubtful, cuts_of, findings_of
 from audit.run_folder import RunFolder
 from audit.verdicts.find import find
-from audit.verdicts.outlines import (
-    LOOSE,
-    OtherOutlines,
+from audit.verdicts.masks_beside import (
     classes_without_objects,
     drop_suspicions,
-    hold_against_outlines,
     masks_lie_beside,
 )
+from audit.verdicts.outlines import LOOSE, OtherOutlines, hold_against_outlines
 from audit.verdicts.summary import summarize
 from audit.verdicts.tables import confusion_table
 

@@ -243,8 +243,7 @@ def to_png(array: NDArray[np.uint8], chunks: Mapping[str, str] | None = None) ->
             "to_png: expected uint8 of shape (H, W, 3) or (H, W), "
             f"found {array.dtype} of shape {array.shape}"
         )
-    buffer = io.BytesIO()
-    metadata = PngInfo()
+    buffer, metadata = io.BytesIO(), PngInfo()
     for keyword, text in (chunks or {}).items():
         metadata.add_text(keyword, text)
     Image.fromarray(np.ascontiguousarray(array)).save(buffer, format="PNG", pnginfo=metadata)

@@ -12,9 +12,6 @@ along, so the effect of a true shortcut gets smaller, and that of a wrong mask v
 
 Half of a large object lies too far out to be reached so. Where the picture does not change along a
 side of the masks, they may cut their objects, and only the outlines of a network can prove more.
-
-A mask that lies beside its object cannot be mended by drawing it wider. But then most classes are
-recognised with the masked thing gone: nobody is accused on such evidence.
 """
 
 from __future__ import annotations
@@ -38,13 +35,6 @@ EXCLUDED = 0.5
 """Share of the floor that another outline must leave of an effect by trusted masks."""
 AGREEMENT = 0.7
 """Least overlap of given with second outlines by which the given ones count as trusted."""
-_WITHOUT = 0.8
-"""Share of its recall that a class keeps without the masked thing, where that is not the object."""
-_ALONE = 0.5
-"""Share of its recall, at most, that the masked thing alone then gives."""
-_MOST = 0.75
-_FEWEST = 3
-"""Classes of which :data:`_MOST` must be so."""
 _OF_SUSPECTS = (
     Code.LOSS_EVERYWHERE,
     Code.LOSS_TO_ONE_CLASS,
@@ -83,48 +73,6 @@ class OtherOutlines:
         """Whether a suspicion of a class must be shown again, by the same rule."""
         unlike = self.agreement.get(name, 1.0) < AGREEMENT
         return self.must_be_shown_again or unlike or name in self.cuts
-
-
-def classes_without_objects(scores: pd.DataFrame, least: int) -> tuple[int, int]:
-    """In how many classes the masked thing is not what the model knows, and of how many.
-
-    Such a class is recognised as well with the masked thing filled in, and not by that thing alone.
-
-    Parameters
-    ----------
-    scores : DataFrame
-        All rows of ``scores.parquet``.
-    least : int
-        Images from which a class counts.
-    """
-    beside = asked = 0
-    answered = scores[scores["background_only_prediction"].notna()]
-    for label, own in answered.groupby("label"):
-        recall, without, alone = (
-            float((own[column] == label).mean())
-            for column in ("prediction", "background_only_prediction", "object_only_prediction")
-        )
-        if len(own) < least or recall < 0.5:
-            continue
-        asked += 1
-        beside += without >= _WITHOUT * recall and alone <= _ALONE * recall
-    return beside, asked
-
-
-def masks_lie_beside(beside: int, asked: int) -> bool:
-    """Whether that is so of most classes, of which a shortcut is no likely cause."""
-    return asked >= _FEWEST and beside >= _MOST * asked
-
-
-def drop_suspicions(
-    classes: Sequence[ClassFinding], beside: int, asked: int
-) -> tuple[ClassFinding, ...]:
-    """No class is suspect by masks that lie beside the objects."""
-    reason = Reason(code=Code.OBJECTS_ELSEWHERE, values={"classes": beside, "of": asked})
-    return tuple(
-        _put_on_watch(finding, reason) if finding.verdict is Verdict.SUSPECT else finding
-        for finding in classes
-    )
 
 
 def hold_against_outlines(
@@ -193,7 +141,7 @@ def _held(
     judged = {o: f for o, f in again.items() if f is not None and f.judged >= least}
     effect = _effect_of(finding)
     if finding.label_name in others.cuts and SECOND not in judged:
-        return _put_on_watch(finding, others.cuts[finding.label_name])
+        return put_on_watch(finding, others.cuts[finding.label_name])
     if not judged:
         untested = Reason(code=Code.OUTLINE_UNTESTED)
         return finding.with_evidence(reasons=(*finding.reasons, untested))
@@ -203,10 +151,11 @@ def _held(
         return finding.with_evidence(reasons=(*finding.reasons, agree))
     values = _values(finding, judged, effect) | {"floor": floor}
     depends = Reason(code=Code.DEPENDS_ON_OUTLINE, values=values)
-    return _put_on_watch(finding, depends)
+    return put_on_watch(finding, depends)
 
 
-def _put_on_watch(finding: ClassFinding, reason: Reason) -> ClassFinding:
+def put_on_watch(finding: ClassFinding, reason: Reason) -> ClassFinding:
+    """A suspicion that the outlines do not bear, with what speaks against it first."""
     kept = [reason_kept for reason_kept in finding.reasons if reason_kept.code not in _OF_SUSPECTS]
     return finding.with_evidence(
         verdict=Verdict.WATCH,

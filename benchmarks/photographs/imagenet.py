@@ -182,16 +182,16 @@ def manifest(options: argparse.Namespace, labels: Sequence[int]) -> dict[str, An
         "model": model
         | {
             "classes": str((options.out / "classes.txt").resolve()),
-            "input": {
-                "size": size,
-                "resize": int(256 / 224 * size),
-                "mean": list(options.mean),
-                "std": list(options.std),
-            },
+            "input": _input(options, size),
         },
         "cmv": {"classes": "none"},
         "report": {"formats": []},
     }
+
+
+def _input(options: argparse.Namespace, size: int) -> dict[str, Any]:
+    mean, std = list(options.mean), list(options.std)
+    return {"size": size, "resize": int(256 / 224 * size), "mean": mean, "std": std}
 
 
 def compare(published: pd.DataFrame, found: pd.DataFrame) -> pd.DataFrame:
@@ -201,11 +201,8 @@ def compare(published: pd.DataFrame, found: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for effect in ("background_gap", "background_only", "attraction", "mass_lift"):
         known = both[both[effect].notna()]
-        rank = (
-            stats.spearmanr(1 - known["spurious_score"], known[effect].astype(float))
-            if len(known) >= 3
-            else None
-        )
+        pair = (1 - known["spurious_score"], known[effect].astype(float))
+        rank = stats.spearmanr(*pair) if len(known) >= 3 else None
         rows.append(
             {
                 "effect": effect,

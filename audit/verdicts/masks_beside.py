@@ -1,0 +1,64 @@
+"""Masks that lie beside their objects: what such outlines show accuses nobody.
+
+They cannot be mended by drawing them wider. But then most classes are recognised with the masked
+thing gone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from audit.findings import ClassFinding, Code, Reason, Verdict
+from audit.verdicts.outlines import put_on_watch
+
+_WITHOUT = 0.8
+"""Share of its recall that a class keeps without the masked thing, where that is not the object."""
+_ALONE = 0.5
+"""Share of its recall, at most, that the masked thing alone then gives."""
+_MOST = 0.75
+_FEWEST = 3
+"""Classes of which :data:`_MOST` must be so."""
+
+
+def classes_without_objects(scores: pd.DataFrame, least: int) -> tuple[int, int]:
+    """In how many classes the masked thing is not what the model knows, and of how many.
+
+    Such a class is recognised as well with the masked thing filled in, and not by that thing alone.
+
+    Parameters
+    ----------
+    scores : DataFrame
+        All rows of ``scores.parquet``.
+    least : int
+        Images from which a class counts.
+    """
+    beside = asked = 0
+    answered = scores[scores["background_only_prediction"].notna()]
+    for label, own in answered.groupby("label"):
+        recall, without, alone = (
+            float((own[column] == label).mean())
+            for column in ("prediction", "background_only_prediction", "object_only_prediction")
+        )
+        if len(own) < least or recall < 0.5:
+            continue
+        asked += 1
+        beside += without >= _WITHOUT * recall and alone <= _ALONE * recall
+    return beside, asked
+
+
+def masks_lie_beside(beside: int, asked: int) -> bool:
+    """Whether that is so of most classes, of which a shortcut is no likely cause."""
+    return asked >= _FEWEST and beside >= _MOST * asked
+
+
+def drop_suspicions(
+    classes: Sequence[ClassFinding], beside: int, asked: int
+) -> tuple[ClassFinding, ...]:
+    """No class is suspect by masks that lie beside the objects."""
+    reason = Reason(code=Code.OBJECTS_ELSEWHERE, values={"classes": beside, "of": asked})
+    return tuple(
+        put_on_watch(finding, reason) if finding.verdict is Verdict.SUSPECT else finding
+        for finding in classes
+    )
