@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.setup-done
 
-.PHONY: audit test setup check format docs messages lock demo clean bench bench-cmv bench-detection bench-gpu bench-history bench-photographs bench-repair bench-report bench-saliency
+.PHONY: audit test setup check format docs messages lock demo clean bench bench-cmv bench-detection bench-gpu bench-history bench-photographs bench-repair bench-report bench-runners bench-saliency
 
 ## Install everything and audit the embedded demo.
 audit: setup demo
@@ -31,6 +31,10 @@ bench: setup
 ## On a machine with a GPU: agreement with the CPU, waits, memory, images/s; about five minutes.
 bench-gpu: setup
 	$(BIN)/python benchmarks/gpu.py
+
+## What a task costs on each runner, and a worker killed in mid-run; ray where it is installed.
+bench-runners: setup
+	$(BIN)/python benchmarks/runners.py --tasks 200 --kills 1 --runner dask --runner ray
 
 ## Images/s and memory of saliency methods, beside Captum and pytorch-grad-cam where they are.
 bench-saliency: setup

@@ -24,7 +24,7 @@ from audit.pipeline.publish import report_address
 from audit.pipeline.run import night, take_steps
 from audit.pipeline.session import AuditRequest, Session
 from flows.outcome import Ending, flow_state, show_findings, tell_events
-from flows.runners import task_runner
+from flows.runners import own_gpus, task_runner
 from flows.server import quick_to_end, server_for_workers
 from flows.tasks import AsTasks
 
@@ -121,7 +121,8 @@ def run_as_flow(session: Session, progress: Progress, shards_go_to: TaskRunner[A
     def begun_audit(**asked: Any) -> "Ending":
         return _audit(handle.session, handle.progress)
 
-    state: Ending = begun_audit(**dataclasses.asdict(session.request), return_state=True)
+    with own_gpus(shards_go_to, session.model.device):
+        state: Ending = begun_audit(**dataclasses.asdict(session.request), return_state=True)
     return state
 
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
 from prefect.task_runners import ProcessPoolTaskRunner, ThreadPoolTaskRunner
 
 from audit.errors import ManifestError
-from audit.pipeline.devices import free_gpus, take_gpu
+from audit.pipeline.devices import free_gpus, named_runner, take_gpu
 
-RUNNERS = ("threads", "processes", "dask", "ray")
 _CPU_PROCESSES = 2
 
 
@@ -31,12 +31,7 @@ def task_runner(asked: str) -> Any:
     ManifestError
         Unknown, or its Prefect integration is not installed.
     """
-    name, _, address = asked.partition(":")
-    if name not in RUNNERS or (address and name not in ("dask", "ray")):
-        raise ManifestError(
-            "--runner: expected threads, processes, dask[:ADDRESS] or ray[:ADDRESS], "
-            f"found {asked!r}"
-        )
+    name, address = named_runner(asked)
     if name == "threads":
         return ThreadPoolTaskRunner(max_workers=1)
     if name == "processes":
@@ -48,12 +43,25 @@ def task_runner(asked: str) -> Any:
             return DaskTaskRunner(address=address or None)
         from prefect_ray.task_runners import RayTaskRunner
 
-        return RayTaskRunner(address=address or None)
+        if address not in ("", "auto"):
+            return RayTaskRunner(address=address)
+        # Prefect passes no "auto" on, and Ray alone starts a cluster, or joins any that it finds.
+        return RayTaskRunner(init_kwargs={"address": address or "local"})
     except ImportError as error:
         raise ManifestError(
             f"--runner {name} needs more packages ({error}). Install them: "
             f"pip install 'saliency-audit[{name}]'"
         ) from None
+
+
+def own_gpus(runner: object, device: torch.device) -> AbstractContextManager[Any]:
+    """While it is entered, each task asks Ray, which hides them else, for a GPU if one is used."""
+    if device.type != "cuda" or not type(runner).__module__.startswith("prefect_ray"):
+        return nullcontext()
+    from prefect_ray.context import remote_options
+
+    options: AbstractContextManager[Any] = remote_options(num_gpus=1)
+    return options
 
 
 def _processes() -> Any:

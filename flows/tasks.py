@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, ParamSpec, TypeVar
 
-from prefect import task, unmapped
+from prefect import task
 from prefect.artifacts import (
     create_progress_artifact,
     update_progress_artifact,
@@ -19,7 +19,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
-from audit.pipeline.handles import Handle
+from audit.pipeline.handles import Handle, few_at_a_time
 from audit.pipeline.measure import score
 from audit.pipeline.progress import Progress
 from audit.pipeline.session import Session
@@ -55,10 +55,11 @@ class AsTasks:
         return taken()
 
     def score_shards(self, session: Session, progress: Progress) -> None:
-        """Hand all shards to the task runner and wait for them."""
+        """Hand all shards to the task runner, some ahead, and wait for them."""
         limited = score_shard.with_options(timeout_seconds=self._timeout)
         one = limited if self._timeout else score_shard
-        one.map(unmapped(Handle(session, progress)), range(session.shards)).result()
+        handle = Handle(session, progress)
+        few_at_a_time(lambda shard: one.submit(handle, shard), range(session.shards))
 
 
 def _may_pass(task: Any, run: Any, state: State[Any]) -> bool:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 from auditing import opened, scored
 from distributed import LocalCluster
@@ -20,14 +22,14 @@ from typer.testing import CliRunner
 from audit.cancellation import Stopped
 from audit.errors import ManifestError
 from audit.pipeline import measure
-from audit.pipeline.handles import Handle
+from audit.pipeline.handles import Handle, few_at_a_time
 from audit.pipeline.prepare import prepare
 from audit.pipeline.progress import SILENT
 from flows import audit_dataset as flow_module
 from flows import runners
 from flows.audit_dataset import audit_dataset
 from flows.cli import app
-from flows.runners import task_runner
+from flows.runners import own_gpus, task_runner
 from flows.server import server_for_workers
 from flows.tasks import AsTasks
 
@@ -35,6 +37,14 @@ from flows.tasks import AsTasks
 @pytest.fixture
 def one_worker(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A runner with one worker in a process of its own: two import twice, and show no more."""
+    if request.param == "ray":
+        # Not in the lock, for its size; run by hand where it is installed.
+        pytest.importorskip("prefect_ray")
+        # Its workers see what is installed, beside the manifest, or on PYTHONPATH.
+        paths = [str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
+        monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, paths)))
+        yield "ray"
+        return
     if request.param == "processes":
         monkeypatch.setattr(runners, "_CPU_PROCESSES", 1)
         yield "processes"
@@ -43,7 +53,7 @@ def one_worker(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
         yield f"dask:{cluster.scheduler_address}"
 
 
-@pytest.mark.parametrize("one_worker", ["processes", "dask"], indirect=True)
+@pytest.mark.parametrize("one_worker", ["processes", "dask", "ray"], indirect=True)
 def test_scores_are_the_same_to_the_last_byte_wherever_the_shards_went(
     one_worker: str, tmp_path: Path, prefect_server: str
 ) -> None:
@@ -87,6 +97,49 @@ def test_the_command_line_says_who_gets_the_shards(
 def test_an_address_goes_to_the_cluster() -> None:
     assert task_runner("dask:tcp://host:8786").address == "tcp://host:8786"
     assert task_runner("dask").address is None
+
+
+def test_ray_joins_a_cluster_where_it_is_told_to_and_only_there() -> None:
+    pytest.importorskip("prefect_ray")
+    import ray
+
+    # Prefect would start a cluster of its own for the second, and join any that is there for both.
+    assert task_runner("ray").init_kwargs["address"] == "local"
+    with pytest.raises(ConnectionError, match="Could not find any running Ray"):
+        task_runner("ray:auto").__enter__()
+    assert not ray.is_initialized()
+    assert task_runner("ray:ray://host:10001").address == "ray://host:10001"
+
+
+def test_each_task_for_ray_asks_for_a_gpu_where_the_audit_works_on_one() -> None:
+    pytest.importorskip("prefect_ray")
+    from prefect_ray.context import RemoteOptionsContext
+
+    def asked(runner: str, device: str) -> dict[str, object]:
+        with own_gpus(task_runner(runner), torch.device(device)):
+            return RemoteOptionsContext.get().current_remote_options
+
+    assert asked("ray", "cuda") == {"num_gpus": 1}
+    assert asked("ray", "cpu") == asked("threads", "cuda") == {}
+
+
+def test_few_shards_wait_with_a_runner_at_a_time() -> None:
+    waiting: set[int] = set()
+    most: list[int] = []
+
+    class Future:
+        def __init__(self, shard: int) -> None:
+            self.shard = shard
+            waiting.add(shard)
+            most.append(len(waiting))
+
+        def result(self) -> None:
+            waiting.remove(self.shard)
+
+    few_at_a_time(Future, range(10), 3)
+    assert len(most) == 10
+    assert max(most) == 3
+    assert waiting == set()
 
 
 @pytest.mark.parametrize("asked", ["pbs", "threads:4", "processes:2", ""])

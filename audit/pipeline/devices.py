@@ -14,6 +14,8 @@ from audit.manifest import Manifest
 from audit.models.audited import has_bfloat16
 from audit.models.rounding import ROUNDING
 
+RUNNERS = ("threads", "processes", "dask", "ray")
+
 _log = logging.getLogger(__name__)
 
 
@@ -65,6 +67,23 @@ def check_precision(manifest: Manifest, device: torch.device) -> None:
         "run.precision: bf16: this CPU has no instructions for bfloat16; float32 is many times "
         "as fast here"
     )
+
+
+def named_runner(asked: str) -> tuple[str, str]:
+    """The name and the address, "" for none, of who gets the shards.
+
+    Raises
+    ------
+    ManifestError
+        It is none of :data:`RUNNERS`, or has an address where none can be.
+    """
+    name, _, address = asked.partition(":")
+    if name not in RUNNERS or (address and name not in ("dask", "ray")):
+        raise ManifestError(
+            "--runner: expected threads, processes, dask[:ADDRESS] or ray[:ADDRESS], "
+            f"found {asked!r}"
+        )
+    return name, address
 
 
 def free_gpus() -> Queue[int]:

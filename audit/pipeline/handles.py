@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import functools
-from typing import Any
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Any, Final, Protocol
 
 from audit.errors import AuditError
 from audit.pipeline.opening import open_session
 from audit.pipeline.progress import SILENT, Progress
 from audit.pipeline.session import AuditRequest, Session
+
+IN_FLIGHT: Final = 512
+"""Tasks that are handed over and not done: a cluster is not given a million to remember."""
 
 
 class Handle:
@@ -57,3 +62,33 @@ class Handle:
 def _open_on_worker(request: AuditRequest) -> Session:
     """The session that a worker opened last: it gets many shards of one audit."""
     return open_session(request, frozen=True)
+
+
+class Awaited(Protocol):
+    """Work that somebody else does."""
+
+    def result(self) -> Any:
+        """Wait for it; raises what ended it."""
+
+
+def few_at_a_time(
+    start: Callable[[int], Awaited], items: Iterable[int], most: int = IN_FLIGHT
+) -> None:
+    """Let others do the work of all items, of which few wait with them at a time; wait for it.
+
+    Parameters
+    ----------
+    start : callable
+        Hands one item over.
+    items : iterable of int
+        All of them.
+    most : int
+        Items that are handed over and not done.
+    """
+    waiting = deque[Awaited]()
+    for item in items:
+        if len(waiting) >= most:
+            waiting.popleft().result()
+        waiting.append(start(item))
+    for one in waiting:
+        one.result()
