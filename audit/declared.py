@@ -7,6 +7,7 @@ import stat
 from pathlib import Path
 
 from audit.errors import InputError, ManifestError
+from audit.remote.addresses import mirrored_path
 
 
 def declared_path(folder: Path, text: str | Path, key: str) -> Path:
@@ -17,7 +18,7 @@ def declared_path(folder: Path, text: str | Path, key: str) -> Path:
     folder : Path
         Of the manifest.
     text : str or Path
-        As written; ``~`` is the home.
+        As written; ``~`` is the home; of an address the place in the cache where it is mirrored.
     key : str
         Where in the manifest it stands, for messages.
 
@@ -28,7 +29,8 @@ def declared_path(folder: Path, text: str | Path, key: str) -> Path:
     """
     shown = str(text) if len(str(text)) <= 80 else f"{str(text)[:79]}…"
     try:
-        path = (folder / Path(text).expanduser()).resolve()
+        named = mirrored_path(str(text), key) if "://" in str(text) else Path(text).expanduser()
+        path = (folder / named).resolve()
         try:
             os.stat(path)
         except FileNotFoundError:

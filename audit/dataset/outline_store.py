@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from audit.remote.addresses import user_cache
 from audit.writing import write_bytes
 
 MAX_SIDE = 2048
@@ -113,9 +114,7 @@ def _link(source: Path, target: Path) -> None:
 
 def cache_folder() -> Path:
     """The user's cache of outlines: below ``$SALIENCY_AUDIT_CACHE`` or ``$XDG_CACHE_HOME``."""
-    named = os.environ.get("SALIENCY_AUDIT_CACHE")
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser())
-    return (Path(named) if named else home / "saliency-audit") / "outlines"
+    return user_cache() / "outlines"
 
 
 def prune(folder: Path, most: int = CACHE_BYTES) -> int:

@@ -84,6 +84,8 @@ def read_dataset(
     options: Mapping[str, object],
     folder: Path | None = None,
     on_progress: Callable[[int], None] = lambda _: None,
+    *,
+    is_here: bool = True,
 ) -> Dataset:
     """Let a reader list its samples.
 
@@ -99,6 +101,8 @@ def read_dataset(
         Of the manifest; plugins may lie in it.
     on_progress : callable
         Called with so many more samples listed.
+    is_here : bool
+        False where the images are yet to be fetched: then none is missed.
 
     Raises
     ------
@@ -129,15 +133,21 @@ def read_dataset(
     with importable(folder):
         table = samples_table(samples(), on_progress=on_progress)
     _check_listed(table, reader, root, skipped)
-    missing = table.loc[table["size"] < 0, "sample_id"]
-    if len(missing):
-        remarks.append(
-            f"{len(missing)} of {len(table)} image files cannot be found, such as "
-            f"{missing.iloc[0]}: is dataset.root what their paths are relative to?"
-        )
+    remarks += not_found(table) if is_here else ()
     for remark in remarks:
         _log.warning("dataset: %s", remark)
     return Dataset(table, tuple(skipped), tuple(remarks))
+
+
+def not_found(table: pd.DataFrame) -> tuple[str, ...]:
+    """Say of a list of samples how many image files are not there; nothing where all are."""
+    missing = table.loc[table["size"] < 0, "sample_id"]
+    if missing.empty:
+        return ()
+    return (
+        f"{len(missing)} of {len(table)} image files cannot be found, such as "
+        f"{missing.iloc[0]}: is dataset.root what their paths are relative to?",
+    )
 
 
 def _check_listed(table: pd.DataFrame, reader: str, root: Path, skipped: Sequence[Skipped]) -> None:

@@ -57,6 +57,12 @@ def samples_table(
     return table
 
 
+def stamp_images(table: pd.DataFrame) -> None:
+    """Write into a list of samples what the files of their images are now; see `samples_table`."""
+    stamps = [_stamp(os.fsdecode(path)) for path in table["path"]]
+    table["size"], table["mtime_ns"] = map(list, zip(*stamps, strict=True))
+
+
 def stamp_foregrounds(table: pd.DataFrame, foreground: Foreground | None) -> None:
     """Write into a list of samples what the files of their foregrounds are now.
 
@@ -113,12 +119,15 @@ def _frame(rows: Sequence[tuple[Any, ...]]) -> pd.DataFrame:
     return pd.DataFrame({**values, "mask": pd.Series(values["mask"], dtype=object)})
 
 
-def _row(sample: Sample) -> tuple[Any, ...]:
+def _stamp(path: str | Path) -> tuple[int, int]:
     try:
-        found = os.stat(sample.path)
-        size, mtime = found.st_size, found.st_mtime_ns
+        found = os.stat(path)
     except OSError:
-        size, mtime = -1, -1
+        return -1, -1
+    return found.st_size, found.st_mtime_ns
+
+
+def _row(sample: Sample) -> tuple[Any, ...]:
     return (
         printable(sample.sample_id),
         # Bytes keep names that are no UTF-8.
@@ -127,8 +136,7 @@ def _row(sample: Sample) -> tuple[Any, ...]:
         os.fsencode(sample.mask) if sample.mask else None,
         json.dumps(sample.boxes) if sample.boxes else "[]",
         json.dumps(sample.metadata) if sample.metadata else "{}",
-        size,
-        mtime,
+        *_stamp(sample.path),
         # ASCII, in which JSON keeps names that are no UTF-8.
         json.dumps(sample.annotation.to_json()) if sample.annotation else "",
         json.dumps(sample.member) if sample.member else "",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
@@ -15,6 +16,8 @@ from audit.errors import DatasetError
 
 _LABELS = ("label", "class", "cls", "class_name", "label_name")
 _LARGEST_TEXT = 1 << 20
+_MOST_SHARDS = 100_000
+_BRACES = re.compile(r"\{(?:(\d{1,9})\.\.(\d{1,9})|([^{}]*,[^{}]*))\}")
 
 
 def webdataset(
@@ -27,7 +30,7 @@ def webdataset(
     root : Path
         The folder of the shards; or one shard.
     shards : str
-        Pattern of their names below `root`.
+        Pattern of their names below `root`: ``*``, or braces such as ``train-{000..146}.tar``.
     label_key : str, optional
         Key of the class in the ``.json`` part; None: the part ``.cls`` or ``.txt``, else ``label``
         and the like.
@@ -37,7 +40,8 @@ def webdataset(
     DatasetError
         There is no shard, or one that is no uncompressed tar.
     """
-    paths = [root] if root.is_file() else sorted(root.glob(shards))
+    patterns = expand_braces(shards)
+    paths = [root] if root.is_file() else sorted({p for one in patterns for p in root.glob(one)})
     if not paths:
         raise DatasetError(
             f"dataset.shards: no {shards} in {root}; {found_there(root, '*')}. Write a pattern of "
@@ -52,6 +56,33 @@ def webdataset(
                 f"dataset.shards: {path.name} is no uncompressed tar ({error}). Is it compressed? "
                 "gunzip makes of a .tar.gz one that can be read in places; else copy it again."
             ) from error
+
+
+def expand_braces(pattern: str) -> list[str]:
+    """The names that braces stand for, as WebDataset writes them.
+
+    Examples
+    --------
+    >>> expand_braces("train-{08..10}.tar")
+    ['train-08.tar', 'train-09.tar', 'train-10.tar']
+    >>> expand_braces("{a,b}.tar"), expand_braces("*.tar")
+    (['a.tar', 'b.tar'], ['*.tar'])
+    """
+    found = _BRACES.search(pattern)
+    if found is None:
+        return [pattern]
+    first, last, words = found.groups()
+    parts = words.split(",") if words is not None else _counted(first, last)
+    before, after = pattern[: found.start()], pattern[found.end() :]
+    return [name for part in parts for name in expand_braces(f"{before}{part}{after}")]
+
+
+def _counted(first: str, last: str) -> list[str]:
+    if int(last) - int(first) >= _MOST_SHARDS:
+        raise DatasetError(
+            f"dataset.shards: {{{first}..{last}}} stands for more than {_MOST_SHARDS:,} names"
+        )
+    return [f"{number:0{len(first)}}" for number in range(int(first), int(last) + 1)]
 
 
 def _one(path: Path, opened: tarfile.TarFile, label_key: str | None) -> Iterator[Sample | Skipped]:

@@ -15,7 +15,8 @@ class DatasetSection(OpenSection):
     reader: str = "image_folder"
     """Key of `READERS`, or `"package.module:function"`."""
     root: str = "."
-    """The folder in which the reader begins, relative to the manifest."""
+    """The folder in which the reader begins, relative to the manifest; or an
+    [address](remote.md) such as `s3://bucket/images`."""
     only: str | None = None
     """A CSV with a column `sample_id`, relative to the manifest: only these samples are audited."""
 

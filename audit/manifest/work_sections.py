@@ -108,6 +108,9 @@ class RunSection(ClosedSection):
     """Send passes without derivatives through `torch.compile`."""
     seed: int = Field(default=0, ge=0, lt=2**63)
     """Of every draw: donors, noise, resampling."""
+    cache_gib: float = Field(default=200, gt=0)
+    """Of disk that files fetched from addresses (`s3://`, `https://`) may take in the user's cache,
+    in GiB; what was unused the longest makes room."""
     shard_size: int = Field(default=1024, ge=1)
     """Images between two savings; a finished shard is never computed again."""
     min_coverage: float = Field(default=0.95, ge=0, le=1)

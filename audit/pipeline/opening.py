@@ -17,8 +17,8 @@ from audit.dataset.content_store import ContentStore
 from audit.dataset.contents import NOTHING_READ, Hashed, hash_contents, take_contents
 from audit.dataset.foregrounds import chosen_source, open_foreground
 from audit.dataset.outlines import Foreground
-from audit.dataset.readers import Dataset, read_dataset
-from audit.dataset.sample_table import stamp_foregrounds
+from audit.dataset.readers import Dataset, not_found, read_dataset
+from audit.dataset.sample_table import stamp_foregrounds, stamp_images
 from audit.errors import ManifestError, nearest
 from audit.manifest import Manifest, fingerprint, load_manifest
 from audit.models import AuditedModel, load_model
@@ -27,6 +27,7 @@ from audit.models.labels import match_labels
 from audit.models.probe import count_outputs
 from audit.models.rounding import ROUNDING
 from audit.pipeline.devices import check_precision, choose_device
+from audit.pipeline.fetching import Fetcher
 from audit.pipeline.loaders import new_loader, own_estimator, plan_of, second_estimator
 from audit.pipeline.methods import method_that_serves
 from audit.pipeline.progress import SILENT, Progress
@@ -70,7 +71,9 @@ def open_session(
     manifest = manifest or load_manifest(request.manifest, request.overrides)
     device = choose_device(request.device)
     check_precision(manifest, device)
-    dataset, table = _listed(manifest, progress)
+    fetcher = Fetcher(manifest, progress)
+    fetcher.fetch_declared()
+    dataset, table = _listed(manifest, progress, fetcher.knows_names)
     source = _source(manifest, dataset, table)
     if source != "none":
         second_estimator(manifest, device)
@@ -83,6 +86,10 @@ def open_session(
     if request.limit is not None:
         table = spread_over(table, request.limit, manifest.run.seed, "limit", column="label")
     engine = Engine(model, compiles=manifest.run.compile, rounding=ROUNDING[manifest.run.precision])
+    remarks = dataset.remarks
+    if fetcher.fetch_listed(table, foreground):
+        stamp_images(table)
+        remarks += () if fetcher.knows_names else not_found(table)
     stamp_foregrounds(table, foreground)
     known = not contents or (frozen and take_contents(table, request.run.samples))
     hashed = NOTHING_READ if known else _hash(table, foreground, progress)
@@ -91,7 +98,7 @@ def open_session(
         manifest=manifest,
         table=table,
         skipped=dataset.skipped,
-        remarks=(*dataset.remarks, *model.remarks),
+        remarks=(*remarks, *model.remarks),
         engine=engine,
         saliency=method_that_serves(manifest, engine),
         class_names=names,
@@ -124,7 +131,7 @@ def _hash(table: pd.DataFrame, foreground: Foreground | None, progress: Progress
         return hash_contents(table, foreground, ContentStore(), advance)
 
 
-def _listed(manifest: Manifest, progress: Progress) -> tuple[Dataset, pd.DataFrame]:
+def _listed(manifest: Manifest, progress: Progress, is_here: bool) -> tuple[Dataset, pd.DataFrame]:
     """What the reader finds, and the rows of it that ``dataset.only`` names."""
     declared = manifest.dataset
     with progress.step("listing"):
@@ -134,6 +141,7 @@ def _listed(manifest: Manifest, progress: Progress) -> tuple[Dataset, pd.DataFra
             declared.options,
             manifest.folder,
             partial(progress.advance, "listing"),
+            is_here=is_here,
         )
     if declared.only is None:
         return found, found.table
