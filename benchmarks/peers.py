@@ -55,7 +55,7 @@ def captum(
 
     layer, _ = _last_layer(model.module)
 
-    def attributed(images: Tensor) -> Tensor:
+    def attributed(images: Tensor, steps: int) -> Tensor:
         if method == "gradient":
             return Saliency(model).attribute(images, target=0).amax(1)
         if method == "gradient_x_input":
@@ -63,7 +63,7 @@ def captum(
         if method == "integrated_gradients":
             explain = IntegratedGradients(model)
             return (
-                explain.attribute(images, target=0, n_steps=STEPS, internal_batch_size=len(images))
+                explain.attribute(images, target=0, n_steps=steps, internal_batch_size=len(images))
                 .sum(1)
                 .abs()
             )
@@ -71,8 +71,9 @@ def captum(
         side = model.geometry.size
         return torch.nn.functional.interpolate(found.relu(), (side, side), mode="bilinear")[:, 0]
 
-    def maps(images: Tensor) -> NDArray[np.float32]:
-        found: NDArray[np.float32] = attributed(images.requires_grad_(True)).numpy(force=True)
+    def maps(images: Tensor, steps: int = STEPS) -> NDArray[np.float32]:
+        wanted = images.requires_grad_(True)
+        found: NDArray[np.float32] = attributed(wanted, steps).numpy(force=True)
         return found
 
     yield from _scored(model, paths, batch, maps)
@@ -91,7 +92,7 @@ def grad_cam(
     made = getattr(pytorch_grad_cam, GRAD_CAM[method])
     explain = made(model=model, target_layers=[layer], reshape_transform=tokens)
 
-    def maps(images: Tensor) -> NDArray[np.float32]:
+    def maps(images: Tensor, _: int = STEPS) -> NDArray[np.float32]:
         wanted = [ClassifierOutputTarget(0)] * len(images)
         found: NDArray[np.float32] = explain(images, targets=wanted)
         return found
@@ -117,16 +118,17 @@ def _scored(
     model: AuditedModel,
     paths: list[str],
     batch: int,
-    maps: Callable[[Tensor], NDArray[np.float32]],
+    maps: Callable[..., NDArray[np.float32]],
 ) -> Iterator[None]:
     """Mass and pointing game of maps as a careful user would write them."""
     side = model.geometry.size
     inside = np.zeros((side, side), bool)
     inside[side // 4 : 3 * side // 4, side // 4 : 3 * side // 4] = True
     loader = torch.utils.data.DataLoader(
-        Pictures(paths, side), batch, num_workers=os.cpu_count() or 1
+        Pictures(paths, side), batch, num_workers=len(os.sched_getaffinity(0))
     )
-    maps(torch.rand(batch, 3, side, side, device=model.device))
+    # One step warms it up as well as all.
+    maps(torch.rand(batch, 3, side, side, device=model.device), 1)
     yield
     rows = []
     for images in loader:

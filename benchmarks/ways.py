@@ -42,8 +42,9 @@ def ours(model: Engine, paths: list[str], method: str, folder: Path) -> Iterator
     table, run = samples_of(paths), RunFolder(folder)
     options = {"steps": STEPS} if method == "integrated_gradients" else {}
     plan = MeasurementPlan(partial(METHODS[method], **options))
+    first = MeasurementPlan(partial(METHODS[method], **dict.fromkeys(options, 1)))
     with _loader(model) as loader:
-        score_shard(part_of(run, table, 0, 4), Workbench(table, loader, model, plan, 4), None)
+        score_shard(part_of(run, table, 0, 4), Workbench(table, loader, model, first, 4), None)
         yield
         _score(run, Workbench(table, loader, model, plan, OURS[model.device.type]), None)
 
@@ -86,7 +87,7 @@ def wait_for(values: Tensor) -> None:
 
 
 def _loader(model: Engine) -> Loader:
-    return Loader(LoadingPlan(model.geometry, "bounding_box"), os.cpu_count() or 1)
+    return Loader(LoadingPlan(model.geometry, "bounding_box"), len(os.sched_getaffinity(0)))
 
 
 def _score(run: RunFolder, bench: Workbench, bank: DonorBank | None) -> None:
@@ -99,8 +100,9 @@ def measure(
 ) -> dict[str, Any]:
     """Time one way: images per second, CPU milliseconds an image, the peak of memory in MB.
 
-    The CPU time is that of the process and of its children, whose starts are a part of it. Memory
-    is that of the device. Ours say the foreground mass of each image, too.
+    `cpu` is that of the process and of its children, whose starts are a part of it; `own` is that
+    of the process alone, which others on the machine hardly change. Memory is that of the device.
+    Ours say the foreground mass of each image, too.
     """
     module, side = network(name)
     model = AuditedModel(module, None, Geometry(side)).to(torch.device(device))
@@ -125,10 +127,11 @@ def measure(
         model.in_bfloat16 = what == "ours, bf16"
         way = of_method[library]() if method else ways[what]()
         next(way)
-        began, cpu = time.perf_counter(), _cpu_seconds()
+        began, cpu, own = time.perf_counter(), _cpu_seconds(), time.process_time()
         for _ in way:
             raise AssertionError("a way yields once")
         seconds, cpu = time.perf_counter() - began, _cpu_seconds() - cpu
+        own = time.process_time() - own
         parts = sorted(Path(out).rglob("part-*.parquet"))
         masses = pd.concat(map(pd.read_parquet, parts))["foreground_mass"] if parts else []
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
@@ -137,6 +140,7 @@ def measure(
     return {
         "rate": len(paths) / seconds,
         "cpu": 1000 * cpu / len(paths),
+        "own": 1000 * own / len(paths),
         "peak": peak,
         "seconds": seconds,
         "masses": list(masses),

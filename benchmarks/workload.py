@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,7 @@ class Tiny(nn.Sequential):
         )
 
 
+@lru_cache(maxsize=1)
 def network(name: str) -> tuple[nn.Module, int]:
     """A network with random weights, and the side of its input."""
     import torchvision
