@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import http.server
 import io
@@ -22,7 +23,7 @@ from planted import leaner, write_dataset
 
 from audit.dataset.members import read_member
 from audit.dataset.readers import read_dataset
-from audit.errors import DatasetError, ManifestError
+from audit.errors import AuditError, DatasetError, ManifestError
 from audit.manifest import load_manifest
 from audit.pipeline.fetching import Fetcher
 from audit.pipeline.opening import open_declared
@@ -222,6 +223,17 @@ def test_half_a_file_is_none(tmp_path: Path, bucket: str) -> None:
     assert list(mirror.to_fetch([name])) == [name]
 
 
+def test_a_full_disk_is_no_fault_of_the_store(
+    manifest: Path, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(type(fsspec.filesystem("memory")), "get_file", full)
+    with pytest.raises(AuditError, match="the disk is full"):
+        opened(in_bucket(manifest, bucket))
+
+
 def test_names_of_objects_lead_nowhere_else(tmp_path: Path, bucket: str) -> None:
     class Hostile(Store):
         def listing(self) -> Mapping[str, Held | None]:
@@ -242,6 +254,11 @@ def test_the_cache_holds_no_more_than_it_may(manifest: Path, bucket: str, cache:
     masks_alone = changed(
         manifest, "masks", foreground={"root": f"memory://{bucket}/masks"}, run={"cache_gib": 3e-6}
     )
+    # Another audit may be in the middle of a run on what was opened just now.
+    with pytest.raises(DatasetError, match="other audits opened within 7 days"):
+        opened(masks_alone)
+    for note in cache.glob(".used/*.json"):
+        note.write_text(json.dumps({**json.loads(note.read_text()), "day": 1}))
     opened(masks_alone)
     assert not list(cache.glob("memory/*/images"))
     assert list(cache.glob("memory/*/masks"))

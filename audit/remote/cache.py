@@ -18,6 +18,8 @@ from audit.secrets import without_home
 from audit.writing import write_json
 
 GIB = 2**30
+_IN_USE_DAYS = 7
+"""What was opened within so many days may be in the middle of a run, and stays."""
 
 
 class Use(TypedDict):
@@ -52,16 +54,24 @@ def make_room(wanted: Mapping[Path, tuple[int, int]], most: float) -> None:
             f"hold {most:g} GiB. Raise run.cache_gib, audit fewer (--limit, dataset.only), or copy "
             "the files to a disk of this computer and name that."
         )
-    used = _uses(home)
-    others = [u for u in used if not any(_overlap(Path(u["folder"]), one) for one in wanted)]
+    today = int(time.time() // 86_400)
+    others = [u for u in _uses(home) if not any(_overlap(Path(u["folder"]), one) for one in wanted)]
     room = int(most * GIB) - needed
     for use in sorted(others, key=lambda u: -u["day"]):
         room -= use["bytes"]
-        if room < 0:
-            shutil.rmtree(use["folder"], ignore_errors=True)
-            _note_of(home, Path(use["folder"])).unlink(missing_ok=True)
+        if room >= 0:
+            continue
+        if today - use["day"] < _IN_USE_DAYS:
+            raise DatasetError(
+                f"run.cache_gib: the files of this audit take {in_words(needed)}, and together "
+                f"with those that other audits opened within {_IN_USE_DAYS} days more than "
+                f"{most:g} GiB. Raise run.cache_gib, or remove what is done with from "
+                f"{without_home(str(home))}."
+            )
+        shutil.rmtree(use["folder"], ignore_errors=True)
+        _note_of(home, Path(use["folder"])).unlink(missing_ok=True)
     for folder, (size, _) in wanted.items():
-        content = Use(folder=str(folder), bytes=size, day=int(time.time() // 86_400))
+        content = Use(folder=str(folder), bytes=size, day=today)
         write_json(_note_of(home, folder), content)
     free = shutil.disk_usage(home).free
     if missing > free:

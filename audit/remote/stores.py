@@ -12,9 +12,10 @@ from typing import Any, Final, TypeVar
 from urllib.parse import quote
 
 from audit.cancellation import stop_if_asked
-from audit.errors import DatasetError
+from audit.errors import AuditError, DatasetError
 from audit.remote.addresses import lists_files
 from audit.secrets import guarded
+from audit.writing import storage_problem
 
 T = TypeVar("T")
 
@@ -154,6 +155,8 @@ class Store:
                 error = self._meant(found)
                 if isinstance(error, FileNotFoundError):
                     return None
+                if problem := storage_problem(error):
+                    raise AuditError(problem) from found
                 if pause is None or _is_refusal(error):
                     raise self._unreachable(what, error, pause is None) from error
                 time.sleep(pause * random.uniform(1.0, 1.5))  # noqa: S311
