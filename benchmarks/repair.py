@@ -27,9 +27,11 @@ from audit.pipeline.opening import open_declared
 from audit.pipeline.repair import repair
 from audit.pipeline.session import Session
 from audit.pixels import to_float
+from audit.repairs.fitting import fit
 from audit.repairs.head import Head, Linear, find_head
 from audit.repairs.material import Material, Picture, gather, part_bank
-from audit.repairs.refit import PENALTIES, Quality, fit, quality
+from audit.repairs.quality import Quality, quality
+from audit.repairs.refit import CHOICES
 
 SEEDS = {7600: "plain", 7601: "residual", 7602: "depthwise", 7603: "plain"}
 """Worlds that nothing was tuned on, and their networks."""
@@ -116,7 +118,9 @@ def _qualities(path: Path, better: Path) -> dict[str, Any]:
     layers["repair"] = (
         _head(open_declared(manifest, device="cpu")).linear if manifest.exists() else head.linear
     )
-    return {name: _shown(quality(layer, proof)) for name, layer in layers.items()}
+    return {
+        name: _shown(quality(layer.scores(proof.vectors), proof)) for name, layer in layers.items()
+    }
 
 
 def _shown(held: Quality) -> dict[str, float]:
@@ -144,8 +148,9 @@ def _plain_refit(old: Linear, material: dict[SplitPart, Material]) -> Linear:
     held, selection = material[SplitPart.REFIT], material[SplitPart.SELECTION]
     counts = torch.bincount(held.labels, minlength=len(old.weight))
     weights = 1 / counts[held.labels].double()
-    layers = [fit(old, held, weights / weights.sum(), penalty) for penalty in PENALTIES]
-    return max(layers, key=lambda layer: quality(layer, selection).clean)
+    penalties = sorted({choice.penalty for choice in CHOICES}, reverse=True)
+    layers = [fit(old, held, weights / weights.sum(), penalty) for penalty in penalties]
+    return max(layers, key=lambda layer: quality(layer.scores(selection.vectors), selection).clean)
 
 
 def show(measured: Sequence[dict[str, Any]]) -> None:

@@ -17,10 +17,12 @@ from safetensors.torch import load_file, save_file
 import audit
 from audit.errors import RepairError, RunFolderError
 from audit.findings import (
+    Answers,
     CueCluster,
     CueDonors,
     Cues,
     Rate,
+    RepairedClass,
     RepairOutcome,
     SplitPart,
     Verdict,
@@ -30,10 +32,12 @@ from audit.geometry import Geometry
 from audit.models import AuditedModel
 from audit.models.engine import Engine
 from audit.repairs.counter_examples import group_table, wanted_photographs
+from audit.repairs.fitting import fit
 from audit.repairs.head import Head, Linear, find_head
-from audit.repairs.material import Material
-from audit.repairs.refit import fit, quality
-from audit.repairs.split import split_images
+from audit.repairs.material import Material, Picture
+from audit.repairs.quality import own_loss, quality
+from audit.repairs.refit import refit
+from audit.repairs.split import fold_images, split_images
 from audit.repairs.weights import write_weights
 
 PER_CLASS = 20
@@ -275,10 +279,65 @@ def test_a_large_penalty_keeps_the_layer_and_a_small_one_separates() -> None:
     kept = fit(old, material, weights, 1e6)
     assert torch.allclose(kept.weight, old.weight, atol=1e-4)
     far = fit(old, material, weights, 1e-6)
-    assert quality(far, material).worst == 1.0
+    assert quality(far.scores(vectors), material).worst == 1.0
     # The minimum is where the gradient is zero, wherever it was begun.
     again = fit(old, material, weights, 1e-2, far)
     assert torch.allclose(fit(old, material, weights, 1e-2).weight, again.weight, atol=1e-2)
+
+
+def _leaning(rows: range, random: torch.Generator) -> Material:
+    """Three classes, seen dimly in features 0 to 2; their backgrounds shine in features 3 to 5."""
+    pictures, vectors = [], []
+    for row in rows:
+        label = row % 3
+        seen = 2 * torch.eye(3)[label] + 0.7 * torch.randn(3, generator=random)
+        donors = [(-1, label), *((other, other % 3) for other in rows if other != row)]
+        for donor, where in donors:
+            kind = Picture.SWAP_SAME if where == label else Picture.SWAP_OTHER
+            kind = Picture.ORIGINAL if donor == -1 else kind
+            pictures.append({"picture": kind.value, "label": label, "row": row, "donor_row": donor})
+            vectors.append(torch.cat([seen, 3 * torch.eye(3)[where]]))
+    return Material(pd.DataFrame(pictures), torch.stack(vectors))
+
+
+def test_a_refit_is_judged_on_images_and_backgrounds_that_it_never_met() -> None:
+    random = torch.Generator().manual_seed(1)
+    parts = [_leaning(range(start, start + 12), random) for start in (0, 12)]
+    folds = pd.Series([row // 6 for row in range(24)])
+    old = Linear(torch.cat([torch.eye(3), 2 * torch.eye(3)], 1), torch.zeros(3))
+    found = refit(old, parts, folds, 0.01)
+    assert found.choice is not None
+    assert found.before.worst == 0.0
+    assert found.after.worst > 0.5
+    fresh = _leaning(range(24, 36), random)
+    assert quality(found.linear.scores(fresh.vectors), fresh).worst > 0.5
+
+
+def test_what_is_lost_on_own_backgrounds_counts_a_photograph_as_all_its_swaps() -> None:
+    kinds = ["original", "swap_same", "swap_same", "swap_other"]
+    table = pd.DataFrame({"picture": kinds * 2, "label": 0, "row": [0] * 4 + [1] * 4})
+    material = Material(table, torch.zeros(8, 1))
+    right, wrong = torch.tensor([1.0, 0.0]), torch.tensor([0.0, 1.0])
+    before = right.repeat(8, 1)
+    after = torch.stack([wrong, right, right, wrong, right, wrong, right, wrong])
+    loss, error = own_loss(before, after, material)
+    # Of the first image half, of the second a quarter.
+    assert loss == pytest.approx(0.375)
+    assert error == pytest.approx(0.125)
+    assert own_loss(before, before, material) == (0.0, 0.0)
+
+
+def test_folds_halve_each_part_and_keep_copies_together() -> None:
+    count = 80
+    scores = pd.DataFrame(
+        {"label": [i % 2 for i in range(count)], "sha256": [f"{i // 4}" for i in range(count)]}
+    )
+    parts = split_images(scores, 0)
+    folds = fold_images(scores, parts, 0)
+    assert set(folds.index) == set(parts.index[parts != SplitPart.PROOF])
+    assert set(folds[parts == SplitPart.REFIT]) == {0, 1}
+    assert set(folds[parts == SplitPart.SELECTION]) == {2, 3}
+    assert folds.groupby(scores["sha256"]).nunique().eq(1).all()
 
 
 def test_what_to_photograph_is_what_a_suspect_class_loses_and_nothing_without_one() -> None:
@@ -330,3 +389,23 @@ def test_groups_say_which_images_show_the_strongest_cue() -> None:
     assert pd.isna(groups.loc["c0", "cue_window"])
     assert groups["cue_present"].tolist()[:2] == [1, 0]
     assert pd.isna(groups.loc["b0", "cue_present"])
+
+
+def test_one_answer_fewer_makes_no_class_worse() -> None:
+    def answers(own: int, swapped: int) -> Answers:
+        other = Rate(hits=swapped, trials=80)
+        return Answers(
+            own=Rate(hits=own, trials=20), swapped_same=Rate(hits=0, trials=0), swapped_other=other
+        )
+
+    def held(after: Answers, verdict: Verdict = Verdict.CLEAR) -> RepairedClass:
+        return RepairedClass(
+            label=0, label_name="ant", images=20, before=answers(20, 60), after=after,
+            verdict_before=Verdict.CLEAR, verdict_after=verdict,
+        )  # fmt: skip
+
+    assert not held(answers(19, 60)).is_worse
+    assert held(answers(18, 60)).is_worse
+    assert held(answers(20, 56)).is_worse
+    assert not held(answers(20, 57)).is_worse
+    assert held(answers(20, 60), Verdict.SUSPECT).is_worse

@@ -50,14 +50,20 @@ class RepairedClass(Record):
 
     @property
     def is_worse(self) -> bool:
-        """Whether it is newly suspect, or lost :data:`LARGE_LOSS` of its right answers."""
+        """Whether it is newly suspect, or lost :data:`LARGE_LOSS` of its right answers.
+
+        One answer alone, of 20 photographs already as much, says nothing.
+        """
         newly = self.verdict_after is Verdict.SUSPECT and self.verdict_before is not Verdict.SUSPECT
         pairs = (
             (self.before.own, self.after.own),
             (self.before.swapped_other, self.after.swapped_other),
         )
-        lost = [(b.value or 0.0) - (a.value or 0.0) for b, a in pairs if b.trials and a.trials]
-        return newly or any(value >= LARGE_LOSS for value in lost)
+        return newly or any(
+            b.hits - a.hits > 1 and (b.value or 0.0) - (a.value or 0.0) >= LARGE_LOSS
+            for b, a in pairs
+            if b.trials and a.trials
+        )
 
 
 class WholeQuality(Record):
@@ -83,9 +89,9 @@ class PartCounts(Record):
 class RefitFacts(Record):
     """What was refitted, and how it was chosen.
 
-    `penalty` and `swap_share` are those of the layer that was chosen, None where nothing was
-    gained; `tried` counts layers; `selection_before` and `selection_after` are measured on the
-    selection part, by which it was chosen.
+    `penalty` and `swap_share` are those of the way that was chosen, None where nothing was gained;
+    `tried` counts ways; `selection_before` and `selection_after` are measured on all images but the
+    proof's, the latter by layers that were each fitted without the image.
     """
 
     layer: str

@@ -38,13 +38,15 @@ from audit.pipeline.repair_source import (
 from audit.pixels import to_float
 from audit.repairs.head import Head, find_head
 from audit.repairs.material import PartMaterial, gather, part_bank
-from audit.repairs.refit import Quality, Refitted, refit
+from audit.repairs.quality import Quality
+from audit.repairs.refit import Refitted, refit
+from audit.repairs.split import fold_images
 from audit.repairs.weights import write_weights
 from audit.run_folder import RunFolder
 from audit.saliency import class_scores
 
 MAX_LOSS = 0.01
-"""Clean accuracy that may be lost on the selection part: one point."""
+"""Accuracy on own backgrounds that may be lost on the images that choose: one point."""
 
 
 def repair(
@@ -59,9 +61,9 @@ def repair(
 ) -> Repair:
     """Refit the last layer of an audited model on swaps, and prove on other images what it brings.
 
-    Half of the images of each class are kept for the proof; of the rest, one part is refitted on
-    and one chosen by. No image, no copy of one and no background is in two parts. The model's own
-    file is never changed.
+    Half of the images of each class are kept for the proof. The way to refit is chosen by
+    cross-validation on the rest, and the layer fitted on all of the rest. No image, no copy of one
+    and no background is in two parts. The model's own file is never changed.
 
     Parameters
     ----------
@@ -75,7 +77,8 @@ def repair(
     device, overrides
         As for :func:`audit.run`.
     max_loss : float
-        Accuracy on photographs as they are that may be lost, 0..1.
+        Accuracy on photographs as they are, and on swaps onto backgrounds of the own class, that
+        may be lost, 0..1; of a measured loss what chance explains is not counted.
     progress : Progress
         Is told how far the two audits of the proof are.
 
@@ -131,9 +134,10 @@ def _refit(source: Source, folder: Path, max_loss: float) -> Proof:
             f"Nothing was refitted: {problem}. For a retraining, {made} counter-examples, "
             f"groups.csv and to_photograph.csv lie in {folder}."
         )
-    refitting, selection = (part.material for part in material)
-    refitted = refit(head.linear, refitting, selection, max_loss)
-    record = _record(source, head, refitted, max_loss, len(refitting.table), made)
+    folds = fold_images(source.scores, source.parts, session.manifest.run.seed)
+    refitted = refit(head.linear, [part.material for part in material], folds, max_loss)
+    pictures = sum(len(part.material.table) for part in material)
+    record = _record(source, head, refitted, max_loss, pictures, made)
     if refitted.choice is None:
         return Proof(session, folder, record, None, refitted.linear, head)
     keys = write_weights(weights, folder / weights.name, head, refitted.linear)
@@ -161,7 +165,7 @@ def _material(
 
 
 def _record(
-    source: Source, head: Head, refitted: Refitted, max_loss: float, swaps: int, made: int
+    source: Source, head: Head, refitted: Refitted, max_loss: float, pictures: int, made: int
 ) -> Repair:
     counts = {part: int((source.parts == part).sum()) for part in SplitPart}
     names = source.session.class_names
@@ -188,7 +192,7 @@ def _record(
             penalty=None if choice is None else choice.penalty,
             swap_share=None if choice is None else choice.swap_share,
             max_loss=max_loss,
-            refit_pictures=swaps,
+            refit_pictures=pictures,
             selection_before=whole(refitted.before),
             selection_after=whole(refitted.after),
         ),

@@ -1,72 +1,24 @@
-"""Another last layer: near the old one, and right wherever the object stands."""
+"""Which last layer: each way is judged on images and backgrounds that it was not fitted on."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+import pandas as pd
 import torch
-import torch.nn.functional as F
-from torch import Tensor
+from numpy.typing import NDArray
 
+from audit.repairs.fitting import Choice, class_weights, fit
 from audit.repairs.head import Linear
-from audit.repairs.material import Material, Picture
+from audit.repairs.material import Material
+from audit.repairs.quality import Quality, own_loss, quality
 
-PENALTIES = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
-"""Weights of the squared distance from the old layer, in units of the features' mean square."""
-SWAP_SHARES = (0.5, 0.8)
-"""Share of the loss that swaps have; originals have the rest."""
-STEPS = 60
-"""Of L-BFGS, at most."""
-
-
-@dataclass(frozen=True)
-class Choice:
-    """How a layer is refitted."""
-
-    penalty: float
-    swap_share: float
-
-
-@dataclass(frozen=True)
-class Quality:
-    """How a layer does on one part: accuracies in 0..1, NaN where there is nothing to count.
-
-    Parameters
-    ----------
-    clean : float
-        Of originals.
-    same : float
-        Of objects on backgrounds of their own class.
-    swapped : float
-        Of objects on backgrounds of other classes, the mean over the classes.
-    worst : float
-        The same of the class where it is lowest.
-    worst_label : int or None
-        That class; None without swaps.
-    worst_images : int
-        Objects of it.
-    least : float
-        Mean probability of the right class on backgrounds of other classes, of the class where it
-        is lowest: it still tells layers apart that answer all rightly.
-    least_error : float
-        Its standard error, over objects.
-    """
-
-    clean: float
-    same: float
-    swapped: float
-    worst: float
-    worst_label: int | None
-    worst_images: int
-    least: float
-    least_error: float
-
-    @property
-    def error(self) -> float:
-        """Standard error of `worst`; the swaps of one object count as one."""
-        return math.sqrt(self.worst * (1 - self.worst) / max(1, self.worst_images))
+CHOICES = tuple(
+    Choice(penalty, swap_share) for swap_share in (0.5, 0.8) for penalty in (1e-4, 1e-5, 1e-6)
+)
+"""For each weighting from near the old layer to far from it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,13 +28,13 @@ class Refitted:
     Parameters
     ----------
     linear : Linear
-        The old one where nothing was gained.
+        Fitted on all images; the old one where nothing was gained.
     choice : Choice or None
         None where nothing was gained.
     before, after : Quality
-        On the selection part.
+        On the same pictures of all images; after: by layers that were fitted without them.
     tried : int
-        Layers.
+        Ways.
     """
 
     linear: Linear
@@ -92,150 +44,103 @@ class Refitted:
     tried: int
 
 
-def quality(linear: Linear, material: Material) -> Quality:
-    """Measure a layer on originals and swaps."""
-    right = (linear.scores(material.vectors).argmax(1) == material.labels).double()
-    original, same, other = (material.are(picture) for picture in Picture)
-    swapped = {
-        label: float(right[other & (material.labels == label)].mean())
-        for label in sorted(set(material.labels[other].tolist()))
-    }
-    worst = min(swapped, key=lambda label: swapped[label], default=None)
-    table = material.table
-    least, least_error = _least_probability(linear, material)
-    return Quality(
-        clean=float(right[original].mean()),
-        same=float(right[same].mean()),
-        swapped=sum(swapped.values()) / len(swapped) if swapped else math.nan,
-        worst=math.nan if worst is None else swapped[worst],
-        worst_label=worst,
-        worst_images=int(table.loc[table["label"] == worst, "row"].nunique()),
-        least=least,
-        least_error=least_error,
-    )
+@dataclass(frozen=True)
+class _Tried:
+    choice: Choice
+    quality: Quality
+    loss: float
+    error: float
 
 
-def _least_probability(linear: Linear, material: Material) -> tuple[float, float]:
-    """The lowest class mean of the label's probability on other backgrounds, and its error."""
-    probability = linear.scores(material.vectors).double().softmax(1)
-    own = probability.gather(1, material.labels[:, None])[:, 0].numpy()
-    table = material.table.assign(probability=own)
-    swaps = table[table["picture"] == Picture.SWAP_OTHER]
-    objects = swaps.groupby(["label", "row"])["probability"].mean().groupby("label")
-    if not len(objects):
-        return math.nan, math.nan
-    means = objects.mean().to_numpy()
-    lowest = int(means.argmin())
-    return float(means[lowest]), float(objects.sem().fillna(0.0).to_numpy()[lowest])
-
-
-def refit(old: Linear, refitting: Material, selection: Material, max_loss: float) -> Refitted:
-    """Refit a layer in several ways and choose one on other images.
+def refit(
+    old: Linear, parts: Sequence[Material], folds: pd.Series[int], max_loss: float
+) -> Refitted:
+    """Refit a layer in several ways, choose one by cross-validation, and fit it on all images.
 
     Parameters
     ----------
     old : Linear
         As it is.
-    refitting, selection : Material
-        Features of the two parts, which share no image and no background.
+    parts : sequence of Material
+        Features of parts that share no image and no background.
+    folds : Series of int
+        By row of the list of samples, from :func:`audit.repairs.split.fold_images`.
     max_loss : float
-        Accuracy on the selection part that may be lost, 0..1: of originals, and of objects on
-        backgrounds of their own class.
+        Accuracy that may be lost, 0..1, of originals and of objects on backgrounds of their own
+        class; of a measured loss what chance explains is not counted.
 
     Returns
     -------
     Refitted
-        Of the layers within that limit those count that are better than the old one on the worst
+        Of the ways within that limit those count that are better than the old layer on the worst
         class on other backgrounds. Of those within a standard error of the best (Breiman et al.
-        1984), and of these in probability likewise, the one that was drawn most towards the old
-        layer is taken.
+        1984) the one is taken whose answers depend least on the background.
     """
-    before = quality(old, selection)
-    tried = [
-        (choice, layer, quality(layer, selection)) for choice, layer in _layers(old, refitting)
+    both = _joined(parts)
+    before, tried = _tried(old, both, folds)
+    able = [
+        way
+        for way in tried
+        if _is_better(way.quality, before) and _expected(way.loss, way.error) <= max_loss + 1e-9
     ]
-    able = [candidate for candidate in tried if _is_better(candidate[2], before, max_loss)]
     if not able:
         return Refitted(old, None, before, before, len(tried))
-    best = max((found for _, _, found in able), key=lambda found: (found.worst, found.swapped))
-    near = [candidate for candidate in able if candidate[2].worst >= best.worst - best.error - 1e-9]
-    surest = max((found for _, _, found in near), key=lambda found: found.least)
-    near = [h for h in near if h[2].least >= surest.least - surest.least_error - 1e-9]
-    choice, layer, found = max(
-        near, key=lambda candidate: (candidate[0].penalty, candidate[2].least)
-    )
-    return Refitted(layer, choice, before, found, len(tried))
+    best = max((way.quality for way in able), key=lambda found: (found.worst, found.swapped))
+    near = [way for way in able if way.quality.worst >= best.worst - best.error - 1e-9]
+    chosen = min(near, key=lambda way: way.quality.gap)
+    weights = class_weights(both, chosen.choice.swap_share)
+    linear = fit(old, both, weights, chosen.choice.penalty)
+    return Refitted(linear, chosen.choice, before, chosen.quality, len(tried))
 
 
-def _is_better(quality: Quality, before: Quality, max_loss: float) -> bool:
-    """Whether a layer gains on other backgrounds, and loses no more than it may elsewhere."""
-    gains = quality.worst > before.worst or (
-        quality.worst == before.worst and quality.swapped > before.swapped
-    )
-    # Without swaps of the same class there is nothing to lose: NaN is no loss.
-    lost = [before.clean - quality.clean, before.same - quality.same]
-    return gains and not any(value > max_loss + 1e-9 for value in lost)
+def _is_better(found: Quality, before: Quality) -> bool:
+    """Whether a layer gains on other backgrounds."""
+    return (found.worst, found.swapped) > (before.worst, before.swapped)
 
 
-def _layers(old: Linear, material: Material) -> Iterator[tuple[Choice, Linear]]:
-    """Layers by all choices, for each weighting from the nearest to the old one to the farthest."""
-    for share in SWAP_SHARES:
-        weights = _weights(material, share)
-        start = old
-        for penalty in PENALTIES:
-            start = fit(old, material, weights, penalty, start)
-            yield Choice(penalty, share), start
+def _expected(loss: float, error: float) -> float:
+    """What is left of a measured loss without the share of its square that chance explains.
 
-
-def _weights(material: Material, swap_share: float) -> Tensor:
-    """Weights of the pictures, float64 ``(n,)`` of sum 1, equal sums for all classes."""
-    labels, other = material.labels, material.are(Picture.SWAP_OTHER)
-    weights = torch.zeros(len(labels), dtype=torch.float64)
-    for label in set(labels.tolist()):
-        for kind, share in ((other, swap_share), (~other, 1 - swap_share)):
-            chosen = kind & (labels == label)
-            weights[chosen] = share / max(1, int(chosen.sum()))
-    return weights / weights.sum()
-
-
-def fit(
-    old: Linear, material: Material, weights: Tensor, penalty: float, start: Linear | None = None
-) -> Linear:
-    """Minimise weighted cross-entropy plus the squared distance from the old layer, by L-BFGS.
-
-    Parameters
-    ----------
-    old : Linear
-        Towards which it is drawn.
-    material : Material
-        Features and labels.
-    weights : float (n,)
-        Of the pictures, of sum 1.
-    penalty : float
-        > 0; in units of the features' mean square, so that it means the same for every network.
-    start : Linear, optional
-        Where to begin; None: at `old`. The minimum is the same, the loss is convex.
+    The mean of the posterior where losses scatter around zero as much as this one says.
     """
-    features, labels = material.vectors.double(), material.labels
-    scale = features.square().sum(1).mean().sqrt().clamp_min(1e-12)
-    inputs = torch.cat([features / scale, torch.ones(len(features), 1, dtype=torch.float64)], 1)
-    old_scores = old.scores(features)
-    delta = torch.zeros(len(old.weight), inputs.shape[1], dtype=torch.float64)
-    if start is not None:
-        delta[:, :-1] = (start.weight - old.weight).double() * scale
-        delta[:, -1] = (start.bias - old.bias).double()
-    delta.requires_grad_(True)
-    optimiser = torch.optim.LBFGS([delta], max_iter=STEPS, line_search_fn="strong_wolfe")
+    return loss * max(0.0, 1 - (error / loss) ** 2) if loss > 0 else loss
 
-    def loss() -> Tensor:
-        optimiser.zero_grad()
-        each = F.cross_entropy(old_scores + inputs @ delta.T, labels, reduction="none")
-        value = (weights * each).sum() + penalty * delta.square().sum()
-        value.backward()  # type: ignore[no-untyped-call]
-        return value
 
-    with torch.enable_grad():
-        optimiser.step(loss)  # type: ignore[no-untyped-call]
-    found = delta.detach()
-    weight = old.weight.double() + found[:, :-1] / scale
-    return Linear(weight.float(), (old.bias.double() + found[:, -1]).float())
+def _tried(old: Linear, both: Material, folds: pd.Series[int]) -> tuple[Quality, list[_Tried]]:
+    """Judge the old layer and all ways, each image by layers that met neither it nor its donors."""
+    objects, donors = (
+        both.table[name].map(folds).fillna(-1).to_numpy() for name in ("row", "donor_row")
+    )
+    judges, scores = [], []
+    for fold in np.unique(objects):
+        apart = _some(both, (objects != fold) & (donors != fold))
+        # The donor of an original is nobody.
+        judge = _some(both, (objects == fold) & np.isin(donors, (fold, -1)))
+        scores.append([layer.scores(judge.vectors) for layer in _layers(old, apart)])
+        judges.append(judge)
+    judged = _joined(judges)
+    old_scores, tried = old.scores(judged.vectors), []
+    for choice, parts in zip(CHOICES, zip(*scores, strict=True), strict=True):
+        class_scores = torch.cat(parts)
+        loss, error = own_loss(old_scores, class_scores, judged)
+        tried.append(_Tried(choice, quality(class_scores, judged), loss, error))
+    return quality(old_scores, judged), tried
+
+
+def _layers(old: Linear, material: Material) -> Iterator[Linear]:
+    """A layer each way, begun where the one before ended."""
+    start = old
+    for choice in CHOICES:
+        weights = class_weights(material, choice.swap_share)
+        start = fit(old, material, weights, choice.penalty, start)
+        yield start
+
+
+def _joined(parts: Sequence[Material]) -> Material:
+    table = pd.concat([part.table for part in parts], ignore_index=True)
+    return Material(table, torch.cat([part.vectors for part in parts]))
+
+
+def _some(material: Material, chosen: NDArray[np.bool_]) -> Material:
+    table = material.table[chosen].reset_index(drop=True)
+    return Material(table, material.vectors[torch.from_numpy(chosen)])

@@ -1,4 +1,4 @@
-"""The audited images in three parts: one to refit on, one to choose by, one to prove it on."""
+"""The audited images in parts: what is refitted and chosen by, and what it is proved on."""
 
 from __future__ import annotations
 
@@ -44,3 +44,31 @@ def split_images(scores: pd.DataFrame, seed: int) -> pd.Series[SplitPart]:
             part = SplitPart.REFIT if position < refit else SplitPart.SELECTION
             parts[content] = part if position < refit + selection else SplitPart.PROOF
     return readable["sha256"].map(parts).rename("part")
+
+
+def fold_images(scores: pd.DataFrame, parts: pd.Series[SplitPart], seed: int) -> pd.Series[int]:
+    """Halve what is not proof, part by part: four folds that judge each other's layers.
+
+    Parameters
+    ----------
+    scores : DataFrame
+        Rows of ``scores.parquet``.
+    parts : Series of SplitPart
+        From :func:`split_images`.
+    seed : int
+        Of the run.
+
+    Returns
+    -------
+    Series of int
+        By the index of `parts`, without the proof. Copies of an image are in one fold.
+    """
+    folds: dict[str, int] = {}
+    contents = scores.loc[parts.index, "sha256"]
+    labels = scores.loc[parts.index, "label"]
+    for number, part in enumerate((SplitPart.REFIT, SplitPart.SELECTION)):
+        for _, own in contents[parts == part].groupby(labels[parts == part]):
+            for position, content in enumerate(ordered(own.unique(), seed, "repair folds")):
+                folds.setdefault(content, 2 * number + position % 2)
+    found: pd.Series[int] = contents[parts != SplitPart.PROOF].map(folds)
+    return found.rename("fold")

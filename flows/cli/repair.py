@@ -24,7 +24,8 @@ def repair(
         str | None, typer.Option(help="The folder to write; else RUN_DIR with -repair behind it.")
     ] = None,
     max_loss: Annotated[
-        float, typer.Option(min=0, max=1, help="Clean accuracy that may be lost, 0..1.")
+        float,
+        typer.Option(min=0, max=1, help="Accuracy on own backgrounds that may be lost, 0..1."),
     ] = 0.01,
     device: Device = "auto",
     overrides: Overrides = None,

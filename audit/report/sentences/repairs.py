@@ -27,7 +27,7 @@ def repair_outcome(repair: Repair) -> list[str]:
     if repair.worse:
         lines.append(_worse(repair.worse))
     else:
-        lines.append(gettext("No class got worse."))
+        lines.append(gettext("No class got clearly worse."))
     return lines
 
 
@@ -82,16 +82,16 @@ def repair_method(repair: Repair) -> str:
     """Say how the layer was refitted and chosen."""
     return gettext(
         "The last linear layer (%(layer)s) was refitted on %(pictures)s pictures: photographs of "
-        "%(refit)s images, and their objects on backgrounds of other classes and of their own. Of "
-        "%(tried)s layers, drawn towards the old one more or less, the one was taken that does "
-        "best on the worst class of %(selection)s other images and loses at most %(loss)s of "
-        "right answers there. The numbers here are from %(proof)s further images: no image, no "
-        "copy of one and no background is in two of the three parts.",
+        "%(images)s images, and their objects on backgrounds of other classes and of their own. Of "
+        "%(tried)s ways, each tried on images and backgrounds that its layer had not met, those "
+        "count that do best on the worst class and that lose, beyond chance, at most %(loss)s of "
+        "right answers on own backgrounds; of these the one was taken whose answers depend least "
+        "on the background. The numbers here are from %(proof)s further images: no image, no copy "
+        "of one and no background had a part in both.",
         layer=repair.refit.layer,
         pictures=whole(repair.refit.refit_pictures),
-        refit=whole(repair.images.refit),
+        images=whole(repair.images.refit + repair.images.selection),
         tried=repair.refit.tried,
-        selection=whole(repair.images.selection),
         loss=share(repair.refit.max_loss),
         proof=whole(repair.images.proof),
     )
