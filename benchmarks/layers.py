@@ -11,7 +11,8 @@ own.
 
 ``--dogs``: an ``index.csv`` (path, imagenet_index, boxes_xyxy) and its pictures. ``--objects``:
 ``photographs/CLASS`` and ``masks/CLASS`` (PNG, above 127 is object, 128 is border). ``--weights``:
-``mobilenet_v2*.pth`` of torchvision and ``efficientnet-lite{0,1,2}*.pth``.
+``mobilenet_v2*.pth`` of torchvision, ``efficientnet-lite{0,1,2}*.pth``, and for ``methods``
+``dinov2*.safetensors`` of transformers' ``Dinov2Model`` (ViT-S/14).
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,7 @@ from benchmarks.photographs.trunks import (  # noqa: E402
     NORMALISED,
     ClassToken,
     LiteTrunk,
+    dinov2,
     linear_head,
     lite,
     mobilenet,
@@ -146,20 +148,37 @@ def on_objects(options: argparse.Namespace) -> pd.DataFrame:
 
 
 def on_methods(options: argparse.Namespace) -> pd.DataFrame:
-    """Every method that serves a network, on ImageNet's own dogs and on new heads."""
-    lite0 = AuditedModel(lite(0, options.weights), None, Geometry(), HALF, HALF)
-    tables = [every_method(lite0, dogs(options.dogs, options.each, 224), "Lite0, dogs")]
+    """Every method that serves a network, on new heads and on ImageNet's own dogs."""
+    weights: Path = options.weights
     whole = objects(options.objects, 224)
     seen = Photographs(*(part[1::2] for part in whole))
-    trunk = LiteTrunk(options.weights).eval()
     # Classes lie one after the other: some of each.
     count = len(whole.labels) // 2
     few = torch.linspace(0, count - 1, min(count, 6 * options.each)).long()
     held = Photographs(*(part[0::2][few] for part in whole))
-    for head, make in (("linear", linear_head), ("class token", ClassToken)):
-        model = trained(trunk, make, seen, "lite")
-        tables.append(every_method(model, held, f"Lite0 + {head}, objects"))
-    return pd.concat(tables)
+    lite0, mobile = lite(0, weights), mobilenet(weights)
+    networks: dict[str, tuple[Callable[[], AuditedModel], Photographs]] = {
+        "DINOv2-S + linear, objects": (partial(dinov2, weights, seen), held),
+        "Lite0 + linear, objects": (
+            partial(trained, LiteTrunk(weights).eval(), linear_head, seen, "lite"),
+            held,
+        ),
+        "MobileNetV2 + linear, objects": (
+            partial(trained, mobile.features.eval(), linear_head, seen, "mobilenet"),
+            held,
+        ),
+    }
+    for name, network, kind in (
+        ("Lite0, dogs", lite0, "lite"),
+        ("MobileNetV2, dogs", mobile, "mobilenet"),
+    ):
+        whole_network = partial(AuditedModel, network, None, Geometry(), *NORMALISED[kind])
+        networks[name] = (whole_network, dogs(options.dogs, options.each, 224))
+    tables = []
+    for name, (make, shown) in networks.items():
+        if re.search(options.match, name):
+            tables.append(every_method(make(), shown, name, options.methods_sheet))
+    return pd.concat(tables or [pd.DataFrame()])
 
 
 FEWER: Mapping[str, Mapping[str, Any]] = {
@@ -171,12 +190,14 @@ FEWER: Mapping[str, Mapping[str, Any]] = {
 """Passes enough for a comparison."""
 
 
-def every_method(model: AuditedModel, held: Photographs, named: str) -> pd.DataFrame:
-    """One row for each method that serves a network: pointing and lift."""
+def every_method(
+    model: AuditedModel, held: Photographs, named: str, sheets: Path | None
+) -> pd.DataFrame:
+    """One row for each method that serves a network: pointing and lift; and a sheet."""
     engine, images = Engine(model), held.images / 255
     sides = (held.foreground, held.ignored)
     right = float((class_scores(engine, images).argmax(1) == held.labels).double().mean())
-    rows = []
+    rows, drawn = [], {}
     for name, function in METHODS.items():
         options = FEWER.get(name, {})
         chosen = choose_method(function, name, options, model=engine, image=images[:1])
@@ -184,6 +205,7 @@ def every_method(model: AuditedModel, held: Photographs, named: str) -> pd.DataF
             continue
         seeds = list(range(len(images)))
         maps = explain(engine, images, held.labels, method=chosen.method, seeds=seeds).maps
+        drawn[name] = maps
         lift = mass_lift(foreground_mass(maps, *sides), foreground_area(*sides)).numpy()
         rows.append(
             {
@@ -197,6 +219,8 @@ def every_method(model: AuditedModel, held: Photographs, named: str) -> pd.DataF
             }
         )
         print(rows[-1], file=sys.stderr, flush=True)
+    if sheets:
+        draw_methods(held, drawn, sheets / f"{named}.png")
     return pd.DataFrame(rows)
 
 
@@ -209,17 +233,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--each", type=int, default=4, help="dogs of a class")
     parser.add_argument("--match", default="", help="only networks whose name this pattern finds")
     parser.add_argument("--only", choices=("dogs", "objects", "methods", "sheet"))
-    parser.add_argument("--methods-sheet", type=Path, help="draw 24 pictures by method here")
+    parser.add_argument("--methods-sheet", type=Path, help="with methods: a folder of sheets")
     parser.add_argument("--sheet", type=Path, help="draw 24 pictures here")
     parser.add_argument("--out", type=Path, help="write the table here, as CSV")
     options = parser.parse_args(arguments)
-    if options.sheet or options.methods_sheet:
-        model = AuditedModel(lite(0, options.weights), None, Geometry(), HALF, HALF)
-        shown = dogs(options.dogs, 2, 224)
     if options.sheet:
-        draw_layers(model, shown, RULES, options.sheet)
-    if options.methods_sheet:
-        draw_methods(model, shown, options.methods_sheet)
+        model = AuditedModel(lite(0, options.weights), None, Geometry(), HALF, HALF)
+        draw_layers(model, dogs(options.dogs, 2, 224), RULES, options.sheet)
     parts = {"dogs": on_dogs, "objects": on_objects, "methods": on_methods}
     asked = (options.only,) if options.only else ("dogs", "objects")
     tables = [part(options) for name, part in parts.items() if name in asked]

@@ -1,7 +1,7 @@
 """Does the map that the experiment draws show what was planted? Swap maps beside saliency.
 
-Worlds of `benchmarks.detection` whose networks are trained anew. Of each class that truly leans on
-its own cue, pictures with the cue; of each unaffected class as many. Asked is
+Worlds of `benchmarks.detection`, whose networks are trained anew or lie ready. Of each class that
+truly leans on its own cue, pictures with the cue; of each unaffected class as many. Asked is
 
 - where: which part each map points at (a swap map by its most negative effect, a saliency map by
   its mean), and whether the cue lies there: among the parts of the surroundings (of a scene all of
@@ -13,7 +13,9 @@ its own cue, pictures with the cue; of each unaffected class as many. Asked is
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,8 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
-from scipy.stats import mannwhitneyu
+from safetensors.torch import load_file
+from scipy.stats import binomtest, mannwhitneyu
 from torch import Tensor, nn
 
 from audit.geometry import Geometry
@@ -33,7 +36,7 @@ from audit.saliency import METHODS, class_scores, explain
 from audit.saliency.choosing import choose_method
 from audit.scoring import foreground_mass
 from benchmarks.detection.lessons import MEAN, STD
-from benchmarks.detection.networks import train
+from benchmarks.detection.networks import build, train
 from benchmarks.detection.pictures import Painted, paint
 from benchmarks.detection.truth import judge, measure
 from benchmarks.detection.worlds import World, make_world
@@ -133,25 +136,42 @@ def _served(engine: Engine, image: Tensor) -> dict[str, Callable[..., Any]]:
     return {name: held.method for name, held in chosen.items() if held.reason is None}
 
 
-def one_world(seed: int, architecture: str, counted: Sequence[str], each: int) -> pd.DataFrame:
-    """Exhibits of a world's classes that truly are `counted`: ``own``, ``innocent``."""
+def trained_anew(seed: int, architecture: str, each: int) -> tuple[World, nn.Module, list[str]]:
+    """A world, a network, and what each class truly is, by `each` pictures a number."""
     world = make_world(seed)
-    network: nn.Module = train(world, architecture)
-    truth = judge(measure(world, network, each))
+    network = train(world, architecture)
+    return world, network, [str(row["truth"]) for row in judge(measure(world, network, each))]
+
+
+def lying_ready(folder: Path) -> tuple[World, nn.Module, list[str]]:
+    """The same of a folder that `benchmarks.detection` prepared."""
+    held = json.loads((folder / "world.json").read_text())
+    network = build(held["architecture"], len(held["classes"])).eval()
+    network.load_state_dict(load_file(folder / "model.safetensors"))
+    truth = [row["truth"] for row in held["classes"]]
+    return make_world(held["seed"], clean=held["clean"]), network, truth
+
+
+def exhibits_of(
+    world: World, network: nn.Module, truth: Sequence[str], counted: Sequence[str]
+) -> pd.DataFrame:
+    """Exhibits of a world's classes that truly are `counted`: ``own``, ``innocent``."""
     geometry = Geometry(world.side, None, "none")
     engine = Engine(AuditedModel(network, None, geometry, MEAN, STD))
-    random = np.random.default_rng([seed, 7])
+    if not set(counted) & set(truth):
+        return pd.DataFrame()
+    random = np.random.default_rng([world.seed, 7])
     donors = [
-        _backgrounds(paint(world, [n] * DONORS, [n] * DONORS, seed * 10 + 3, random))
+        _backgrounds(paint(world, [n] * DONORS, [n] * DONORS, world.seed * 10 + 3, random))
         for n in world.names
     ]
     rows = []
-    for label, judged in enumerate(truth):
-        if judged["truth"] in counted:
+    for label, word in enumerate(truth):
+        if word in counted:
             cue = world.cues.get(world.names[label])
-            kind = cue.kind if cue is not None and judged["truth"] == "own" else ""
+            kind = cue.kind if cue is not None and word == "own" else ""
             for row in _of_class(world, engine, label, donors, random):
-                rows.append({"seed": seed, "label": label, "kind": kind, **row})
+                rows.append({"seed": world.seed, "label": label, "kind": kind, **row})
     return pd.DataFrame(rows)
 
 
@@ -159,6 +179,22 @@ def _auroc(positive: pd.Series, negative: pd.Series) -> float:
     if not len(positive) or not len(negative):
         return float("nan")
     return float(mannwhitneyu(positive, negative).statistic / len(positive) / len(negative))
+
+
+def held_intervals(table: pd.DataFrame) -> list[str]:
+    """How often each map points at a tag or companion, with Wilson's interval (95 %)."""
+    lines = ["| map | in the surroundings | anywhere |", "|---|---|---|"]
+    for method in ("swap_map", *METHODS):
+        if method not in table or not len(table):
+            continue
+        cells = []
+        for column in (method, f"{method} anywhere"):
+            asked = table[column].dropna().astype(bool)
+            hits, count = int(asked.sum()), len(asked)
+            low, high = binomtest(hits, count).proportion_ci(method="wilson")
+            cells.append(f"{hits} of {count} = {hits / count:.2f} ({low:.2f} to {high:.2f})")
+        lines.append(f"| {method} | {' | '.join(cells)} |")
+    return lines
 
 
 def show(table: pd.DataFrame) -> str:
@@ -190,6 +226,8 @@ def show(table: pd.DataFrame) -> str:
         lambda held: len(set(zip(table.loc[held.index, "seed"], held, strict=True)))
     )
     chance = table[table["kind"].isin(kinds[1:])].groupby("kind")["chance"].mean()
+    intervals = held_intervals(table[table["kind"].isin(kinds[1:])])
+    lines += ["", *intervals]
     lines.append(
         f"\nexhibits by cue: {counts}; classes: {classes_of.to_dict()}; "
         f"a part of the surroundings at random: {chance.round(2).to_dict()}"
@@ -200,20 +238,32 @@ def show(table: pd.DataFrame) -> str:
 def main() -> None:
     """Run the worlds one after the other."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS)
+    parser.add_argument("--seeds", type=int, nargs="*", help="worlds to train networks on")
+    parser.add_argument(
+        "--worlds", type=Path, nargs="*", default=[], help="folders of prepared ones"
+    )
     parser.add_argument("--each", type=int, default=100, help="pictures behind each true accuracy")
     parser.add_argument("--own-only", action="store_true", help="where alone, not whether")
     parser.add_argument("--out", type=Path, help="write the rows here, as CSV")
     asked = parser.parse_args()
     torch.set_num_threads(1)
     counted = ("own",) if asked.own_only else ("own", "innocent")
-    tables = []
-    for place, seed in enumerate(asked.seeds):
-        architecture = ARCHITECTURES[place % len(ARCHITECTURES)]
-        tables.append(one_world(seed, architecture, counted, asked.each))
-        print(show(pd.concat(tables)), flush=True)
-        if asked.out:
-            pd.concat(tables).to_csv(asked.out, index=False)
+    seeds = asked.seeds or (() if asked.worlds else SEEDS)
+    jobs: list[Callable[[], tuple[World, nn.Module, list[str]]]] = [
+        *(partial(lying_ready, folder) for folder in asked.worlds),
+        *(
+            partial(trained_anew, seed, ARCHITECTURES[place % len(ARCHITECTURES)], asked.each)
+            for place, seed in enumerate(seeds)
+        ),
+    ]
+    tables: list[pd.DataFrame] = []
+    for job in jobs:
+        tables.append(exhibits_of(*job(), counted))
+        rows = pd.concat(tables)
+        if len(rows):
+            print(show(rows), flush=True)
+            if asked.out:
+                rows.to_csv(asked.out, index=False)
 
 
 if __name__ == "__main__":

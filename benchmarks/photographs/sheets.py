@@ -7,32 +7,27 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw
 from torch import Tensor
 
 from audit.models import AuditedModel
-from audit.models.engine import Engine
 from audit.report.overlays import overlay
-from audit.saliency import METHODS, explain
+from audit.saliency import METHODS
 from audit.saliency.layers import find_layer
 from benchmarks.photographs.natural import Photographs
 
 COUNT = 24
-BY_METHOD = (
-    *("gradcam", "gradcam_plus_plus", "layercam", "gradient", "gradient_x_input"),
-    "guided_backprop",
-)
 
 
-def draw_methods(model: AuditedModel, shown: Photographs, path: Path) -> None:
-    """Each photograph with the maps of the methods of one pass."""
-    engine, images, labels = Engine(model), shown.images[:COUNT] / 255, shown.labels[:COUNT]
-    seeds = [0] * len(images)
-    maps = [
-        explain(engine, images, labels, method=METHODS[name], seeds=seeds).maps
-        for name in BY_METHOD
-    ]
-    _save(shown, maps, 2, path)
+def draw_methods(shown: Photographs, maps: Mapping[str, Tensor], path: Path) -> None:
+    """Each photograph in a row of its own, with the maps of methods; their names in the first."""
+    _save(shown, list(maps.values()), 1, path)
+    with Image.open(path) as drawn:
+        side = drawn.width // (1 + len(maps))
+        pen = ImageDraw.Draw(drawn)
+        for column, name in enumerate(maps, start=1):
+            pen.text((column * side + 3, 3), name, "white", stroke_width=1, stroke_fill="black")
+        drawn.save(path)
 
 
 def draw_layers(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import timm
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torchvision import models
 
@@ -17,7 +18,8 @@ from benchmarks.photographs.natural import Photographs
 
 BATCH = 16
 HALF = (0.5, 0.5, 0.5)
-NORMALISED = {"lite": (HALF, HALF), "mobilenet": (IMAGENET_MEAN, IMAGENET_STD)}
+IMAGENET = (IMAGENET_MEAN, IMAGENET_STD)
+NORMALISED = {"lite": (HALF, HALF), "mobilenet": IMAGENET, "dinov2": IMAGENET}
 """Mean and standard deviation that each kind of trunk was trained with."""
 
 
@@ -113,14 +115,44 @@ def trained(
         maps = torch.cat([audited.module.trunk(_normal(audited, p)) for p in parts])
     maps, labels = torch.cat([maps, maps.flip(3)]), seen.labels.repeat(2)
     head = make_head(maps.shape[1], classes)
+    _fit(head, maps, labels)
+    return AuditedModel(Headed(trunk, head), None, Geometry(), mean, std)
+
+
+def _fit(head: nn.Module, features: Tensor, labels: Tensor) -> None:
     optimiser = torch.optim.AdamW(head.parameters(), lr=1e-3, weight_decay=1e-2)
     for _ in range(300):
-        chosen = torch.randint(len(maps), (32,))
-        loss = nn.functional.cross_entropy(head(maps[chosen]), labels[chosen])
+        chosen = torch.randint(len(features), (32,))
+        loss = nn.functional.cross_entropy(head(features[chosen]), labels[chosen])
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-    return AuditedModel(Headed(trunk, head), None, Geometry(), mean, std)
+
+
+def dinov2(weights: Path, seen: Photographs) -> AuditedModel:
+    """DINOv2 (ViT-S/14, Oquab et al. 2023), frozen, with a linear head of transformers' form.
+
+    The weights are those of ``Dinov2Model``, under its names.
+    """
+    from transformers import Dinov2Config, Dinov2ForImageClassification
+
+    torch.manual_seed(0)
+    classes = int(seen.labels.max()) + 1
+    sizes = {"hidden_size": 384, "num_hidden_layers": 12, "num_attention_heads": 6}
+    config = Dinov2Config(**sizes, image_size=518, patch_size=14, num_labels=classes)
+    network = Dinov2ForImageClassification(config).eval()
+    found = sorted(weights.rglob("dinov2*.safetensors"))
+    if not found:
+        raise SystemExit(f"--weights: no dinov2*.safetensors below {weights}")
+    network.dinov2.load_state_dict(load_file(found[0]))
+    head, network.classifier = network.classifier, nn.Identity()
+    model = AuditedModel(network, None, Geometry(), *NORMALISED["dinov2"])
+    pictures = torch.cat([seen.images, seen.images.flip(3)]) / 255
+    with torch.no_grad():
+        features = torch.cat([model(part) for part in pictures.split(BATCH)])
+    _fit(head, features, seen.labels.repeat(2))
+    network.classifier = head
+    return model
 
 
 def _normal(model: AuditedModel, images: Tensor) -> Tensor:
