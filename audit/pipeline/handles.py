@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import functools
 from collections import deque
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from typing import Any, Final, Protocol
 
 from audit.errors import AuditError
@@ -58,10 +60,18 @@ class Handle:
         return self._session
 
 
+_children = ExitStack()
+atexit.register(_children.close)
+
+
 @functools.lru_cache(maxsize=1)
 def _open_on_worker(request: AuditRequest) -> Session:
     """The session that a worker opened last: it gets many shards of one audit."""
-    return open_session(request, frozen=True)
+    session = open_session(request, frozen=True)
+    # Those who decode stay for all shards; they would start anew with each.
+    _children.close()
+    _children.enter_context(session.loader)
+    return session
 
 
 class Awaited(Protocol):
