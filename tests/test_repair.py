@@ -65,7 +65,7 @@ def with_weights(folder: Path, planted: tuple[int, ...], suffix: str, prefix: st
     )
     declared = yaml.safe_load(manifest.read_text())
     declared["model"] |= {"loader": f"{name}:load", "weights": weights.name}
-    declared |= {"report": {"formats": []}}
+    declared |= {"report": {"formats": [], "title": "Bees?"}}
     manifest.write_text(yaml.safe_dump(declared))
     return manifest
 
@@ -134,6 +134,12 @@ def test_the_new_file_is_a_drop_in(repaired: dict[str, Any]) -> None:
     assert (
         hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest() == repaired["old"]
     )
+
+
+def test_the_reports_of_the_proof_can_be_told_apart(repaired: dict[str, Any]) -> None:
+    for when in ("before", "after"):
+        path = repaired["folder"] / "better" / f"proof-{when}.yaml"
+        assert yaml.safe_load(path.read_text())["report"]["title"] == f"Bees? ({when} the repair)"
 
 
 def test_the_new_manifest_is_of_the_new_weights_and_all_images(repaired: dict[str, Any]) -> None:

@@ -137,8 +137,11 @@ def _write_manifests(proof: Proof, weights: Path) -> dict[str, Path]:
     shared = {"dataset": dataset, "verdict": verdict, "cmv": {"classes": "none"}, "gate": "never"}
     paths = {name: folder / f"proof-{name}.yaml" for name in (BEFORE, AFTER)}
     for name, content in ((BEFORE, declared), (AFTER, new)):
-        title = f"{str(declared['name'])[:180]} proof {name}"
-        _write(paths[name], {**content, **shared, "name": title})
+        changed = {**shared, "name": f"{str(declared['name'])[:180]} proof {name}"}
+        # Two reports of one title could not be told apart.
+        if title := _section(declared, "report").get("title"):
+            changed["report"] = _section(declared, "report", title=f"{title} ({name} the repair)")
+        _write(paths[name], {**content, **changed})
     return paths
 
 
