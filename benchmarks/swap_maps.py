@@ -259,7 +259,7 @@ def main() -> None:
     tables: list[pd.DataFrame] = []
     for job in jobs:
         tables.append(exhibits_of(*job(), counted))
-        rows = pd.concat(tables)
+        rows = pd.concat(tables, ignore_index=True)
         if len(rows):
             print(show(rows), flush=True)
             if asked.out:
