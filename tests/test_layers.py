@@ -9,7 +9,7 @@ from functools import partial
 import pytest
 import timm
 import torch
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 from torchvision import models
@@ -250,6 +250,8 @@ def test_a_grid_is_read_from_the_form_that_it_was_written_in(
     rows: int, columns: int, channels: int, prefix: int, patch: int
 ) -> None:
     image = (rows * patch, columns * patch)
+    # (4, 16, 64) of an image four times as wide as high is either form.
+    assume(rows * channels != columns**2)
     assert find_grid((1, channels, rows, columns), image) == Grid(rows, columns)
     assert find_grid((1, rows, columns, channels), image) == Grid(rows, columns, "NHWC")
     seen = [Grid(rows, columns)]

@@ -77,11 +77,11 @@ def finished(
         def count(module: Any, name: str) -> None:
             plain = getattr(module, name)
 
-            def counted(*given: Any) -> Any:
+            def counted(*given: Any, **named: Any) -> Any:
                 counts["opened"][name] += 1
                 if name == "start_decoder":
                     counts["by outline"][given[0].widened] += 1
-                return plain(*given)
+                return plain(*given, **named)
 
             patch.setattr(module, name, counted)
 

@@ -80,7 +80,8 @@ def expand_braces(pattern: str) -> list[str]:
 def _counted(first: str, last: str) -> list[str]:
     if int(last) - int(first) >= _MOST_SHARDS:
         raise DatasetError(
-            f"dataset.shards: {{{first}..{last}}} stands for more than {_MOST_SHARDS:,} names"
+            f"dataset.shards: {{{first}..{last}}} stands for more than {_MOST_SHARDS:,} "
+            "names. Write fewer, or a pattern with *."
         )
     return [f"{number:0{len(first)}}" for number in range(int(first), int(last) + 1)]
 
