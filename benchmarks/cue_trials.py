@@ -26,7 +26,7 @@ from audit.measuring.plan import Workbench
 from audit.pipeline.cue_plans import CuePlan, plans
 from audit.pipeline.opening import open_declared
 from audit.run_folder import RunFolder
-from benchmarks.detection.files import IMAGES, side_of
+from benchmarks.detection.files import SIZES, side_of
 from benchmarks.detection.pictures import paint
 from benchmarks.detection.worlds import World, make_world
 
@@ -37,10 +37,11 @@ _MEASURED = ("raised", "became", "control")
 
 
 def planted_pixels(world: World, label: int) -> NDArray[np.bool_]:
-    """What is planted in each audited picture of a class ``(IMAGES, side, side)``."""
+    """What is planted in each audited picture of a class ``(50, side, side)``."""
     name = world.names[label]
     random = np.random.default_rng([world.seed, 3, label])
-    return paint(world, [name] * IMAGES, [name] * IMAGES, world.seed * 10 + 3, random).cues
+    names = [name] * max(SIZES)
+    return paint(world, names, names, world.seed * 10 + 3, random).cues
 
 
 def one_world(manifest: Path, run: Path) -> list[dict[str, Any]]:

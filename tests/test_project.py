@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import functools
 import re
 import tomllib
 from pathlib import Path
@@ -88,3 +90,38 @@ def test_flows_are_prefect_and_no_more() -> None:
     lines = sum(len(p.read_text().splitlines()) for room in rooms for p in room.glob("*.py"))
     # What needs no Prefect belongs into audit/, where notebooks and tests reach it without one.
     assert lines < 700
+
+
+def test_what_benchmarks_import_of_us_is_there() -> None:
+    """Nothing else runs them in a year; types are checked of audit and flows alone."""
+    missing = []
+    for path in sorted((ROOT / "benchmarks").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module:
+                top = node.module.split(".")[0]
+                if top in ("audit", "flows", "benchmarks"):
+                    names = {name.name for name in node.names} - defined(node.module)
+                    missing += [f"{path.name}: {node.module}.{name}" for name in names]
+    assert missing == []
+
+
+@functools.cache
+def defined(module: str) -> set[str]:
+    """What a module of ours has at its top: definitions, imports, values and modules below it."""
+    path = ROOT.joinpath(*module.split("."))
+    below = {p.stem for p in path.glob("*.py")} | {p.name for p in path.glob("*/")}
+    source = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    return below | {
+        name for node in ast.walk(ast.parse(source.read_text())) for name in names_of(node)
+    }
+
+
+def names_of(node: ast.AST) -> list[str]:
+    if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+        return [node.name]
+    if isinstance(node, (ast.Import, ast.ImportFrom)):
+        return [name.asname or name.name for name in node.names]
+    if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+        return [node.id]
+    # What a package imports when it is asked for.
+    return [node.value] if isinstance(node, ast.Constant) and isinstance(node.value, str) else []
