@@ -98,6 +98,18 @@ def test_where_nothing_changes_anywhere_a_rim_is_chance() -> None:
     np.testing.assert_allclose(edge_ranks(torch.full((1, SIDE, SIDE), 7), mask), 0.5)
 
 
+def test_only_masks_that_show_a_side_are_counted_for_it() -> None:
+    whole = [picture(seed) for seed in range(12)]
+    cut = [(image, half_of(mask, "down")) for image, mask in whole]
+    # Pushed to the lower border, a mask shows no lower side.
+    hidden = [
+        (image.roll(40, 1), mask | (torch.arange(SIDE) >= 50)[:, None]) for image, mask in cut
+    ]
+    found = least_supported([one.ravel().tolist() for one in ranks([*cut, *hidden])])
+    assert found is not None
+    assert (found["side"], found["images"]) == ("down", 12)
+
+
 def test_few_or_hidden_sides_say_nothing() -> None:
     image, mask = picture(0)
     whole = torch.ones(SIDE, SIDE, dtype=torch.bool)
@@ -105,4 +117,5 @@ def test_few_or_hidden_sides_say_nothing() -> None:
     assert least_supported([edge_ranks(image, whole).ravel().tolist()] * 12) is None
     assert least_supported([edge_ranks(image, half_of(mask, "up")).ravel().tolist()] * 9) is None
     assert least_supported([None] * 12) is None
+    assert least_supported([[0.5] * 27] * 12) is None
     assert least_supported([]) is None

@@ -218,6 +218,21 @@ def test_a_planted_shortcut_survives_the_second_network(tmp_path: Path) -> None:
     assert suspects(session) == ["bee"]
     (finding,) = (f for f in decided(session) if f.verdict is Verdict.SUSPECT)
     assert finding.outline_agreement > 0.95
+    # Whose outlines bear it, whatever the rims of the masks say.
+    without_a_lower_rim(session)
+    assert suspects(session) == ["bee"]
+
+
+def without_a_lower_rim(session: Session) -> None:
+    """As if its masks were no rectangles, and below them nothing changed."""
+    place = session.run.suspect_masks
+    looked_at = pd.read_parquet(place)
+    flat = looked_at.assign(
+        filling=0.9,
+        edges=[np.where(np.arange(28) // 7 == 1, 0.5, e) for e in looked_at["edges"]],
+    )
+    table = pa.Table.from_pandas(flat.drop(columns="run_id"), MASK_COLUMNS, preserve_index=False)
+    write_table_of(session.run, place, table)
 
 
 def test_masks_that_may_cut_their_objects_accuse_by_a_network_alone(tmp_path: Path) -> None:
@@ -227,15 +242,7 @@ def test_masks_that_may_cut_their_objects_accuse_by_a_network_alone(tmp_path: Pa
     assert list(looked_at.columns) == [*MASK_COLUMNS.names, "run_id"]
     assert set(looked_at["label_name"]) == {"bee"}
     assert suspects(session) == ["bee"]
-    # The same swaps, with masks that are no rectangles and below which nothing changes.
-    flat = looked_at.assign(
-        filling=0.9, edges=[np.where(np.arange(28) // 7 == 1, 0.5, e) for e in looked_at["edges"]]
-    )
-    write_table_of(
-        session.run,
-        session.run.suspect_masks,
-        pa.Table.from_pandas(flat.drop(columns="run_id"), MASK_COLUMNS, preserve_index=False),
-    )
+    without_a_lower_rim(session)
     (watched,) = (f for f in decided(session) if f.label_name == "bee")
     assert watched.verdict is Verdict.WATCH
     assert watched.reasons[0].code is Code.OUTLINE_MAY_CUT

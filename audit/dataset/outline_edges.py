@@ -88,21 +88,26 @@ def least_supported(ranks: Sequence[Sequence[float] | None]) -> Mapping[str, str
     Parameters
     ----------
     ranks : sequence of (sequence of 28 floats, or None)
-        Flattened, from :func:`edge_ranks`; None where there is no mask.
+        Flattened, from :func:`edge_ranks`; None where there is no mask. What somebody else wrote
+        in another length counts as none.
 
     Returns
     -------
     mapping or None
-        ``side``, one of :data:`DIRECTIONS`; ``support``, below :data:`LEAST_SUPPORT`; ``images``.
+        ``side``, one of :data:`DIRECTIONS`; ``support``, below :data:`LEAST_SUPPORT`; ``images``,
+        how many masks show that side.
     """
-    known = [np.asarray(one, float) for one in ranks if one is not None]
-    support = edge_support(np.reshape(known, (len(known), len(DIRECTIONS), len(_INWARD))))
+    shape = (len(DIRECTIONS), len(_INWARD))
+    flat = [one for one in ranks if one is not None and len(one) == shape[0] * shape[1]]
+    known = np.reshape(np.asarray(flat, float), (len(flat), *shape))
+    support = edge_support(known)
     if not support:
         return None
     side = min(support, key=lambda name: support[name])
     if support[side] >= LEAST_SUPPORT:
         return None
-    return {"side": side, "support": support[side], "images": len(known)}
+    shown = int(np.isfinite(known[:, DIRECTIONS.index(side)]).all(1).sum())
+    return {"side": side, "support": support[side], "images": shown}
 
 
 def _edges(

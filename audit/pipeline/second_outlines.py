@@ -37,7 +37,7 @@ from audit.pipeline.session import Session
 from audit.run_folder import RunFolder
 from audit.sampling import at_most
 from audit.verdicts.find import find
-from audit.verdicts.outlines import SECOND, WIDENED
+from audit.verdicts.outlines import LOOSE, SECOND, WIDENED
 
 WIDENING = (1 / 8, 1 / 16)
 """By which share of the side outlines are drawn wider; the next where the first leaves too little
@@ -85,7 +85,8 @@ def measure_second_outlines(session: Session, progress: Progress = SILENT) -> in
     labels = {finding.label for finding in suspects}
     if not labels or labels <= _measured(run):
         return 0
-    _look_at_masks_of(session, labels)
+    if session.source not in LOOSE:
+        _look_at_masks_of(session, labels)
     rows: list[Row] = []
     followed: list[pd.DataFrame] = []
     for hand in hands(session):
