@@ -4,10 +4,9 @@ ImageNet networks on photographs of dogs with boxes, and heads on their trunks o
 masks that no head has seen; one head is a transformer with a class token. Each is measured at the
 layer that ``find_layer`` takes, at the one of the rule before it (the last of at least 8x8 places),
 at the last of all, and beside the gradient; ``--only methods`` measures every method that serves
-them at 224 pixels instead. Nothing is fetched: weights and photographs are one's
-own.
+them at 224 pixels instead. Weights and photographs are one's own.
 
-    python benchmarks/layers.py --dogs DIR --objects DIR --weights DIR [--only PART] [--sheet PNG]
+    python -m benchmarks.layers --dogs DIR --objects DIR --weights DIR [--only PART] [--sheet PNG]
 
 ``--dogs``: an ``index.csv`` (path, imagenet_index, boxes_xyxy) and its pictures. ``--objects``:
 ``photographs/CLASS`` and ``masks/CLASS`` (PNG, above 127 is object, 128 is border). ``--weights``:
@@ -30,19 +29,16 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-
-from audit.geometry import Geometry  # noqa: E402
-from audit.models import AuditedModel  # noqa: E402
-from audit.models.engine import Engine  # noqa: E402
-from audit.saliency import METHODS, class_scores, explain  # noqa: E402
-from audit.saliency.choosing import choose_method  # noqa: E402
-from audit.saliency.layers import SMALLEST, find_layer  # noqa: E402
-from audit.scoring import foreground_area, foreground_mass, mass_lift, pointing_hit  # noqa: E402
-from benchmarks.photographs.natural import Photographs, dogs, objects  # noqa: E402
-from benchmarks.photographs.sheets import draw_layers, draw_methods  # noqa: E402
-from benchmarks.photographs.trunks import (  # noqa: E402
+from audit.geometry import Geometry
+from audit.models import AuditedModel
+from audit.models.engine import Engine
+from audit.saliency import METHODS, class_scores, explain
+from audit.saliency.choosing import choose_method
+from audit.saliency.layers import SMALLEST, find_layer
+from audit.scoring import foreground_area, foreground_mass, mass_lift, pointing_hit
+from benchmarks.photographs.natural import Photographs, dogs, objects
+from benchmarks.photographs.sheets import draw_layers, draw_methods
+from benchmarks.photographs.trunks import (
     BATCH,
     HALF,
     NORMALISED,

@@ -24,7 +24,6 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file
-from scipy.stats import binomtest, mannwhitneyu
 from torch import Tensor, nn
 
 from audit.geometry import Geometry
@@ -40,6 +39,7 @@ from benchmarks.detection.networks import build, train
 from benchmarks.detection.pictures import Painted, paint
 from benchmarks.detection.truth import judge, measure
 from benchmarks.detection.worlds import World, make_world
+from benchmarks.swap_map_figures import show
 
 SEEDS = (7701, 7702, 7703, 7704, 7705, 7706)
 ARCHITECTURES = ("plain", "residual", "depthwise")
@@ -173,66 +173,6 @@ def exhibits_of(
             for row in _of_class(world, engine, label, donors, random):
                 rows.append({"seed": world.seed, "label": label, "kind": kind, **row})
     return pd.DataFrame(rows)
-
-
-def _auroc(positive: pd.Series, negative: pd.Series) -> float:
-    if not len(positive) or not len(negative):
-        return float("nan")
-    return float(mannwhitneyu(positive, negative).statistic / len(positive) / len(negative))
-
-
-def held_intervals(table: pd.DataFrame) -> list[str]:
-    """How often each map points at a tag or companion, with Wilson's interval (95 %)."""
-    lines = ["| map | in the surroundings | anywhere |", "|---|---|---|"]
-    for method in ("swap_map", *METHODS):
-        if method not in table or not len(table):
-            continue
-        cells = []
-        for column in (method, f"{method} anywhere"):
-            asked = table[column].dropna().astype(bool)
-            hits, count = int(asked.sum()), len(asked)
-            low, high = binomtest(hits, count).proportion_ci(method="wilson")
-            cells.append(f"{hits} of {count} = {hits / count:.2f} ({low:.2f} to {high:.2f})")
-        lines.append(f"| {method} | {' | '.join(cells)} |")
-    return lines
-
-
-def show(table: pd.DataFrame) -> str:
-    """The figures as Markdown."""
-    kinds = ("scene", "tag", "companion")
-    innocent = table[table["kind"] == ""]
-    heads = [
-        *(f"{kind}, surroundings" for kind in kinds[1:]),
-        *(f"{kind}, anywhere" for kind in kinds),
-    ]
-    lines = [f"| map | {' | '.join(heads)} | own cue or not, AUROC: images | classes |"]
-    lines.append("|---" * (len(heads) + 3) + "|")
-    for method in ("swap_map", *METHODS):
-        score = f"{method} score"
-        if score not in table:
-            continue
-        held = table[table[score].notna()]
-        where = [held.loc[held["kind"] == kind, method].mean() for kind in kinds[1:]]
-        where += [held.loc[held["kind"] == kind, f"{method} anywhere"].mean() for kind in kinds]
-        by_class = held.groupby(["seed", "label", "kind"])[score].mean().reset_index()
-        images = _auroc(held.loc[held["kind"] != "", score], innocent[score].dropna())
-        classes = _auroc(
-            by_class.loc[by_class["kind"] != "", score], by_class.loc[by_class["kind"] == "", score]
-        )
-        shown = " | ".join(f"{value:.2f}" for value in (*where, images, classes))
-        lines.append(f"| {method} | {shown} |")
-    counts = table.groupby("kind").size().to_dict()
-    classes_of = table.groupby("kind")["label"].apply(
-        lambda held: len(set(zip(table.loc[held.index, "seed"], held, strict=True)))
-    )
-    chance = table[table["kind"].isin(kinds[1:])].groupby("kind")["chance"].mean()
-    intervals = held_intervals(table[table["kind"].isin(kinds[1:])])
-    lines += ["", *intervals]
-    lines.append(
-        f"\nexhibits by cue: {counts}; classes: {classes_of.to_dict()}; "
-        f"a part of the surroundings at random: {chance.round(2).to_dict()}"
-    )
-    return "\n".join(lines)
 
 
 def main() -> None:
