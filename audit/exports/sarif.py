@@ -24,7 +24,7 @@ _RULES = {
         "own-shortcut",
         "The class depends on its own background",
         "Exchanging the background for another class's costs the class probability and decisions: "
-        "the model takes the usual background for a sign of the class.",
+        "the model leans on the usual background.",
     ),
     Kind.VICTIM: (
         "affected-class",

@@ -200,8 +200,8 @@ def suspect_line(finding: ClassFinding) -> str:
         )
     if finding.kind is Kind.OWN_SHORTCUT:
         return gettext(
-            "loses %(loss)s when the background is exchanged; its usual background is taken for a "
-            "sign of the class",
+            "loses %(loss)s when the background is exchanged; the model leans on its usual "
+            "background",
             loss=loss,
         )
     return gettext("loses %(loss)s when the background is exchanged", loss=loss)

@@ -147,9 +147,7 @@ REASONS: Mapping[Code, Sentence] = {
     Code.LOSS_TO_ONE_CLASS: _loss_to_one_class,
     Code.LOSS_MEASURED: _loss_measured,
     Code.FEW_DECISIONS_CHANGE: _few_decisions_change,
-    Code.TAKES_BACKGROUND_FOR_CLASS: fixed(
-        N_("The model takes this class's usual background for a sign of the class itself.")
-    ),
+    Code.TAKES_BACKGROUND_FOR_CLASS: fixed(N_("The model leans on this class's usual background.")),
     Code.LOSS_GOES_TO_CLASS: _loss_goes_to_class,
     Code.LOSS_GOES_TO_MANY: fixed(
         N_(
