@@ -15,9 +15,7 @@ from planted import write_dataset
 import audit
 from audit.dataset.batches import iterate_batches
 from audit.dataset.content_store import ContentStore, key_of
-from audit.dataset.contents import hash_contents, take_contents
-from audit.dataset.sample_table import sample_rows
-from audit.measuring.columns import write_table
+from audit.dataset.contents import hash_contents
 
 
 @pytest.fixture(scope="module")
@@ -99,19 +97,6 @@ def test_an_image_that_is_not_the_one_hashed_is_an_error_of_that_sample(
     errors = [error for batch in batches for _, error in batch.unreadable]
     assert [error.reason for error in errors] == ["CHANGED_DURING_RUN"]
     assert sum(map(len, batches)) == len(session.table) - 1
-
-
-def test_a_worker_takes_the_hashes_of_the_frozen_list(planted: Path, tmp_path: Path) -> None:
-    table = opened(planted).table
-    write_table(tmp_path / "samples.parquet", sample_rows(table))
-    blank = table.assign(sha256="", mask_sha256="")
-    assert take_contents(blank, tmp_path / "samples.parquet")
-    assert blank["sha256"].equals(table["sha256"])
-    assert blank["mask_sha256"].equals(table["mask_sha256"])
-    later = table.assign(sha256="", mtime_ns=table["mtime_ns"] + 1)
-    assert not take_contents(later, tmp_path / "samples.parquet")
-    assert not take_contents(later, tmp_path / "nowhere.parquet")
-    assert (later["sha256"] == "").all()
 
 
 def test_a_store_that_is_none_begins_anew(tmp_path: Path) -> None:

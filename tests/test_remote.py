@@ -27,10 +27,12 @@ from audit.errors import AuditError, DatasetError, ManifestError
 from audit.manifest import load_manifest
 from audit.pipeline.fetching import Fetcher
 from audit.pipeline.opening import open_declared
+from audit.pipeline.opening_again import open_again
+from audit.pipeline.prepare import prepare
 from audit.pipeline.progress import SILENT
 from audit.remote import stores
 from audit.remote.addresses import folder_of_mirrors, mirrored_path
-from audit.remote.mirror import Mirror
+from audit.remote.mirror import Mirror, was_fetched
 from audit.remote.stores import Held, Store
 
 SHARDS = "train-{09..10}.tar"
@@ -137,6 +139,33 @@ def test_an_audit_of_a_bucket_is_that_of_a_folder(
     assert there.scores.read_bytes() == here.scores.read_bytes()
     assert len(list(cache.rglob("*.png"))) == 24
     assert unread(cache) == []
+
+
+def test_workers_ask_no_store_for_what_is_here_and_fetch_the_rest_where_it_belongs(
+    manifest: Path, bucket: str, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = opened(in_bucket(manifest, bucket), tmp_path / "run")
+    with session.loader:
+        prepare(session)
+    asked: list[str] = []
+    listing = Store.listing
+    monkeypatch.setattr(
+        Store, "listing", lambda store: asked.append(store.address) or listing(store)
+    )
+    assert (
+        open_again(session.request, session.key, str(cache))
+        .table["path"]
+        .equals(session.table["path"])
+    )
+    assert asked == []
+    # On another machine the cache is empty, and may lie elsewhere.
+    elsewhere = tmp_path / "elsewhere"
+    monkeypatch.setenv("SALIENCY_AUDIT_CACHE", str(elsewhere))
+    there = open_again(session.request, session.key, str(cache))
+    assert len(asked) == 2
+    assert all(path.startswith(os.fsencode(elsewhere)) for path in there.table["path"])
+    assert all(was_fetched(os.fsdecode(path)) for path in there.table["path"])
+    assert len(list(elsewhere.rglob("*.png"))) == 2 * len(session.table)
 
 
 def test_only_what_is_audited_is_fetched(manifest: Path, bucket: str, cache: Path) -> None:

@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import pandas as pd
-import pyarrow as pa
 
 from audit.dataset.content_store import ContentStore, FileKey, key_of
 from audit.dataset.image_bytes import MAX_BYTES, check_file
@@ -31,8 +30,6 @@ from audit.dataset.outlines import Foreground
 from audit.dataset.sample_table import sample_of
 from audit.errors import SampleError
 
-COLUMNS = ("sha256", "mask_sha256")
-"""That :func:`hash_contents` writes: hexadecimal digits; "" where nothing could be read."""
 _AT_ONCE = 8192
 _TOGETHER = 64
 _THREADS = 8
@@ -80,7 +77,9 @@ def hash_contents(
     store: ContentStore,
     on_progress: Callable[[int], None] = lambda _: None,
 ) -> Hashed:
-    """Write into a list of samples what their files hold.
+    """Write into a list of samples what their files hold: ``sha256`` and ``mask_sha256``.
+
+    Both are hexadecimal digits; "" where nothing could be read.
 
     Parameters
     ----------
@@ -109,35 +108,6 @@ def hash_contents(
             on_progress(len(some))
     table["sha256"], table["mask_sha256"] = images, masks
     return Hashed(files, time.monotonic() - began)
-
-
-def take_contents(table: pd.DataFrame, listed: Path) -> bool:
-    """Take the hashes from the list of samples that a run has frozen.
-
-    Parameters
-    ----------
-    table : DataFrame
-        As for :func:`hash_contents`.
-    listed : Path
-        ``samples.parquet``.
-
-    Returns
-    -------
-    bool
-        False, and nothing is changed, where any file has another size or mtime than it says, or
-        the list cannot be read.
-    """
-    stamps = ["sample_id", "size", "mtime_ns", "mask_size", "mask_mtime_ns"]
-    try:
-        known = pd.read_parquet(listed, columns=[*stamps, *COLUMNS])
-    except (OSError, pa.ArrowException, ValueError, KeyError):
-        return False
-    # The images on one list are in one order; where that differs, so does the dataset.
-    if known[stamps].to_numpy().tolist() != table[stamps].to_numpy().tolist():
-        return False
-    for name in COLUMNS:
-        table[name] = known[name].tolist()
-    return True
 
 
 def _wanted(row: Any, foreground: Foreground | None) -> list[_Wanted]:

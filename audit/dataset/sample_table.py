@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from audit.dataset.outlines import Foreground
 from audit.dataset.samples import Annotation, Sample
@@ -96,6 +97,8 @@ SAMPLE_COLUMNS: Final = pa.schema(
         ("mask_mtime_ns", pa.int64()),
         ("sha256", pa.string()),  # of the image's bytes; "": unknown
         ("mask_sha256", pa.string()),  # of what its foreground is read from; "": nothing
+        ("annotation", pa.string()),  # JSON: where its outlines are written; "": nowhere
+        ("member", pa.string()),  # JSON: which part of the file it is; "": all of it
     ]
 )
 """Of ``samples.parquet``: a row a sample; its place is the row that other tables name."""
@@ -104,6 +107,19 @@ SAMPLE_COLUMNS: Final = pa.schema(
 def sample_rows(table: pd.DataFrame) -> pa.Table:
     """The list of samples as ``samples.parquet`` holds it."""
     return pa.Table.from_pandas(table, SAMPLE_COLUMNS, preserve_index=False)
+
+
+def read_samples(path: Path) -> pd.DataFrame:
+    """The list of samples that :func:`sample_rows` wrote, whole.
+
+    Raises
+    ------
+    OSError, pyarrow.ArrowException
+        It is not there, or is none.
+    """
+    table = pq.read_table(path, columns=SAMPLE_COLUMNS.names)
+    read: pd.DataFrame = table.cast(SAMPLE_COLUMNS).to_pandas()
+    return read
 
 
 _AT_ONCE = 8192

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from fnmatch import fnmatch
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -20,7 +20,7 @@ from audit.manifest import Manifest
 from audit.pipeline.progress import Progress
 from audit.remote.addresses import folder_of_mirrors, is_address, lists_files
 from audit.remote.cache import in_words, make_room
-from audit.remote.mirror import Mirror
+from audit.remote.mirror import Mirror, was_fetched
 from audit.remote.stores import Store
 from audit.secrets import guarded
 
@@ -67,22 +67,40 @@ class Fetcher:
         DatasetError
             A store does not answer.
         """
-        manifest = self._manifest
-        model, only = manifest.model, manifest.dataset.only
-        named = {
-            "model.weights": model.options.get("weights"),
-            "model.classes": model.classes,
-            "dataset.only": only,
-        }
-        root = manifest.foreground.options.get("root")
-        if isinstance(root, str) and is_address(root):
+        named = _addresses(self._manifest)
+        if (root := named.pop("foreground.root", None)) is not None:
             self._list(root, "foreground.root", ())
-        if is_address(manifest.dataset.root):
-            self._list(manifest.dataset.root, "dataset.root", self._opened())
+        if (root := named.pop("dataset.root", None)) is not None:
+            self._list(root, "dataset.root", self._opened())
         # Last: of what a bucket does not list no file stays in its folder.
         for key, address in named.items():
-            if isinstance(address, str) and is_address(address):
-                self._fetch_file(address, key)
+            self._fetch_file(address, key)
+
+    def fetch_missing(
+        self, table: pd.DataFrame, open_masks: Callable[[], Foreground | None]
+    ) -> None:
+        """Fetch what an audit opens where another machine than this one began it.
+
+        Where all of it is here no store is asked: what has changed there since is none of this run.
+
+        Parameters
+        ----------
+        table : DataFrame
+            The list of samples. An image that was nowhere is not missed.
+        open_masks : callable
+            Opens the foregrounds, whose folder has to be there.
+        """
+        manifest, start = self._manifest, f"{folder_of_mirrors()}{os.sep}"
+        paths = {key: manifest.path(text, key) for key, text in _addresses(manifest).items()}
+        if not paths:
+            return
+        roots = [paths.pop(key) for key in ("dataset.root", "foreground.root") if key in paths]
+        if all(root.exists() for root in roots) and all(map(was_fetched, paths.values())):
+            listed = _files_of(table[table["size"] >= 0], open_masks())
+            if all(was_fetched(path) for path in listed if path.startswith(start)):
+                return
+        self.fetch_declared()
+        self.fetch_listed(table, open_masks())
 
     def fetch_listed(self, table: pd.DataFrame, foreground: Foreground | None) -> bool:
         """Fetch the images of a list of samples, and the files of their foregrounds.
@@ -187,6 +205,18 @@ class Fetcher:
         with self._progress.step("fetching", count):
             for mirror, sizes in missing.items():
                 mirror.fetch(sizes, partial(self._progress.advance, "fetching"))
+
+
+def _addresses(manifest: Manifest) -> dict[str, str]:
+    """All addresses of a manifest that stand for what an audit reads, by key."""
+    named = {
+        "dataset.root": manifest.dataset.root,
+        "foreground.root": manifest.foreground.options.get("root"),
+        "model.weights": manifest.model.options.get("weights"),
+        "model.classes": manifest.model.classes,
+        "dataset.only": manifest.dataset.only,
+    }
+    return {key: text for key, text in named.items() if isinstance(text, str) and is_address(text)}
 
 
 def _files_of(table: pd.DataFrame, foreground: Foreground | None) -> Iterator[str]:

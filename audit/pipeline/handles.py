@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import atexit
+import dataclasses
 import functools
+import os
 from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from typing import Any, Final, Protocol
 
-from audit.errors import AuditError
-from audit.pipeline.opening import open_session
+from audit.pipeline.opening_again import open_again
 from audit.pipeline.progress import SILENT, Progress
 from audit.pipeline.session import AuditRequest, Session
+from audit.remote.addresses import folder_of_mirrors
 
 IN_FLIGHT: Final = 512
 """Tasks that are handed over and not done: a cluster is not given a million to remember."""
@@ -22,20 +24,21 @@ class Handle:
     """A session and whoever follows its progress; pickled, it is the request alone.
 
     Threads of this process share what is open. On the other side of a pickle - a process, a Dask
-    or Ray worker - the session is opened again by its request, and nobody is told of progress.
+    or Ray worker - the session is opened again from its run folder, and nobody is told of progress.
     """
 
-    __slots__ = ("_session", "key", "progress", "request")
+    __slots__ = ("_session", "key", "mirrors", "progress", "request")
 
     def __init__(self, session: Session, progress: Progress = SILENT) -> None:
         self._session: Session | None = session
-        self.request, self.key, self.progress = session.request, session.key, progress
+        self.request, self.key, self.progress = _anywhere(session.request), session.key, progress
+        self.mirrors = str(folder_of_mirrors())
 
-    def __getstate__(self) -> tuple[AuditRequest, str]:
-        return self.request, self.key
+    def __getstate__(self) -> tuple[AuditRequest, str, str]:
+        return self.request, self.key, self.mirrors
 
-    def __setstate__(self, state: tuple[AuditRequest, str]) -> None:
-        self.request, self.key = state
+    def __setstate__(self, state: tuple[AuditRequest, str, str]) -> None:
+        self.request, self.key, self.mirrors = state
         self._session, self.progress = None, SILENT
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -48,16 +51,17 @@ class Handle:
         Raises
         ------
         AuditError
-            The worker has other data, weights or software, or another kind of device.
+            The worker sees another audit, or has other weights or software, or no such device.
         """
         if self._session is None:
-            self._session = _open_on_worker(self.request)
-            if self._session.key != self.key:
-                raise AuditError(
-                    "this worker does not see what the audit began with: its dataset, weights, "
-                    "software or kind of device differ, so its scores would not belong to the rest"
-                )
+            self._session = _open_on_worker(self.request, self.key, self.mirrors)
         return self._session
+
+
+def _anywhere(request: AuditRequest) -> AuditRequest:
+    """The same request for processes that work in another folder."""
+    manifest, out = (os.path.abspath(p) if p else "" for p in (request.manifest, request.out))
+    return dataclasses.replace(request, manifest=manifest, out=out)
 
 
 _children = ExitStack()
@@ -65,9 +69,9 @@ atexit.register(_children.close)
 
 
 @functools.lru_cache(maxsize=1)
-def _open_on_worker(request: AuditRequest) -> Session:
+def _open_on_worker(request: AuditRequest, key: str, mirrors: str) -> Session:
     """The session that a worker opened last: it gets many shards of one audit."""
-    session = open_session(request, frozen=True)
+    session = open_again(request, key, mirrors)
     # Those who decode stay for all shards; they would start anew with each.
     _children.close()
     _children.enter_context(session.loader)

@@ -14,7 +14,7 @@ import torch
 import audit
 from audit.dataset.chosen import only_listed
 from audit.dataset.content_store import ContentStore
-from audit.dataset.contents import NOTHING_READ, Hashed, hash_contents, take_contents
+from audit.dataset.contents import NOTHING_READ, Hashed, hash_contents
 from audit.dataset.foregrounds import chosen_source, open_foreground
 from audit.dataset.outlines import Foreground
 from audit.dataset.readers import Dataset, not_found, read_dataset
@@ -45,7 +45,6 @@ def open_session(
     progress: Progress = SILENT,
     *,
     contents: bool = True,
-    frozen: bool = False,
 ) -> Session:
     """Open and check everything that an audit needs, in the order of how cheap the check is.
 
@@ -59,9 +58,6 @@ def open_session(
         Is told how many images have been listed, and then read for their hashes.
     contents : bool
         False where neither fingerprint nor donors of a run are wanted: no file is hashed.
-    frozen : bool
-        On a worker: the run folder's list of samples says what files hold whose stamps it has, so
-        that a machine with a cache of its own does not read the whole dataset.
 
     Raises
     ------
@@ -79,20 +75,18 @@ def open_session(
         second_estimator(manifest, device)
     foreground = open_foreground(source, manifest.foreground.options, manifest.folder)
     estimator = own_estimator(manifest, source, device)
-    model = load_model(manifest.model, manifest.folder, device)
-    model.in_bfloat16 = manifest.run.precision == "bf16"
+    engine = open_engine(manifest, device)
+    model = engine.model
     indices, names = match_labels(dataset.class_names, model.class_names, count_outputs(model))
     table.insert(2, "label", table["label_name"].map(indices).astype("int64"))
     if request.limit is not None:
         table = spread_over(table, request.limit, manifest.run.seed, "limit", column="label")
-    engine = Engine(model, compiles=manifest.run.compile, rounding=ROUNDING[manifest.run.precision])
     remarks = dataset.remarks
     if fetcher.fetch_listed(table, foreground):
         stamp_images(table)
         remarks += () if fetcher.knows_names else not_found(table)
     stamp_foregrounds(table, foreground)
-    known = not contents or (frozen and take_contents(table, request.run.samples))
-    hashed = NOTHING_READ if known else _hash(table, foreground, progress)
+    hashed = _hash(table, foreground, progress) if contents else NOTHING_READ
     session = Session(
         request=request,
         manifest=manifest,
@@ -104,7 +98,7 @@ def open_session(
         class_names=names,
         labels={index: label for label, index in indices.items()},
         source=source,
-        key=_key(manifest, table, model, estimator.identity if estimator else source, device),
+        key=key_of(manifest, table, model, estimator.identity if estimator else source, device),
         loader=new_loader(
             manifest, model, plan_of(manifest, model, source, estimator, request.out)
         ),
@@ -113,6 +107,19 @@ def open_session(
     )
     _check_cmv_classes(session)
     return session
+
+
+def open_engine(manifest: Manifest, device: torch.device) -> Engine:
+    """The audited model, as it is asked: loaded, and not yet tried.
+
+    Raises
+    ------
+    InputError
+        It cannot be loaded.
+    """
+    run, model = manifest.run, load_model(manifest.model, manifest.folder, device)
+    model.in_bfloat16 = run.precision == "bf16"
+    return Engine(model, compiles=run.compile, rounding=ROUNDING[run.precision])
 
 
 def _source(manifest: Manifest, dataset: Dataset, table: pd.DataFrame) -> str:
@@ -220,7 +227,7 @@ def _without_patch(version: str) -> str:
     return ".".join(version.split("+")[0].split(".")[:2])
 
 
-def _key(
+def key_of(
     manifest: Manifest, table: pd.DataFrame, model: AuditedModel, source: str, device: torch.device
 ) -> str:
     """Fingerprint of everything that a score depends on.

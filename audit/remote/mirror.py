@@ -167,6 +167,14 @@ class Mirror:
             temporary.unlink(missing_ok=True)
 
 
+def was_fetched(path: str | Path) -> bool:
+    """Whether a file of a mirror is here with its bytes, and not its name alone."""
+    try:
+        return _has_bytes(os.lstat(path))
+    except OSError:
+        return False
+
+
 def _is_same(here: Held | None, there: Held) -> bool:
     """Whether a file is the one that the store has; one without a version never is."""
     if here is None or there.second < 0:
