@@ -267,6 +267,19 @@ def test_one_pass_asks_the_model_once_an_image() -> None:
     handle.remove()
 
 
+@pytest.mark.parametrize("name", ["integrated_gradients", "smoothgrad"])
+def test_variants_of_an_image_share_a_pass_no_longer_than_a_microbatch(name: str) -> None:
+    model, images, asked = small_model(), some_images(1), []
+    handle = model.register_forward_hook(lambda _m, inputs, _o: asked.append(len(inputs[0])))
+    count = {"integrated_gradients": "steps", "smoothgrad": "samples"}[name]
+    call = (model, images, torch.tensor([0]))
+    METHODS[name](*call, seeds=[1], **{count: 3 * MICROBATCH + 1})
+    handle.remove()
+    # What a pass keeps until its derivatives are taken grows with its images.
+    assert max(asked) == MICROBATCH
+    assert sum(asked) >= 3 * MICROBATCH + 1
+
+
 def test_the_gradient_of_a_linear_model_is_its_weights() -> None:
     model = linear()
     maps, _ = gradient(model, some_images(3, 8), torch.tensor([2, 0, 1]), seeds=[0, 0, 0])

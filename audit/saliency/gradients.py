@@ -14,7 +14,8 @@ from audit.saliency.targets import derivative
 
 MOST_PASSES = 1024
 """Of variants of one image: beyond it nothing changes but the time."""
-# Variants of one image that share a pass. A big batch fills the machine without them.
+# Variants of one image that are summed at a time, by passes of a microbatch: longer passes gain
+# nothing on a CPU and hold more memory. A big batch fills the machine without them.
 _TOGETHER = 8
 
 
@@ -154,7 +155,9 @@ def mean_gradient(
     for first in range(0, count, together):
         steps = range(first, min(first + together, count))
         batch = torch.cat([variant(step) for step in steps])
-        slopes, _ = pixel_gradient(model, batch, targets.repeat(len(steps)))
+        few = max(rows, MICROBATCH)
+        passes = zip(batch.split(few), targets.repeat(len(steps)).split(few), strict=True)
+        slopes = torch.cat([pixel_gradient(model, some, own)[0] for some, own in passes])
         part = slopes.view(len(steps), rows, *slopes.shape[1:]).sum(0)
         total = part if total is None else total + part
     if total is None:
