@@ -25,8 +25,8 @@ import pandas as pd
 from PIL import Image
 from prefect import flow
 
+from audit.manifest import RunnerSection
 from audit.pipeline import measure
-from audit.pipeline.devices import RUNNERS
 from audit.pipeline.handles import Handle
 from audit.pipeline.opening import open_session
 from audit.pipeline.prepare import prepare
@@ -37,6 +37,7 @@ from flows.server import missing_server, server_for_workers
 from flows.tasks import AsTasks
 
 CLASSES = 10
+RUNNERS = ("threads", "processes", "dask", "ray")
 _LOADER = """
 import os, signal
 from pathlib import Path
@@ -117,7 +118,7 @@ def by_runner(manifest: Path, out: Path, runner: str, kills: int) -> None:
     session = opened(manifest, out)
     handle, spent = Handle(session), time.process_time()
 
-    @flow(name="tiny-shards", task_runner=task_runner(runner))
+    @flow(name="tiny-shards", task_runner=task_runner(RunnerSection.model_validate(runner)))
     def shards() -> float:
         began = time.monotonic()
         AsTasks().score_shards(handle.session, SILENT)

@@ -15,7 +15,7 @@ from pydantic import Field
 
 from audit.errors import AuditError
 from audit.findings import Findings
-from audit.manifest import load_manifest
+from audit.manifest import RunnerSection, load_manifest
 from audit.pipeline.handles import Handle
 from audit.pipeline.log_lines import log_end, log_start
 from audit.pipeline.opening import open_session
@@ -44,7 +44,7 @@ def _name_of_run() -> str:
     name=_NAME,
     flow_run_name=_name_of_run,
     # One shard at a time: torch uses all cores, or the GPU, for one already.
-    task_runner=task_runner("threads"),
+    task_runner=task_runner(RunnerSection()),
     persist_result=False,
     validate_parameters=True,
 )
@@ -87,7 +87,7 @@ def audit_dataset(
     home = Path(runs) if runs else None
     with night(session, out or None, resume=resume, force=force, runs=home) as (session, known):
         runner = session.manifest.run.runner
-        if known is not None or runner == "threads":
+        if known is not None or runner.kind == "threads":
             return _audit(session, SILENT, known)
         # A flow has one task runner, and which one is wanted is known only here.
         with server_for_workers():
@@ -121,7 +121,7 @@ def run_as_flow(session: Session, progress: Progress, shards_go_to: TaskRunner[A
     def begun_audit(**asked: Any) -> "Ending":
         return _audit(handle.session, handle.progress)
 
-    with own_gpus(shards_go_to, session.model.device):
+    with own_gpus(session.manifest.run.runner, session.model.device):
         state: Ending = begun_audit(**dataclasses.asdict(session.request), return_state=True)
     return state
 

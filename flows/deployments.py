@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import yaml
 from prefect.schedules import Cron, Schedule
 from prefect.types.entrypoint import EntrypointType
 
@@ -54,23 +53,7 @@ def deployment_file(order: Order, pool: str) -> bytes:
         As for :func:`serve_audit`.
     """
     name, _ = _checked(order)
-    deployment: dict[str, object] = {
-        "name": file_slug(name),
-        "description": f"Saliency audit of {name}",
-        "entrypoint": ENTRYPOINT,
-        "parameters": order.parameters(),
-        "work_pool": {"name": pool},
-        "concurrency_limit": 1,
-    }
-    if order.cron:
-        deployment["schedules"] = [{"cron": order.cron, "timezone": order.timezone}]
-    folder = str(Path(order.manifest).resolve().parent)
-    content = {
-        "name": file_slug(name),
-        "pull": [{"prefect.deployments.steps.set_working_directory": {"directory": folder}}],
-        "deployments": [deployment],
-    }
-    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True).encode()
+    return order.deployment(name, pool, ENTRYPOINT)
 
 
 def write_deployment(order: Order, pool: str, path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -9,63 +10,89 @@ import torch
 from prefect.task_runners import ProcessPoolTaskRunner, ThreadPoolTaskRunner
 
 from audit.errors import ManifestError
-from audit.pipeline.devices import free_gpus, named_runner, take_gpu
+from audit.manifest import RunnerSection
+from audit.pipeline.devices import free_gpus, shared_out, take_gpu
 
-_CPU_PROCESSES = 2
+_MOST = 8
 
 
-def task_runner(asked: str) -> Any:
-    """The Prefect task runner that a word means.
+def task_runner(asked: RunnerSection) -> Any:
+    """The Prefect task runner that a manifest asks for.
 
     Parameters
     ----------
-    asked : str
+    asked : RunnerSection
         ``threads``: one shard at a time in this process, since torch uses all cores, or the GPU,
-        for one already. ``processes``: a process for each GPU of this node, or two on a CPU.
-        ``dask`` and ``ray``: a cluster on this node; with an address, ``dask:tcp://host:8786`` or
-        ``ray:auto``, one that is there. Its workers must see the dataset, the weights and the run
-        folder under the same paths.
+        for one already. Workers of others must see the dataset, the weights and the run folder
+        under the same paths.
 
     Raises
     ------
     ManifestError
-        Unknown, or its Prefect integration is not installed.
+        Its Prefect integration is not installed.
     """
-    name, address = named_runner(asked)
-    if name == "threads":
+    if asked.kind == "threads":
         return ThreadPoolTaskRunner(max_workers=1)
-    if name == "processes":
-        return _processes()
+    gpus = torch.cuda.device_count()
+    if asked.kind == "processes":
+        count = asked.workers or gpus or 2
+        taking: dict[str, Any] = (
+            {"initializer": take_gpu, "initargs": (free_gpus(count),)} if gpus else {}
+        )
+        return ProcessPoolTaskRunner(max_workers=count, **taking)
+    count = asked.workers or gpus or min(_MOST, os.cpu_count() or 1)
     try:
-        if name == "dask":
-            from prefect_dask.task_runners import DaskTaskRunner
-
-            return DaskTaskRunner(address=address or None)
-        from prefect_ray.task_runners import RayTaskRunner
-
-        if address not in ("", "auto"):
-            return RayTaskRunner(address=address)
-        # Prefect passes no "auto" on, and Ray alone starts a cluster, or joins any that it finds.
-        return RayTaskRunner(init_kwargs={"address": address or "local"})
+        return _dask(asked, count) if asked.kind == "dask" else _ray(asked, count)
     except ImportError as error:
         raise ManifestError(
-            f"--runner {name} needs more packages ({error}). Install them: "
-            f"pip install 'saliency-audit[{name}]'"
+            f"run.runner: {asked.kind} needs more packages ({error}). Install them: "
+            f"pip install 'saliency-audit[{asked.kind}]'"
         ) from None
 
 
-def own_gpus(runner: object, device: torch.device) -> AbstractContextManager[Any]:
-    """While it is entered, each task asks Ray, which hides them else, for a GPU if one is used."""
-    if device.type != "cuda" or not type(runner).__module__.startswith("prefect_ray"):
+def _dask(asked: RunnerSection, count: int) -> Any:
+    from distributed import Nanny, Scheduler
+    from prefect_dask.task_runners import DaskTaskRunner
+
+    if asked.address is not None:
+        return DaskTaskRunner(address=asked.address)
+    if not (gpus := shared_out(count)):
+        # A thread beside another would open, and climb, with the same model.
+        local = {"n_workers": count, "threads_per_worker": 1, "dashboard_address": ":0"}
+        return DaskTaskRunner(cluster_kwargs=local)
+    options = [
+        {"nthreads": 1, "resources": {"GPU": 1}, "env": {"CUDA_VISIBLE_DEVICES": gpu}}
+        for gpu in gpus
+    ]
+    workers = {k: {"cls": Nanny, "options": own} for k, own in enumerate(options)}
+    scheduler = {"cls": Scheduler, "options": {"dashboard_address": ":0"}}
+    cluster = {"workers": workers, "scheduler": scheduler}
+    return DaskTaskRunner(cluster_class="distributed.SpecCluster", cluster_kwargs=cluster)
+
+
+def _ray(asked: RunnerSection, count: int) -> Any:
+    from prefect_ray.task_runners import RayTaskRunner
+
+    if asked.address is None:
+        return RayTaskRunner(init_kwargs={"address": "local", "num_cpus": count})
+    # Prefect passes no "auto" on, and Ray alone starts a cluster, or joins any that it finds.
+    auto = asked.address == "auto"
+    return RayTaskRunner(init_kwargs={"address": "auto"}) if auto else RayTaskRunner(asked.address)
+
+
+def own_gpus(asked: RunnerSection, device: torch.device) -> AbstractContextManager[Any]:
+    """While it is entered each task asks for its GPU, if one is used: Ray hides them else."""
+    share: float = 1 if asked.gpus_per_task is None else asked.gpus_per_task
+    if device.type != "cuda":
         return nullcontext()
-    from prefect_ray.context import remote_options
+    options: AbstractContextManager[Any] = nullcontext()
+    if asked.kind == "ray":
+        from prefect_ray.context import remote_options
 
-    options: AbstractContextManager[Any] = remote_options(num_gpus=1)
+        options = remote_options(num_gpus=share)
+    elif asked.kind == "dask" and (asked.address is None or asked.gpus_per_task is not None):
+        from dask.base import annotate
+
+        # Workers of a cluster that is there need not have told Dask of their GPUs.
+        options = annotate(resources={"GPU": share})
     return options
-
-
-def _processes() -> Any:
-    gpus = torch.cuda.device_count()
-    if not gpus:
-        return ProcessPoolTaskRunner(max_workers=_CPU_PROCESSES)
-    return ProcessPoolTaskRunner(max_workers=gpus, initializer=take_gpu, initargs=(free_gpus(),))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
 from prefect import task
@@ -21,7 +22,7 @@ from prefect.states import Completed
 
 from audit.pipeline.handles import Handle, few_at_a_time
 from audit.pipeline.measure import score
-from audit.pipeline.progress import Progress
+from audit.pipeline.progress import Progress, Tenths, Together
 from audit.pipeline.session import Session
 from flows.server import quick_to_end
 
@@ -78,7 +79,8 @@ def _may_pass(task: Any, run: Any, state: State[Any]) -> bool:
 )
 def score_shard(handle: Handle, shard: int) -> State[bool] | bool:
     """Score one shard; a finished one is never computed twice."""
-    shown = _ShardProgress(handle.progress, shard, len(handle.session.shard(shard)))
+    rows = len(handle.session.shard(shard))
+    shown = _shown(handle.progress, f"Images of shard {shard}", rows)
     with quick_to_end():
         is_new = score(handle.session, shard, shown)
     if is_new:
@@ -86,23 +88,9 @@ def score_shard(handle: Handle, shard: int) -> State[bool] | bool:
     return Completed(name="AlreadyDone", message="This shard was finished by an earlier run.")
 
 
-class _ShardProgress:
-    """Passes progress on, and shows it on the page of the task."""
-
-    def __init__(self, progress: Progress, shard: int, rows: int) -> None:
-        self.step = progress.step
-        self._progress, self._rows, self._done = progress, max(1, rows), 0
-        self._artifact: Any = None
-        # Who shows progress must never end the work.
-        with suppress(Exception):
-            self._artifact = create_progress_artifact(0.0, description=f"Images of shard {shard}")
-
-    def advance(self, name: str, count: int) -> None:
-        """Take note of so many more images."""
-        self._progress.advance(name, count)
-        before, self._done = self._done, self._done + count
-        # A call to the server costs milliseconds: once in a tenth of the shard is enough.
-        if self._artifact and self._done * 10 // self._rows > before * 10 // self._rows:
-            share = min(100.0, 100 * self._done / self._rows)
-            with suppress(Exception):
-                update_progress_artifact(self._artifact, share)
+def _shown(progress: Progress, what: str, total: int) -> Progress:
+    """Who follows, and the page of the task, too; who shows progress must never end the work."""
+    with suppress(Exception):
+        artifact: Any = create_progress_artifact(0.0, description=what)
+        return Together(progress, Tenths(total, partial(update_progress_artifact, artifact)))
+    return progress

@@ -49,6 +49,14 @@ def test_three_keys_are_enough_and_the_rest_has_the_documented_defaults(tmp_path
         ("verdict: {efect: 1}", "verdict.efect: unknown key. .*Did you mean 'effect'"),
         ("gait: never", "gait: unknown key. .*Did you mean 'gate'"),
         ("saliency: {target: loss}", "saliency.target: expected 'logit', 'predicted' or 'contr"),
+        ("run: {runner: pbs}", "run.runner: expected threads, processes, dask.* found 'pbs'"),
+        ("run: {runner: 'threads:4'}", "run.runner: expected address with kind dask or ray only"),
+        ("run: {runner: {kind: slurm}}", "run.runner.kind: expected 'threads', 'processes'"),
+        ("run: {runner: {kind: dask, wrokers: 2}}", "unknown key. .*Did you mean 'workers'"),
+        ("run: {runner: {workers: 2}}", "run.runner: expected workers with kind processes"),
+        ("run: {runner: {kind: ray, address: auto, workers: 2}}", "workers or an address"),
+        ("run: {runner: {kind: processes, gpus_per_task: 1}}", "expected gpus_per_task with kind"),
+        ("run: {runner: {kind: ray, gpus_per_task: 2}}", "run.runner.gpus_per_task: expected less"),
         ("run: {batch_size: 0}", "run.batch_size: expected auto or a whole number >= 1, found 0"),
         ("folder: /etc", "folder: unknown key"),
         ("version: 2", "version: expected 1, found 2"),
@@ -185,6 +193,23 @@ def test_a_pipe_or_a_device_is_never_opened(tmp_path: Path) -> None:
         with pytest.raises(DatasetError, match="no index.csv"):
             read_dataset("csv_index", table.parent, {})
         table.unlink()
+
+
+def test_a_runner_is_a_word_or_a_mapping(tmp_path: Path) -> None:
+    def runner(*overrides: str) -> dict[str, object]:
+        return load_manifest(write(tmp_path), overrides).run.runner.model_dump(exclude_none=True)
+
+    assert runner() == runner("run.runner=threads") == {"kind": "threads"}
+    there = {"kind": "dask", "address": "tcp://host:8786"}
+    assert runner("run.runner=dask:tcp://host:8786") == there
+    assert runner('run.runner={"kind": "dask", "address": "tcp://host:8786"}') == there
+    assert runner(
+        "run.runner.kind=ray", "run.runner.workers=4", "run.runner.gpus_per_task=0.5"
+    ) == {
+        "kind": "ray",
+        "workers": 4,
+        "gpus_per_task": 0.5,
+    }
 
 
 def test_overrides_are_laid_over_the_file(tmp_path: Path) -> None:

@@ -7,11 +7,13 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 import yaml
 from auditing import opened, scored
+from dask.base import get_annotations
 from distributed import LocalCluster
 from planted import leaner, write_dataset
 from prefect import flow
@@ -21,12 +23,13 @@ from typer.testing import CliRunner
 
 from audit.cancellation import Stopped
 from audit.errors import ManifestError
+from audit.manifest import RunnerSection
 from audit.pipeline import measure
+from audit.pipeline.devices import free_gpus, take_gpu
 from audit.pipeline.handles import Handle, few_at_a_time
 from audit.pipeline.prepare import prepare
 from audit.pipeline.progress import SILENT
 from flows import audit_dataset as flow_module
-from flows import runners
 from flows.audit_dataset import audit_dataset
 from flows.cli import app
 from flows.runners import own_gpus, task_runner
@@ -34,8 +37,15 @@ from flows.server import server_for_workers
 from flows.tasks import AsTasks
 
 
+def asked(word: str) -> RunnerSection:
+    """As a manifest says it by one word."""
+    return RunnerSection.model_validate(word)
+
+
 @pytest.fixture
-def one_worker(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def one_worker(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[RunnerSection]:
     """A runner with one worker in a process of its own: two import twice, and show no more."""
     if request.param == "ray":
         # Not in the lock, for its size; run by hand where it is installed.
@@ -43,19 +53,18 @@ def one_worker(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
         # Its workers see what is installed, beside the manifest, or on PYTHONPATH.
         paths = [str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
         monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, paths)))
-        yield "ray"
+        yield asked("ray")
         return
     if request.param == "processes":
-        monkeypatch.setattr(runners, "_CPU_PROCESSES", 1)
-        yield "processes"
+        yield RunnerSection(kind="processes", workers=1)
         return
-    with LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as cluster:
-        yield f"dask:{cluster.scheduler_address}"
+    with LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=":0") as cluster:
+        yield asked(f"dask:{cluster.scheduler_address}")
 
 
 @pytest.mark.parametrize("one_worker", ["processes", "dask", "ray"], indirect=True)
 def test_scores_are_the_same_to_the_last_byte_wherever_the_shards_went(
-    one_worker: str, tmp_path: Path, prefect_server: str
+    one_worker: RunnerSection, tmp_path: Path, prefect_server: str
 ) -> None:
     manifest = leaner(write_dataset(tmp_path, [1], per_class=2))
     here = scored(manifest, tmp_path / "here", "run.shard_size=4")
@@ -95,8 +104,43 @@ def test_the_command_line_says_who_gets_the_shards(
 
 
 def test_an_address_goes_to_the_cluster() -> None:
-    assert task_runner("dask:tcp://host:8786").address == "tcp://host:8786"
-    assert task_runner("dask").address is None
+    assert task_runner(asked("dask:tcp://host:8786")).address == "tcp://host:8786"
+
+
+def test_a_cluster_of_this_node_has_so_many_workers_of_one_thread() -> None:
+    runner = task_runner(RunnerSection(kind="dask", workers=3))
+    assert runner.address is None
+    assert runner.cluster_kwargs["n_workers"] == 3
+    assert runner.cluster_kwargs["threads_per_worker"] == 1
+    assert task_runner(RunnerSection(kind="processes", workers=3))._max_workers == 3
+
+
+def test_each_worker_of_this_node_is_given_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,GPU-7")
+    runner = task_runner(RunnerSection(kind="dask", workers=3))
+    own = [spec["options"] for spec in runner.cluster_kwargs["workers"].values()]
+    assert [one["env"]["CUDA_VISIBLE_DEVICES"] for one in own] == ["3", "GPU-7", "3"]
+    assert all(one["resources"] == {"GPU": 1} for one in own)
+    assert task_runner(RunnerSection(kind="processes"))._max_workers == 2
+    given = free_gpus(2)
+    taken = []
+    for _ in range(2):
+        take_gpu(given)
+        taken.append(os.environ["CUDA_VISIBLE_DEVICES"])
+    assert taken == ["3", "GPU-7"]
+
+
+def test_a_task_for_dask_asks_for_a_gpu_where_workers_have_told_of_theirs() -> None:
+    def annotations(device: str, **more: Any) -> dict[str, Any]:
+        with own_gpus(RunnerSection(kind="dask", **more), torch.device(device)):
+            found: dict[str, Any] = get_annotations()
+        return found
+
+    there = "tcp://host:8786"
+    assert annotations("cuda") == {"resources": {"GPU": 1}}
+    assert annotations("cuda", address=there, gpus_per_task=0.5) == {"resources": {"GPU": 0.5}}
+    assert annotations("cuda", address=there) == annotations("cpu", gpus_per_task=1) == {}
 
 
 def test_ray_joins_a_cluster_where_it_is_told_to_and_only_there() -> None:
@@ -104,23 +148,25 @@ def test_ray_joins_a_cluster_where_it_is_told_to_and_only_there() -> None:
     import ray
 
     # Prefect would start a cluster of its own for the second, and join any that is there for both.
-    assert task_runner("ray").init_kwargs["address"] == "local"
+    local = task_runner(RunnerSection(kind="ray", workers=3)).init_kwargs
+    assert (local["address"], local["num_cpus"]) == ("local", 3)
     with pytest.raises(ConnectionError, match="Could not find any running Ray"):
-        task_runner("ray:auto").__enter__()
+        task_runner(asked("ray:auto")).__enter__()
     assert not ray.is_initialized()
-    assert task_runner("ray:ray://host:10001").address == "ray://host:10001"
+    assert task_runner(asked("ray:ray://host:10001")).address == "ray://host:10001"
 
 
 def test_each_task_for_ray_asks_for_a_gpu_where_the_audit_works_on_one() -> None:
     pytest.importorskip("prefect_ray")
     from prefect_ray.context import RemoteOptionsContext
 
-    def asked(runner: str, device: str) -> dict[str, object]:
-        with own_gpus(task_runner(runner), torch.device(device)):
+    def options(device: str, **more: Any) -> dict[str, object]:
+        with own_gpus(RunnerSection(**more), torch.device(device)):
             return RemoteOptionsContext.get().current_remote_options
 
-    assert asked("ray", "cuda") == {"num_gpus": 1}
-    assert asked("ray", "cpu") == asked("threads", "cuda") == {}
+    assert options("cuda", kind="ray") == {"num_gpus": 1}
+    assert options("cuda", kind="ray", address="auto", gpus_per_task=0.25) == {"num_gpus": 0.25}
+    assert options("cpu", kind="ray") == options("cuda") == {}
 
 
 def test_few_shards_wait_with_a_runner_at_a_time() -> None:
@@ -142,18 +188,12 @@ def test_few_shards_wait_with_a_runner_at_a_time() -> None:
     assert waiting == set()
 
 
-@pytest.mark.parametrize("asked", ["pbs", "threads:4", "processes:2", ""])
-def test_another_runner_is_refused(asked: str) -> None:
-    with pytest.raises(ManifestError, match="expected threads, processes, dask"):
-        task_runner(asked)
-
-
 def test_a_runner_whose_package_is_missing_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setitem(sys.modules, "prefect_ray", None)
     with pytest.raises(ManifestError, match=r"pip install 'saliency-audit\[ray\]'"):
-        task_runner("ray:auto")
+        task_runner(asked("ray:auto"))
 
 
 def test_a_served_run_sends_its_shards_where_the_manifest_says(

@@ -9,6 +9,7 @@ from audit.manifest.sections import DatasetSection, ForegroundSection, InputSect
 from audit.manifest.work_sections import (
     CmvSection,
     InterventionsSection,
+    RunnerSection,
     RunSection,
     SaliencySection,
     VerdictSection,
@@ -24,6 +25,7 @@ __all__ = [
     "ModelSection",
     "ReportSection",
     "RunSection",
+    "RunnerSection",
     "SaliencySection",
     "VerdictSection",
     "fingerprint",

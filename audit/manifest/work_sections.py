@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal, get_args
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from audit.manifest.keys import ClosedSection
 from audit.manifest.sections import ModelSection
@@ -88,12 +88,52 @@ class VerdictSection(ClosedSection):
     """Student's paired test, or Fisher's randomisation test."""
 
 
+class RunnerSection(ClosedSection):
+    """Who does the shards, where Prefect runs the audit; kind and address may be one word."""
+
+    kind: Literal["threads", "processes", "dask", "ray"] = "threads"
+    """This process; more processes of this node; a cluster, started here or one that is there."""
+    address: str | None = Field(default=None, min_length=1, max_length=200)
+    """Of a Dask or Ray cluster that is there: `tcp://host:8786`, `ray://host:10001`, or for Ray
+    `auto`; as a word after a colon. Without it a cluster is started on this node."""
+    workers: int | None = Field(default=None, ge=1, le=1024)
+    """Processes on this node; without it one for each GPU. Where there is none: two of `processes`,
+    of a cluster as many as the CPU has cores, at most 8."""
+    gpus_per_task: float | None = Field(default=None, gt=0, le=1)
+    """Share of a GPU that a shard asks of Ray, or of Dask as its resource `GPU`, where the audit
+    works on one; without it 1, and nothing of a Dask cluster that is there."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_word(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        kind, colon, address = value.partition(":")
+        if kind not in get_args(cls.model_fields["kind"].annotation) or (colon and not address):
+            raise ValueError(
+                "expected threads, processes, dask[:ADDRESS] or ray[:ADDRESS], or keys such as kind"
+            )
+        return {"kind": kind, "address": address or None}
+
+    @model_validator(mode="after")
+    def _of_its_kind(self) -> RunnerSection:
+        if self.kind not in ("dask", "ray"):
+            for name in ("address", "gpus_per_task"):
+                if getattr(self, name) is not None:
+                    raise ValueError(f"expected {name} with kind dask or ray only")
+        if self.workers is not None and self.kind == "threads":
+            raise ValueError("expected workers with kind processes, dask or ray only")
+        if self.workers is not None and self.address is not None:
+            raise ValueError("expected workers or an address: a cluster that is there has its own")
+        return self
+
+
 class RunSection(ClosedSection):
     """How the work is done; of these only seed, precision and compile touch a score."""
 
-    runner: str = Field(default="threads", pattern=r"^(threads|processes|(dask|ray)(:.{1,200})?)$")
-    """Who does the shards, where Prefect runs the audit: `threads` (this process), `processes` (one
-    for each GPU of this node, or two), `dask` or `ray`, with an address after a colon."""
+    runner: RunnerSection = RunnerSection()
+    """Who does the shards: a word (`threads`, `processes`, `dask[:ADDRESS]`, `ray[:ADDRESS]`), or
+    the keys below."""
     timeout: float | None = Field(default=None, gt=0)
     """Seconds that a shard or another step may take, where Prefect runs the audit: a shard is then
     tried again, another step ends the run, which resumes."""

@@ -14,8 +14,6 @@ from audit.manifest import Manifest
 from audit.models.audited import has_bfloat16
 from audit.models.rounding import ROUNDING
 
-RUNNERS = ("threads", "processes", "dask", "ray")
-
 _log = logging.getLogger(__name__)
 
 
@@ -69,36 +67,29 @@ def check_precision(manifest: Manifest, device: torch.device) -> None:
     )
 
 
-def named_runner(asked: str) -> tuple[str, str]:
-    """The name and the address, "" for none, of who gets the shards.
-
-    Raises
-    ------
-    ManifestError
-        It is none of :data:`RUNNERS`, or has an address where none can be.
-    """
-    name, _, address = asked.partition(":")
-    if name not in RUNNERS or (address and name not in ("dask", "ray")):
-        raise ManifestError(
-            "--runner: expected threads, processes, dask[:ADDRESS] or ray[:ADDRESS], "
-            f"found {asked!r}"
-        )
-    return name, address
+def gpu_names() -> list[str]:
+    """What each GPU that this process sees is called in ``CUDA_VISIBLE_DEVICES``."""
+    seen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return seen.split(",") if seen else [str(k) for k in range(torch.cuda.device_count())]
 
 
-def free_gpus() -> Queue[int]:
-    """The GPUs of this node, for processes to take one each; see :func:`take_gpu`."""
-    free: Queue[int] = multiprocessing.get_context("spawn").Queue()
-    for index in range(torch.cuda.device_count()):
-        free.put(index)
+def shared_out(workers: int) -> list[str]:
+    """The GPU of each of some workers, in turns; empty where there is none."""
+    names = gpu_names()
+    return [names[k % len(names)] for k in range(workers)] if names else []
+
+
+def free_gpus(workers: int) -> Queue[str]:
+    """A GPU for each of some processes to take; see :func:`take_gpu`."""
+    free: Queue[str] = multiprocessing.get_context("spawn").Queue()
+    for name in shared_out(workers):
+        free.put(name)
     return free
 
 
-def take_gpu(free: Queue[int]) -> None:
+def take_gpu(free: Queue[str]) -> None:
     """Let a process see one GPU only, its own; before CUDA is woken."""
-    seen = os.environ.get("CUDA_VISIBLE_DEVICES")
-    names = seen.split(",") if seen else [str(k) for k in range(torch.cuda.device_count())]
-    os.environ["CUDA_VISIBLE_DEVICES"] = names[free.get()]
+    os.environ["CUDA_VISIBLE_DEVICES"] = free.get()
 
 
 def precision_in_words(precision: str, device: torch.device) -> str:

@@ -9,6 +9,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
+from threading import Lock
 from typing import Any, Final, Protocol
 
 from audit.pipeline.opening_again import open_again
@@ -54,7 +55,9 @@ class Handle:
             The worker sees another audit, or has other weights or software, or no such device.
         """
         if self._session is None:
-            self._session = _open_on_worker(self.request, self.key, self.mirrors)
+            # Threads of a Dask worker ask at once, and one of them opens.
+            with _opening:
+                self._session = _open_on_worker(self.request, self.key, self.mirrors)
         return self._session
 
 
@@ -64,6 +67,7 @@ def _anywhere(request: AuditRequest) -> AuditRequest:
     return dataclasses.replace(request, manifest=manifest, out=out)
 
 
+_opening = Lock()
 _children = ExitStack()
 atexit.register(_children.close)
 

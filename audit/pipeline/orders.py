@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+import yaml
+
 from audit.errors import ManifestError
 from audit.manifest import load_manifest
+from audit.run_folder import file_slug
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,36 @@ class Order:
         except (ZoneInfoNotFoundError, ValueError) as error:
             raise self.no_schedule(error) from error
         return declared.name
+
+    def deployment(self, name: str, pool: str, entrypoint: str) -> bytes:
+        """What a ``prefect.yaml`` says of it that ``prefect deploy`` takes as it is.
+
+        Parameters
+        ----------
+        name : str
+            Of the audit.
+        pool : str
+            The work pool, of type process.
+        entrypoint : str
+            What runs, as ``package.module.function``.
+        """
+        told: dict[str, object] = {
+            "name": file_slug(name),
+            "description": f"Saliency audit of {name}",
+            "entrypoint": entrypoint,
+            "parameters": self.parameters(),
+            "work_pool": {"name": pool},
+            "concurrency_limit": 1,
+        }
+        if self.cron:
+            told["schedules"] = [{"cron": self.cron, "timezone": self.timezone}]
+        folder = str(Path(self.manifest).resolve().parent)
+        content = {
+            "name": file_slug(name),
+            "pull": [{"prefect.deployments.steps.set_working_directory": {"directory": folder}}],
+            "deployments": [told],
+        }
+        return yaml.safe_dump(content, sort_keys=False, allow_unicode=True).encode()
 
     def no_schedule(self, error: Exception) -> ManifestError:
         """Says that cron line and time zone are no schedule, and why."""

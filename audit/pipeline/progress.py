@@ -6,7 +6,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from functools import partial
 from typing import Protocol
 
@@ -67,6 +67,32 @@ class Together:
         """Tell each."""
         for one in self._told:
             one.advance(name, count)
+
+
+class Tenths:
+    """Tells percents of one step, each tenth once: who is told may be far away.
+
+    Parameters
+    ----------
+    total : int
+        Items of the step.
+    tell : callable
+        Is given percents; its errors end no work.
+    """
+
+    def __init__(self, total: int, tell: Callable[[float], object]) -> None:
+        self._total, self._tell, self._done = max(1, total), tell, 0
+
+    def step(self, name: str, total: int | None = None) -> AbstractContextManager[None]:
+        """Do nothing: the step is known."""
+        return nullcontext()
+
+    def advance(self, name: str, count: int) -> None:
+        """Take note of so many more items."""
+        before, self._done = self._done, self._done + count
+        if self._done * 10 // self._total > before * 10 // self._total:
+            with suppress(Exception):
+                self._tell(min(100.0, 100 * self._done / self._total))
 
 
 @contextmanager

@@ -62,18 +62,18 @@ def run(
     from flows.cli.progress import shown_progress
     from flows.runners import task_runner
 
-    laid_over = (*(overrides or ()), *((f"gate={gate}",) if gate else ()))
-    if runner is not None:
-        task_runner(runner)
+    named = {"gate": gate, "run.runner": runner}
+    laid_over = (*(overrides or ()), *(f"{key}={word}" for key, word in named.items() if word))
     # Before Prefect: a mistake in the input ends here, with one message.
     with shown_progress(err) as progress:
         request = AuditRequest(manifest, "", laid_over, limit, device, accept_accuracy)
         session = open_session(request, None, progress)
+    shards_go_to = task_runner(session.manifest.run.runner)
     try:
         with night(session, out, resume=resume, force=force) as (session, known):
             if known is None:
                 err.print(f"Auditing into {escape(shown(session.run.path))}")
-                _run_flow(session, task_runner(runner or session.manifest.run.runner))
+                _run_flow(session, shards_go_to)
     except Stopped:
         err.print("Stopped. Finished shards are kept; the same command goes on from there.")
         raise typer.Exit(FAILED) from None
