@@ -34,6 +34,7 @@ from audit.models.rounding import tf32  # noqa: E402
 from audit.saliency import class_scores  # noqa: E402
 from benchmarks.gpu_batch import batch_times  # noqa: E402
 from benchmarks.gpu_bench import Bench, seconds_of, wait  # noqa: E402
+from benchmarks.gpu_photographs import large_photographs  # noqa: E402
 
 COMPARED = (
     "foreground_mass",
@@ -204,6 +205,7 @@ PARTS: dict[str, Callable[[Bench], None]] = {
     "folding": folding,
     "bare": bare,
     "end to end": end_to_end,
+    "large photographs": large_photographs,
     "batch": batch_times,
     "out of memory": out_of_memory,
     "CMVs": cmvs,

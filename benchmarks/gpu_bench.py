@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import copy
 import os
 import tempfile
 import time
@@ -48,7 +49,9 @@ class Bench:
         """A network on a device; the same weights wherever it is."""
         key = (name, precision, device or str(self.device))
         if key not in self.engines:
-            module, side = network(name)
+            held, side = network(name)
+            # Of one network there are engines on several devices.
+            module = copy.deepcopy(held)
             module.train()
             with torch.no_grad():
                 for _ in range(3):

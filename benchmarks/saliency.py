@@ -2,7 +2,9 @@
 
 Ours (files in, parts of ``scores.parquet`` out), Captum and pytorch-grad-cam behind a DataLoader,
 scored with numpy: each in a process of its own, forked from one that has imported all libraries
-and built the network, and ours before the peers and after them, for the machine's noise. Beside
+and built the network, and ours before the peers and after them, for the machine's noise. On a GPU
+all are in one process, since no fork can open it, and ours come in float32 (what a run does by
+default) and in TF32; the peers as PyTorch is set, with TF32 in convolutions. Beside
 the images a second stand the CPU seconds of the measured process an image, which a shared machine
 changes less, and the peak of its memory, what all have imported included. Networks have random
 weights, which cost what trained ones cost. A peer that is not installed, or lacks a method, has a
@@ -30,7 +32,6 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.peers import CAPTUM, GRAD_CAM  # noqa: E402
-from benchmarks.speed import in_a_process  # noqa: E402
 from benchmarks.ways import measure  # noqa: E402
 from benchmarks.workload import network, paint  # noqa: E402
 
@@ -51,10 +52,8 @@ def compare(device: str, name: str, method: str, folder: Path, count: int, batch
     """A row of the table: each library on the same files."""
 
     def timed(library: str) -> dict[str, Any] | str:
-        if device == "cuda":
-            # Which no child of a fork can open.
-            return in_a_process(device, f"{library}: {method}", name, folder, count, batch)
-        return _forked(device, f"{library}: {method}", name, folder, count, batch)
+        alone = _here if device == "cuda" else _forked
+        return alone(device, f"{library}: {method}", name, folder, count, batch)
 
     cells = [timed("ours")]
     for library, package, known in (
@@ -64,9 +63,21 @@ def compare(device: str, name: str, method: str, folder: Path, count: int, batch
         tokens = library == "captum" and method == "gradcam" and name.startswith("vit")
         has = method in known and not tokens and importlib.util.find_spec(package) is not None
         cells.append(timed(library) if has else "-")
-    ours = (cells[0], timed("ours"))
+    ours = (cells[0], timed("ours, tf32" if device == "cuda" else "ours"))
     shown = [" and ".join(map(_cell, ours)), *map(_cell, cells[1:])]
     return f"| {name} | {method} | {' | '.join(shown)} |"
+
+
+def _here(*asked: Any) -> dict[str, Any] | str:
+    """Measure in this process, on a network that nobody has touched."""
+    network.cache_clear()
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats()
+    try:
+        return measure(*asked)
+    except Exception as error:
+        traceback.print_exc()
+        return f"failed: {type(error).__name__}"
 
 
 def _forked(*asked: Any) -> dict[str, Any] | str:
@@ -96,28 +107,30 @@ def _measured(its: Connection, *asked: Any) -> None:
 def _cell(found: dict[str, Any] | str) -> str:
     if isinstance(found, str):
         return found
-    return f"{found['rate']:.2f} ({found['own'] / 1000:.2f} s, {found['peak']:,.0f} MB)"
+    return f"{found['rate']:.4g} ({found['own'] / 1000:.2g} s, {found['peak']:,.0f} MB)"
 
 
 def main() -> None:
     """Read the command line and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--count", type=int, default=64, help="pictures a measurement")
-    parser.add_argument("--batch", type=int, default=8, help="of the peers")
+    gpu = torch.cuda.is_available()
+    parser.add_argument("--count", type=int, default=1024 if gpu else 64, help="pictures a cell")
+    parser.add_argument("--batch", type=int, default=32 if gpu else 8, help="of the peers")
     parser.add_argument("--models", nargs="*", default=list(MODELS))
     parser.add_argument("--methods", nargs="*", default=list(METHODS))
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--device", default="cuda" if gpu else "cpu")
     asked = parser.parse_args()
     load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
     print(f"{THREADS} threads, torch {torch.__version__}, load before: {load}")
     print(f"{len(os.sched_getaffinity(0))} cores; {asked.count} JPEGs of 500 x 375 a cell")
     print("images a second (CPU seconds an image, peak of memory)\n")
-    print("| network | method | ours, before and after | Captum | pytorch-grad-cam |")
+    ours = "float32 and TF32" if asked.device == "cuda" else "before and after"
+    print(f"| network | method | ours, {ours} | Captum | pytorch-grad-cam |")
     print("|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
         paint(Path(folder), asked.count, (500, 375))
         # Threads that a parent has started are dead in its children, who would wait for them.
-        torch.set_num_threads(1)
+        torch.set_num_threads(THREADS if asked.device == "cuda" else 1)
         for library in LIBRARIES:
             if importlib.util.find_spec(library.partition(".")[0]) is not None:
                 importlib.import_module(library)

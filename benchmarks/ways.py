@@ -25,6 +25,7 @@ from audit.measuring.plan import MeasurementPlan, Workbench
 from audit.measuring.shards import score_shard, shard_count
 from audit.models import AuditedModel
 from audit.models.engine import Engine
+from audit.models.rounding import ROUNDING
 from audit.run_folder import RunFolder
 from audit.saliency import METHODS
 from benchmarks.peers import STEPS, captum, grad_cam
@@ -43,8 +44,11 @@ def ours(model: Engine, paths: list[str], method: str, folder: Path) -> Iterator
     options = {"steps": STEPS} if method == "integrated_gradients" else {}
     plan = MeasurementPlan(partial(METHODS[method], **options))
     first = MeasurementPlan(partial(METHODS[method], **dict.fromkeys(options, 1)))
+    # A GPU loads its kernels when a batch of that size first comes.
+    warm = 4 if model.device.type == "cpu" else OURS["cuda"]
     with _loader(model) as loader:
-        score_shard(part_of(run, table, 0, 4), Workbench(table, loader, model, first, 4), None)
+        bench = Workbench(table, loader, model, first, warm)
+        score_shard(part_of(run, table, 0, warm), bench, None)
         yield
         _score(run, Workbench(table, loader, model, plan, OURS[model.device.type]), None)
 
@@ -119,8 +123,10 @@ def measure(
         }
         # Such as "captum: gradcam", of benchmarks/saliency.py.
         library, _, method = what.partition(": ")
+        rounded = Engine(model, rounding=ROUNDING["tf32"])
         of_method: dict[str, Callable[[], Iterator[None]]] = {
             "ours": lambda: ours(engine, paths, method, Path(out)),
+            "ours, tf32": lambda: ours(rounded, paths, method, Path(out)),
             "captum": lambda: captum(model, paths, batch, method),
             "pytorch-grad-cam": lambda: grad_cam(model, paths, batch, method),
         }
