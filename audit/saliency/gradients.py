@@ -156,8 +156,9 @@ def mean_gradient(
         steps = range(first, min(first + together, count))
         batch = torch.cat([variant(step) for step in steps])
         few = max(rows, MICROBATCH)
-        passes = zip(batch.split(few), targets.repeat(len(steps)).split(few), strict=True)
-        slopes = torch.cat([pixel_gradient(model, some, own)[0] for some, own in passes])
+        own = targets.repeat(len(steps))
+        passes = zip(torch.split(batch, few), torch.split(own, few), strict=True)
+        slopes = torch.cat([pixel_gradient(model, some, t)[0] for some, t in passes])
         part = slopes.view(len(steps), rows, *slopes.shape[1:]).sum(0)
         total = part if total is None else total + part
     if total is None:
