@@ -121,7 +121,8 @@ def by_runner(manifest: Path, out: Path, runner: str, kills: int) -> None:
     @flow(name="tiny-shards", task_runner=task_runner(RunnerSection.model_validate(runner)))
     def shards() -> float:
         began = time.monotonic()
-        AsTasks().score_shards(handle.session, SILENT)
+        session = handle.session
+        AsTasks().run_parts("score-shard", measure.score, session, SILENT, session.shard_sizes)
         return time.monotonic() - began
 
     arming = threading.Thread(target=_arm, args=(session, manifest.parent, kills), daemon=True)

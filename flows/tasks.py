@@ -1,4 +1,4 @@
-"""Steps of an audit as Prefect tasks, the shards through the task runner of the flow.
+"""Steps of an audit as Prefect tasks, parts of steps through the task runner of the flow.
 
 The run folder is the record of what is done, so Prefect's own caching and result storage stay off.
 """
@@ -6,7 +6,7 @@ The run folder is the record of what is done, so Prefect's own caching and resul
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
 from typing import Any, ParamSpec, TypeVar
@@ -21,7 +21,6 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
 from audit.pipeline.handles import Handle, few_at_a_time
-from audit.pipeline.measure import score
 from audit.pipeline.progress import Progress, Tenths, Together
 from audit.pipeline.session import Session
 from flows.server import quick_to_end
@@ -34,7 +33,7 @@ _OPTIONS: dict[str, Any] = {"cache_policy": NO_CACHE, "persist_result": False}
 
 
 class AsTasks:
-    """Runs each step as a task in this thread, and the shards as tasks of their own.
+    """Runs each step as a task in this thread, and parts of steps as tasks of their own.
 
     Parameters
     ----------
@@ -55,12 +54,19 @@ class AsTasks:
 
         return taken()
 
-    def score_shards(self, session: Session, progress: Progress) -> None:
-        """Hand all shards to the task runner, some ahead, and wait for them."""
-        limited = score_shard.with_options(timeout_seconds=self._timeout)
-        one = limited if self._timeout else score_shard
-        handle = Handle(session, progress)
-        few_at_a_time(lambda shard: one.submit(handle, shard), range(session.shards))
+    def run_parts(
+        self,
+        name: str,
+        make: Callable[[Session, T, Progress], bool],
+        session: Session,
+        progress: Progress,
+        parts: Mapping[T, int],
+    ) -> None:
+        """Hand all parts to the task runner, some ahead, and wait for them."""
+        limit: dict[str, Any] = {"timeout_seconds": self._timeout} if self._timeout else {}
+        one = make_part.with_options(name=name, task_run_name=f"{name}-{{number}}", **limit)
+        handle, told = Handle(session, progress), list(parts.items())
+        few_at_a_time(lambda k: one.submit(handle, make, k, *told[k]), range(len(told)))
 
 
 def _may_pass(task: Any, run: Any, state: State[Any]) -> bool:
@@ -69,23 +75,16 @@ def _may_pass(task: Any, run: Any, state: State[Any]) -> bool:
     return isinstance(error, OSError) or isinstance(getattr(error, "__cause__", None), OSError)
 
 
-@task(
-    name="score-shard",
-    task_run_name="score-shard-{shard}",
-    retries=2,
-    retry_delay_seconds=[10, 60],
-    retry_condition_fn=_may_pass,
-    **_OPTIONS,
-)
-def score_shard(handle: Handle, shard: int) -> State[bool] | bool:
-    """Score one shard; a finished one is never computed twice."""
-    rows = len(handle.session.shard(shard))
-    shown = _shown(handle.progress, f"Images of shard {shard}", rows)
+@task(retries=2, retry_delay_seconds=[10, 60], retry_condition_fn=_may_pass, **_OPTIONS)
+def make_part(
+    handle: Handle, make: Callable[[Session, T, Progress], bool], number: int, part: T, size: int
+) -> State[bool] | bool:
+    """Make one part of a step, such as a shard; a finished one is never computed twice."""
     with quick_to_end():
-        is_new = score(handle.session, shard, shown)
+        is_new = make(handle.session, part, _shown(handle.progress, f"Part {number}", size))
     if is_new:
         return True
-    return Completed(name="AlreadyDone", message="This shard was finished by an earlier run.")
+    return Completed(name="AlreadyDone", message="This part was finished by an earlier run.")
 
 
 def _shown(progress: Progress, what: str, total: int) -> Progress:

@@ -10,7 +10,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -378,16 +377,6 @@ def test_a_server_that_is_away_costs_the_events_and_no_work(tmp_path: Path) -> N
     assert (ended.returncode, ended.stdout) == (0, "done\n"), ended.stderr
 
 
-@dataclass
-class Shards:
-    """What of a session the shards need."""
-
-    shards: int = 2
-
-    def shard(self, number: int) -> range:
-        return range(3)
-
-
 def test_a_shard_that_takes_too_long_is_tried_again_and_a_step_ends_the_run(
     server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -399,21 +388,20 @@ def test_a_shard_that_takes_too_long_is_tried_again_and_a_step_ends_the_run(
             time.sleep(0.05)
         return True
 
-    monkeypatch.setattr(tasks, "score", score)
     monkeypatch.setattr(
         tasks,
         "Handle",
         lambda session, progress: SimpleNamespace(session=session, progress=progress),
     )
-    quick = tasks.score_shard.with_options(retry_delay_seconds=0)
-    monkeypatch.setattr(tasks, "score_shard", quick)
+    quick = tasks.make_part.with_options(retry_delay_seconds=0)
+    monkeypatch.setattr(tasks, "make_part", quick)
 
     @flow(persist_result=False)
     def night(step: bool) -> str:
         by_tasks = tasks.AsTasks(1.0)
         if step:
             by_tasks.run_step("slow", time.sleep, 20.0)
-        by_tasks.score_shards(cast(Session, Shards()), SILENT)
+        by_tasks.run_parts("part", score, cast(Session, None), SILENT, {0: 3, 1: 3})
         return "done"
 
     assert night(step=False) == "done"

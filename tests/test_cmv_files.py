@@ -9,18 +9,23 @@ from typing import Any
 
 import pytest
 import torch
-from auditing import opened
+from auditing import Elsewhere, opened
 from PIL import Image
 from planted import CLASSES, write_dataset
 
-import audit.pipeline.cmv_pictures
 from audit.cmv import CmvRequest
-from audit.errors import ManifestError
+from audit.errors import AuditError, ManifestError
+from audit.pipeline import cmv_parts, cmv_pictures
 from audit.pipeline.cmv_material import Material, check_second
 from audit.pipeline.cmv_pictures import draw_cmvs
+from audit.pipeline.prepare import prepare
+from audit.pipeline.progress import SILENT
 from audit.pipeline.session import Session
 from audit.report.sentences import english
 from audit.run_folder import RunFolder
+
+NAMES = dict(enumerate(CLASSES[:3]))
+RIVALS = {0: 1, 1: 2, 2: 0}
 
 
 @pytest.fixture
@@ -46,13 +51,13 @@ def draw(folder: Path, out: str, *overrides: str, **options: Any) -> list[dict[s
 def made(monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
     """Which classes were climbed, call by call."""
     calls: list[list[int]] = []
-    plain = audit.pipeline.cmv_pictures.visualize_classes
+    plain = cmv_parts.visualize_classes
 
     def counted(model: Any, classes: list[int], request: CmvRequest, **options: Any) -> Any:
         calls.append(list(classes))
         return plain(model, classes, request, **options)
 
-    monkeypatch.setattr(audit.pipeline.cmv_pictures, "visualize_classes", counted)
+    monkeypatch.setattr(cmv_parts, "visualize_classes", counted)
     return calls
 
 
@@ -95,6 +100,61 @@ def test_a_run_takes_over_what_the_last_one_made_of_the_same_model(
     draw(folder, "wednesday", "cmv.steps=4")
     draw(folder, "thursday", "run.seed=1")
     assert made[2:] == [[0, 1], [0, 1]]
+
+
+def test_pictures_made_elsewhere_and_in_another_order_are_the_same_to_the_last_byte(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, made: list[list[int]]
+) -> None:
+    monkeypatch.setattr(cmv_pictures, "_CPU_CLASSES", 2)
+    here = draw(folder, "here/run", "cmv.objectives=[contrast]", classes=NAMES, rivals=RIVALS)
+    words = ("cmv.steps=3", "cmv.objectives=[contrast]", "run.runner=processes")
+    session = opened(folder / "data_manifest.yaml", folder / "there" / "run", *words)
+    with session.loader:
+        prepare(session)
+    material, runner = Material(session, RIVALS), Elsewhere()
+    there = draw_cmvs(session.run, NAMES, session.manifest.cmv, material, runner=runner)
+    assert made == [[0, 1, 2], [2], [0, 1]]
+    assert [entry.model_dump() for entry in there] == [entry.model_dump() for entry in here]
+    own, others = (folder / where / "run" / "cmv" for where in ("here", "there"))
+    assert {path.name: path.read_bytes() for path in own.iterdir()} == {
+        path.name: path.read_bytes() for path in others.iterdir()
+    }
+
+
+def test_parts_of_an_attempt_that_was_cut_off_are_taken_over(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, made: list[list[int]]
+) -> None:
+    class Killed(Elsewhere):
+        def run_parts(self, name: str, make: Any, session: Session, *more: Any) -> None:
+            *_, parts = more
+            make(session, next(iter(parts)), SILENT)
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(cmv_pictures, "_CPU_CLASSES", 1)
+    session = session_of(folder, "run.runner=processes")
+    run, material = RunFolder(folder / "run"), Material(session)
+    with pytest.raises(KeyboardInterrupt):
+        draw_cmvs(run, NAMES, session.manifest.cmv, material, runner=Killed())
+    drawn = draw_cmvs(run, NAMES, session.manifest.cmv, material)
+    assert made == [[0], [1], [2]]
+    assert [entry.label for entry in drawn] == [0, 1, 2]
+    assert not list(run.cmv.glob("part-*"))
+
+
+def test_pictures_that_were_made_in_another_place_are_missed(folder: Path) -> None:
+    class Away(Elsewhere):
+        def run_parts(self, *_: Any) -> None:
+            """Its workers write into a folder of their own."""
+
+    session = session_of(folder)
+    with pytest.raises(AuditError, match="2 pictures were made and are not in .*, such as that of"):
+        draw_cmvs(
+            RunFolder(folder / "run"),
+            {0: "ant", 1: "bee"},
+            session.manifest.cmv,
+            Material(session),
+            runner=Away(),
+        )
 
 
 def test_an_index_that_is_not_ours_is_left_alone(folder: Path, made: list[list[int]]) -> None:

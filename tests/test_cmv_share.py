@@ -112,7 +112,7 @@ def test_shares_reach_the_findings_and_change_no_verdict(
     before = compose(run, decided).findings
     assert all(f.cmv_background_share is None for f in before)
     # A step of ascent reaches no class: of what failed nothing is said.
-    visualize_classes(session, decided)
+    alignment.align_cmvs(session, visualize_classes(session, decided))
     assert len(pd.read_parquet(run.cmv_alignment)) == 0
     findings = compose(run, decided).findings
     assert all(f.cmv_background_share is None for f in findings)
@@ -122,7 +122,7 @@ def test_shares_reach_the_findings_and_change_no_verdict(
         alignment, "comparable", lambda made: {e.label: e.model_copy(update=held) for e in made}
     )
     monkeypatch.setattr(alignment, "read_cmv", lambda _run, entry: ready[entry.label])
-    visualize_classes(session, decided)
+    alignment.align_cmvs(session, visualize_classes(session, decided))
     compose(run, decided)
     after = compose(run, decided).findings
     assert [f.verdict for f in after] == [f.verdict for f in before]
@@ -136,4 +136,4 @@ def test_shares_reach_the_findings_and_change_no_verdict(
         assert indicator.estimate.value == share
     # Once compared is enough.
     monkeypatch.setattr(alignment, "cmv_alignment", None)
-    visualize_classes(session, decided)
+    alignment.align_cmvs(session, visualize_classes(session, decided))

@@ -74,7 +74,8 @@ def test_scores_are_the_same_to_the_last_byte_wherever_the_shards_went(
 
     @flow(task_runner=task_runner(one_worker))
     def shards() -> None:
-        AsTasks().score_shards(handle.session, SILENT)
+        session = handle.session
+        AsTasks().run_parts("score-shard", measure.score, session, SILENT, session.shard_sizes)
 
     with session.loader:
         prepare(session)

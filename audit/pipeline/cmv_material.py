@@ -41,10 +41,13 @@ class Material:
         Dataset and model.
     rivals : mapping of int to int
         Rather than which class, for the objective ``contrast``.
+    given_side : int, optional
+        Of the pictures, where somebody found it before.
     """
 
     session: Session
     rivals: Mapping[int, int] = field(default_factory=dict)
+    given_side: int | None = None
 
     @cached_property
     def rows(self) -> pd.DataFrame:
@@ -73,7 +76,7 @@ class Material:
         """Side of the pictures: as asked; else that of the input, or the smaller that will do."""
         session = self.session
         own = session.model.geometry.size
-        asked = session.manifest.cmv.size
+        asked = self.given_side or session.manifest.cmv.size
         if asked is None and own > SMALLER and self._is_read_smaller():
             return SMALLER
         return asked or own

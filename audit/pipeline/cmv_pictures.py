@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Generator, Mapping
-from contextlib import closing
-from pathlib import Path
+from collections.abc import Iterator, Mapping
 
-import numpy as np
-
-from audit.cmv import Cmv, CmvRequest, Execution, visualize_classes
+from audit.cmv import CPU_BATCH
 from audit.cmv.objectives import pictures_each
-from audit.errors import RunFolderError
-from audit.findings import CmvEntry, read_index, write_index
+from audit.errors import AuditError
+from audit.findings import CmvEntry, write_index
 from audit.manifest import CmvSection
-from audit.measuring.plan import Counted, uncounted
 from audit.pipeline.cmv_material import Material
-from audit.pixels import to_picture
-from audit.plugins import importable
-from audit.report.overlays import to_png
-from audit.report.sentences import english
-from audit.run_folder import RunFolder, file_slug
-from audit.writing import write_bytes
+from audit.pipeline.cmv_parts import CmvPart, Entries, Keys, files_of, listed, make_cmvs
+from audit.pipeline.progress import SILENT, Progress
+from audit.pipeline.steps import SEQUENTIAL, StepRunner
+from audit.run_folder import RunFolder
 
-Keys = dict[tuple[int, str, str], str]
-Entries = dict[tuple[int, str, str, int], CmvEntry]
+_CPU_CLASSES = 4 * CPU_BATCH
+_GPU_CLASSES = 64
+"""Classes of a part, where others make it: as many as climb in one batch."""
 
 
 def draw_cmvs(
@@ -33,10 +27,10 @@ def draw_cmvs(
     section: CmvSection,
     material: Material,
     *,
-    on_progress: Callable[[int], None] = lambda _: None,
-    counted: Counted = uncounted,
+    progress: Progress = SILENT,
+    runner: StepRunner = SEQUENTIAL,
 ) -> list[CmvEntry]:
-    """Make the pictures that are missing and write ``cmv/index.json``.
+    """Have the pictures made that are missing, and write ``cmv/index.json``.
 
     Pictures that this run or one beside it made of the same model, in the same way, are taken
     over; an interrupted step goes on after the last class that was finished.
@@ -51,88 +45,76 @@ def draw_cmvs(
         Recipes and objectives.
     material : Material
         The model, and what else is needed.
-    on_progress : callable
-        Called with the number of classes, once for each recipe and objective.
-    counted : callable
-        Is told of each recipe and objective, in steps of one class.
+    progress : Progress
+        Is told of each class, once for each recipe and objective.
+    runner : StepRunner
+        Who makes the pictures.
+
+    Raises
+    ------
+    AuditError
+        Who made them wrote them elsewhere.
     """
-    index_path = run.cmv / "index.json"
     kinds = [(recipe, objective) for recipe in section.recipes for objective in section.objectives]
     keys: Keys = {(c, *kind): material.key(c, *kind) for c in classes for kind in kinds}
     entries = _kept(run, keys)
     _adopt(run, keys, entries)
-    for recipe, objective in kinds:
-        each = pictures_each(objective)
-        missing = [
-            c for c in classes if any((c, recipe, objective, v) not in entries for v in range(each))
-        ]
-        on_progress(len(classes) - len(missing))
-        if not missing:
-            continue
-        # Closed, since a traceback would keep it alive, and with it the threads that climb.
-        with (
-            importable(material.session.manifest.folder),
-            counted(f"{recipe} {objective}", len(missing) * section.steps) as done,
-            closing(_visualize(material, missing, (recipe, objective), done)) as pictures,
-        ):
-            for made in pictures:
-                key = keys[made.label, recipe, objective]
-                entry = _write(run, made, classes[made.label], material, key)
-                entries[made.label, recipe, objective, made.variant] = entry
-                if made.variant == each - 1:
-                    on_progress(1)
-                    # After each class: a crash loses none that was finished.
-                    write_index(index_path, entries.values())
+    _write(run, entries)
+    missing = [
+        key
+        for key in keys
+        if any((*key, variant) not in entries for variant in range(pictures_each(key[2])))
+    ]
+    progress.advance("cmvs", len(keys) - len(missing))
+    parts = {part: len(part.classes) for part in _parts(run, classes, missing, keys, material)}
+    runner.run_parts("cmv", make_cmvs, material.session, progress, parts)
+    entries |= _kept(run, keys)
+    if lost := [key for key in missing if (*key, 0) not in entries]:
+        raise AuditError(
+            f"cmv: {len(lost)} pictures were made and are not in {run.path}, such as that of "
+            f"{classes[lost[0][0]]}. Workers must see the run folder under the same path."
+        )
+    return _write(run, entries)
+
+
+def _parts(
+    run: RunFolder,
+    classes: Mapping[int, str],
+    missing: list[tuple[int, str, str]],
+    keys: Keys,
+    material: Material,
+) -> Iterator[CmvPart]:
+    """What is missing, cut into what is made together: here all that is made alike."""
+    session = material.session
+    most = _CPU_CLASSES if session.model.device.type == "cpu" else _GPU_CLASSES
+    if session.manifest.run.runner.kind == "threads":
+        most = max(1, len(classes))
+    number = 0
+    for kind in dict.fromkeys((recipe, objective) for _, recipe, objective in missing):
+        own = [label for label, *its in missing if tuple(its) == kind]
+        for start in range(0, len(own), most):
+            some = own[start : start + most]
+            named = tuple((label, classes[label], keys[label, *kind]) for label in some)
+            rivals = tuple((k, material.rivals[k]) for k in some if k in material.rivals)
+            yield CmvPart(str(run.path), number, *kind, material.side, named, rivals)
+            number += 1
+
+
+def _write(run: RunFolder, entries: Entries) -> list[CmvEntry]:
+    """Write the index, which then says what the lists of the parts say."""
     chosen = [entries[position] for position in sorted(entries)]
-    write_index(index_path, chosen)
+    write_index(run.cmv / "index.json", chosen)
+    for path in run.cmv.glob("part-*.json"):
+        path.unlink()
     return chosen
 
 
-def _visualize(
-    material: Material, missing: list[int], kind: tuple[str, str], done: Callable[[int], object]
-) -> Generator[Cmv, None, None]:
-    session, (recipe, objective), before = material.session, kind, 0
-
-    def tell(at: int, _total: int) -> None:
-        nonlocal before
-        done(at - before)
-        before = at
-
-    section = session.manifest.cmv
-    return visualize_classes(
-        session.engine,
-        missing,
-        CmvRequest(
-            recipe,
-            objective,
-            session.manifest.run.seed,
-            images=material.images() if recipe == "maco" else None,
-            rivals=material.rivals,
-            second=material.second,
-        ),
-        steps=section.steps,
-        early=section.early,
-        size=material.side,
-        execution=Execution(half=material.half, on_progress=tell),
-    )
-
-
 def _kept(run: RunFolder, keys: Keys) -> Entries:
-    """The entries of a folder that still hold, with their pictures."""
-    try:
-        entries = read_index(run.cmv / "index.json", CmvEntry)
-    except RunFolderError:
-        # Of another version, or half written by something else: made again.
-        return {}
-    # Names of ours only: an index that was tampered with copies nothing from elsewhere.
-    if any(Path(path).parent != Path("cmv") for entry in entries for path in _paths(entry)):
-        return {}
-    return {
-        (e.label, e.recipe, e.objective, e.variant): e
-        for e in entries
-        if keys.get((e.label, e.recipe, e.objective)) == e.key
-        and all((run.path / path).is_file() for path in _paths(e))
-    }
+    """The entries of a folder that still hold: of its index, and of parts of an earlier attempt."""
+    found: Entries = {}
+    for path in (run.cmv / "index.json", *sorted(run.cmv.glob("part-*.json"))):
+        found |= listed(run, path, keys)
+    return found
 
 
 def _adopt(run: RunFolder, keys: Keys, entries: Entries) -> None:
@@ -144,68 +126,7 @@ def _adopt(run: RunFolder, keys: Keys, entries: Entries) -> None:
         for position, entry in _kept(other, keys).items():
             if position in entries:
                 continue
-            for path in _paths(entry):
+            for path in files_of(entry):
                 (run.path / path).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(other.path / path, run.path / path)
             entries[position] = entry
-
-
-def _paths(entry: CmvEntry) -> list[str]:
-    return [entry.path, *([entry.strip] if entry.strip else [])]
-
-
-def _write(run: RunFolder, made: Cmv, name: str, material: Material, key: str) -> CmvEntry:
-    kind = made.objective if made.recipe == "robust" else f"{made.recipe}-{made.objective}"
-    ending = "" if kind == "logit" else f".{kind}"
-    ending += f"-{made.variant + 1}" if pictures_each(made.objective) > 1 else ""
-    stem = f"{made.label:04d}-{file_slug(name)}{ending}"
-    metadata = _told(made, name, material)
-    path = run.cmv / f"{stem}.png"
-    write_bytes(path, to_png(to_picture(made.image), metadata))
-    strip = run.cmv / f"{stem}.steps.png" if made.stages else None
-    if strip is not None:
-        shown = [to_picture(picture) for _, picture in made.stages]
-        write_bytes(strip, to_png(np.concatenate(shown, axis=1), metadata))
-    return CmvEntry(
-        label=made.label,
-        label_name=name,
-        key=key,
-        recipe=made.recipe,
-        objective=made.objective,
-        variant=made.variant,
-        path=path.relative_to(run.path).as_posix(),
-        strip=None if strip is None else strip.relative_to(run.path).as_posix(),
-        strip_steps=tuple(step for step, _ in made.stages),
-        score=made.score,
-        probability=made.probability,
-        robust_probability=made.robust_probability,
-        rank=made.rank,
-        rank_jpeg=made.rank_jpeg,
-        rank_shift=made.rank_shift,
-        transfer_rank=made.transfer_rank,
-        transfer_probability=made.transfer_probability,
-        steps=made.steps,
-        rival=_rival(made, material),
-        failure=made.failure,
-    )
-
-
-def _told(made: Cmv, name: str, material: Material) -> dict[str, str]:
-    """What the file says of itself, as text chunks of its PNG."""
-    return {
-        "Title": f"Class model visualization of {name}",
-        "class": name,
-        "label": str(made.label),
-        "recipe": made.recipe,
-        "objective": made.objective,
-        "seed": str(made.seed),
-        "steps": str(made.steps),
-        "model_sha256": material.session.model.sha256,
-        "status": english(made.failure) if made.failure else "The class is reached.",
-    }
-
-
-def _rival(made: Cmv, material: Material) -> str | None:
-    if made.objective != "contrast" or made.label not in material.rivals:
-        return None
-    return material.session.class_names[material.rivals[made.label]]

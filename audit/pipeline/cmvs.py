@@ -3,38 +3,40 @@
 from __future__ import annotations
 
 import logging
-from functools import partial
 from pathlib import Path
 
 from audit.cmv import OBJECTIVES
 from audit.errors import ManifestError, ModelError
 from audit.findings import CmvEntry
-from audit.pipeline.cmv_alignment import align_cmvs
 from audit.pipeline.cmv_material import Material
 from audit.pipeline.cmv_pictures import draw_cmvs
 from audit.pipeline.decide import Decided
 from audit.pipeline.methods import NO_CMVS
-from audit.pipeline.progress import SILENT, Progress, counted
+from audit.pipeline.progress import SILENT, Progress
 from audit.pipeline.session import Session
+from audit.pipeline.steps import SEQUENTIAL, StepRunner
 from audit.run_folder import RunFolder
 
 _log = logging.getLogger(__name__)
 
 
-def visualize_classes(session: Session, decided: Decided, progress: Progress = SILENT) -> int:
-    """Make the class model visualizations that the manifest asks for; returns how many."""
+def visualize_classes(
+    session: Session,
+    decided: Decided,
+    progress: Progress = SILENT,
+    runner: StepRunner = SEQUENTIAL,
+) -> list[CmvEntry]:
+    """Make the class model visualizations that the manifest asks for; returns their list."""
     if not session.saliency.differentiable and session.manifest.cmv.classes != "none":
         _log.warning("cmv: %s", NO_CMVS)
-    made = draw_cmvs(
+    return draw_cmvs(
         session.run,
         {label: session.labels[label] for label in _wanted(session, decided)},
         session.manifest.cmv,
         Material(session, _rivals(session, decided)),
-        on_progress=lambda count: progress.advance("cmvs", count),
-        counted=partial(counted, progress, "cmvs"),
+        progress=progress,
+        runner=runner,
     )
-    align_cmvs(session, made)
-    return len(made)
 
 
 def count_cmvs(session: Session, decided: Decided) -> int:

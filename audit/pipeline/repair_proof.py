@@ -27,8 +27,9 @@ from audit.models.hashes import file_sha256
 from audit.pipeline.measure import open_bank
 from audit.pipeline.opening import open_declared
 from audit.pipeline.progress import Progress
-from audit.pipeline.run import P, Sequential, T, begun, take_steps
+from audit.pipeline.run import begun, take_steps
 from audit.pipeline.session import Session
+from audit.pipeline.steps import P, Sequential, T
 from audit.pixels import to_float, to_picture
 from audit.repairs.head import Head, Linear
 from audit.repairs.proof import (

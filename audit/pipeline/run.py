@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import ParamSpec, Protocol, TypeVar
+from typing import ParamSpec, TypeVar
 
 from audit import cancellation
 from audit.exports.fiftyone import FORMAT as FIFTYONE
 from audit.findings import Findings
+from audit.pipeline.cmv_alignment import align_cmvs
 from audit.pipeline.cmvs import count_cmvs, visualize_classes
 from audit.pipeline.compose import compose
 from audit.pipeline.cues import find_cues
@@ -30,35 +31,11 @@ from audit.pipeline.run_log import STEPS, logged
 from audit.pipeline.runs import Run, folder_for, home_of, point_latest
 from audit.pipeline.second_outlines import measure_second_outlines
 from audit.pipeline.session import Session
+from audit.pipeline.steps import SEQUENTIAL, StepRunner
 from audit.writing import storage_as_sentence
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-
-class StepRunner(Protocol):
-    """Who takes the steps: this thread, or a workflow engine."""
-
-    def run_step(self, name: str, step: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Take one step now."""
-        ...
-
-    def score_shards(self, session: Session, progress: Progress) -> None:
-        """Score all shards, in any order, here or elsewhere."""
-        ...
-
-
-class Sequential:
-    """One step after the other, in this thread."""
-
-    def run_step(self, name: str, step: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Call the step."""
-        return step(*args, **kwargs)
-
-    def score_shards(self, session: Session, progress: Progress) -> None:
-        """Score shard by shard."""
-        for shard in range(session.shards):
-            score(session, shard, progress)
 
 
 def run(
@@ -206,7 +183,7 @@ def take_steps(
     session: Session, progress: Progress = SILENT, runner: StepRunner | None = None
 ) -> Findings:
     """Take all steps of a run that has begun; what an earlier run finished is not made again."""
-    run, manifest, runner = session.run, session.manifest, runner or Sequential()
+    run, manifest, runner = session.run, session.manifest, runner or SEQUENTIAL
     progress = Together(progress, Lines(STEPS.info))
 
     def step(name: str, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -220,7 +197,7 @@ def take_steps(
     step("masks", look_at_masks, session)
     step("donors", gather_donors, session)
     with timed(run, "scores"), progress.step("scores", len(session.table)):
-        runner.score_shards(session, progress)
+        runner.run_parts("score-shard", score, session, progress, session.shard_sizes)
     step("gather", gather_scores, session)
     step("follow-up", follow_up, session, progress)
     step("second outlines", measure_second_outlines, session, progress)
@@ -229,7 +206,8 @@ def take_steps(
     step("exhibits", draw_exhibits, session, decided)
     step("cues", find_cues, session, decided)
     with timed(run, "cmvs"), progress.step("cmvs", count_cmvs(session, decided)):
-        runner.run_step("cmvs", visualize_classes, session, decided, progress)
+        made = visualize_classes(session, decided, progress, runner)
+        runner.run_step("cmvs", align_cmvs, session, made)
     if FIFTYONE in manifest.report.formats:
         step("fiftyone", draw_samples, session)
     findings = step("compose", compose, run, decided)

@@ -114,6 +114,12 @@ class Session:
         size = self.manifest.run.shard_size
         return self.table.iloc[number * size : (number + 1) * size]
 
+    @property
+    def shard_sizes(self) -> dict[int, int]:
+        """How many rows each shard has."""
+        size, rows = self.manifest.run.shard_size, len(self.table)
+        return {number: min(size, rows - number * size) for number in range(self.shards)}
+
     def part(self, number: int) -> Part:
         """The file with the scores of one shard."""
         first = number * self.manifest.run.shard_size
