@@ -291,6 +291,27 @@ def test_a_large_penalty_keeps_the_layer_and_a_small_one_separates() -> None:
     assert torch.allclose(fit(old, material, weights, 1e-2).weight, again.weight, atol=1e-2)
 
 
+def test_classes_without_pictures_keep_their_weights_and_count_in_the_loss() -> None:
+    random = torch.Generator().manual_seed(1)
+    labels = torch.tensor([4, 1])[torch.arange(40) % 2]
+    vectors = torch.randn(40, 3, generator=random, dtype=torch.float64)
+    table = pd.DataFrame({"picture": "swap_other", "label": labels.numpy(), "row": range(40)})
+    old = Linear(torch.randn(6, 3, generator=random), torch.randn(6, generator=random))
+    weights = torch.full((40,), 1 / 40, dtype=torch.float64)
+    found = fit(old, Material(table, vectors), weights, 1e-3)
+    others = [0, 2, 3, 5]
+    assert torch.equal(found.weight[others], old.weight[others])
+    assert torch.equal(found.bias[others], old.bias[others])
+    # At the minimum the loss over all six classes leads nowhere in the rows that were refitted.
+    scale = vectors.square().sum(1).mean().sqrt()
+    weight, bias = found.weight.double(), found.bias.double()
+    weight.requires_grad_(True)
+    each = torch.nn.functional.cross_entropy(vectors @ weight.T + bias, labels)
+    away = ((weight - old.weight) * scale).square().sum()
+    slope = torch.autograd.grad(each + 1e-3 * away, weight)[0] / scale
+    assert slope[[1, 4]].abs().max() < 1e-4 < slope[others].abs().max()
+
+
 def _leaning(rows: range, random: torch.Generator) -> Material:
     """Three classes, seen dimly in features 0 to 2; their backgrounds shine in features 3 to 5."""
     pictures, vectors = [], []
