@@ -15,19 +15,32 @@ def _auroc(positive: pd.Series, negative: pd.Series) -> float:
 
 
 def held_intervals(table: pd.DataFrame) -> list[str]:
-    """How often each map points at a tag or companion, with Wilson's interval (95 %)."""
-    lines = ["| map | in the surroundings | anywhere |", "|---|---|---|"]
+    """How often each map points at the cue, with Wilson's interval (95 %).
+
+    And how often, by sums, at the object where a class leans on nothing.
+    """
+    led, innocent = table[table["kind"] != ""], table[table["kind"] == ""]
+    thing = led[led["kind"] != "scene"]
+    heads = ("tag, companion: surroundings", "anywhere", "any cue: anywhere", "by sums")
+    lines = [f"| map | {' | '.join(heads)} | no cue: the object, by sums |", "|---" * 6 + "|"]
     for method in ("swap_map", *METHODS):
-        if method not in table or not len(table):
+        if method not in table or not len(led):
             continue
-        cells = []
-        for column in (method, f"{method} anywhere"):
-            asked = table[column].dropna().astype(bool)
-            hits, count = int(asked.sum()), len(asked)
-            low, high = binomtest(hits, count).proportion_ci(method="wilson")
-            cells.append(f"{hits} of {count} = {hits / count:.2f} ({low:.2f} to {high:.2f})")
-        lines.append(f"| {method} | {' | '.join(cells)} |")
+        asked = (
+            *(thing[method], thing[f"{method} anywhere"], led[f"{method} anywhere"]),
+            *(led[f"{method} by sums"], innocent[f"{method} on object"]),
+        )
+        lines.append(f"| {method} | {' | '.join(map(_share, asked))} |")
     return lines
+
+
+def _share(asked: pd.Series) -> str:
+    held = asked.dropna().astype(bool)
+    hits, count = int(held.sum()), len(held)
+    if not count:
+        return "-"
+    low, high = binomtest(hits, count).proportion_ci(method="wilson")
+    return f"{hits} of {count} = {hits / count:.2f} ({low:.2f} to {high:.2f})"
 
 
 def show(table: pd.DataFrame) -> str:
@@ -59,7 +72,7 @@ def show(table: pd.DataFrame) -> str:
         lambda held: len(set(zip(table.loc[held.index, "seed"], held, strict=True)))
     )
     chance = table[table["kind"].isin(kinds[1:])].groupby("kind")["chance"].mean()
-    intervals = held_intervals(table[table["kind"].isin(kinds[1:])])
+    intervals = held_intervals(table)
     lines += ["", *intervals]
     lines.append(
         f"\nexhibits by cue: {counts}; classes: {classes_of.to_dict()}; "

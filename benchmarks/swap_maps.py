@@ -5,7 +5,8 @@ truly leans on its own cue, pictures with the cue; of each unaffected class as m
 
 - where: which part each map points at (a swap map by its most negative effect, a saliency map by
   its mean), and whether the cue lies there: among the parts of the surroundings (of a scene all of
-  them), and among all parts, the object's too;
+  them), among all parts, the object's too, and by sums, where what is spread over the surroundings
+  is compared in sum (`pointed_part`); of unaffected classes, whether that is on the object;
 - whether: how well the effect of the surroundings, beyond that of their own class's, tells own-cue
   pictures from others; for saliency the mass in the surroundings.
 """
@@ -15,6 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,6 +30,7 @@ from torch import Tensor, nn
 
 from audit.geometry import Geometry
 from audit.interventions import FILLS, feather, paste, removal_mask
+from audit.measuring.part_findings import SwapMap, pointed_part
 from audit.measuring.swap_maps import CELLS, Donors, parts_of, swap_map
 from audit.models import AuditedModel
 from audit.models.engine import Engine
@@ -59,12 +62,78 @@ def _backgrounds(painted: Painted) -> Tensor:
     return FILLS["inpaint"](_floats(painted.images), hole)
 
 
-def _pointed(values: NDArray[np.floating], parts: NDArray[np.bool_]) -> int:
-    return int(np.argmax([values[part].mean() for part in parts]))
-
-
 def _lies(cue: NDArray[np.bool_], part: NDArray[np.bool_]) -> bool:
     return bool(cue[part].mean() >= _COVERED or cue[part].sum() >= _HELD * max(1, cue.sum()))
+
+
+@dataclass(frozen=True)
+class Exhibit:
+    """A picture, the parts of it, and which of them hold its cue."""
+
+    parts: NDArray[np.bool_]
+    is_object: NDArray[np.bool_]
+    lies: NDArray[np.bool_]
+
+    def pointing(self, method: str, lost: NDArray[np.floating]) -> dict[str, object]:
+        """Where a map points, of what each place ``(H, W)`` adds to the class.
+
+        A part by its mean, in the surroundings and anywhere; and as a swap map points, by sums.
+        """
+        means = np.array([lost[part].mean() for part in self.parts])
+        around = np.where(self.is_object, -np.inf, means)
+        sums = means * self.parts.sum((1, 2))
+        by_sums = pointed_part(-sums.astype(np.float64), self.is_object)
+        return {
+            method: bool(self.lies[around.argmax()]),
+            f"{method} anywhere": bool(self.lies[means.argmax()]),
+            f"{method} by sums": bool(self.lies[by_sums]),
+            f"{method} on object": bool(self.is_object[by_sums]),
+        }
+
+
+def _exhibit(mask: Tensor, cue: NDArray[np.bool_]) -> Exhibit:
+    held, is_object = parts_of(mask, CELLS)
+    parts = held.numpy()
+    lies = [_lies(cue, part) and not own for part, own in zip(parts, is_object, strict=True)]
+    return Exhibit(parts, is_object, np.array(lies, bool))
+
+
+def _swapped_parts(
+    engine: Engine,
+    image: Tensor,
+    mask: Tensor,
+    label: int,
+    donors: Sequence[Tensor],
+    random: np.random.Generator,
+    seed: int,
+) -> SwapMap:
+    """As in a report: other backgrounds of the class whose one background cost most."""
+    others = [other for other in range(len(donors)) if other != label]
+    met = random.permutation(others)[:4]
+    lent = torch.stack([donors[k][0] for k in met])
+    swaps = paste(image[None], feather(mask[None]), lent)
+    worst = met[int(class_scores(engine, swaps).softmax(1)[:, label].argmin())]
+    scores = partial(class_scores, engine)
+    lenders = Donors(donors[worst][1:], donors[label])
+    return swap_map(scores, image, mask, label, lenders, seed=seed)
+
+
+def _row(exhibit: Exhibit, found: SwapMap) -> dict[str, object]:
+    """What the swap map says of an exhibit; its parts are compared by their whole effects."""
+    around = np.where(found.is_object, np.inf, found.effects)
+    beyond = found.beyond_control
+    return {
+        "swap_map": bool(exhibit.lies[around.argmin()]),
+        "swap_map anywhere": bool(exhibit.lies[found.effects.argmin()]),
+        "swap_map by sums": bool(exhibit.lies[found.pointed]),
+        "swap_map on object": bool(found.is_object[found.pointed]),
+        "swap_map score": -beyond.effect / beyond.error,
+        "chance": float(np.mean(exhibit.lies[~found.is_object])),
+        "surroundings": beyond.effect,
+        "error": beyond.error,
+        "difference": found.difference.effect,
+        "difference error": found.difference.error,
+    }
 
 
 def _of_class(
@@ -79,48 +148,18 @@ def _of_class(
     chosen = np.flatnonzero(wanted)[:EXHIBITS]
     if not len(chosen):
         return []
-    targets = torch.full((len(chosen),), label)
-    methods = _served(engine, images[:1])
+    targets, seeds = torch.full((len(chosen),), label), [int(i) for i in chosen]
     maps = {
-        method: explain(
-            engine, images[chosen], targets, method=function, seeds=[int(i) for i in chosen]
-        ).maps
-        for method, function in methods.items()
+        method: explain(engine, images[chosen], targets, method=function, seeds=seeds).maps
+        for method, function in _served(engine, images[:1]).items()
     }
-    others = [other for other in range(len(donors)) if other != label]
     rows: list[dict[str, object]] = []
-    for at, index in enumerate(chosen):
-        alpha = feather(masks[index : index + 1])
-        met = random.permutation(others)[:4]
-        swaps = paste(images[index : index + 1], alpha, torch.stack([donors[k][0] for k in met]))
-        # As in a report: other backgrounds of the class whose one background cost most.
-        worst = met[int(class_scores(engine, swaps).softmax(1)[:, label].argmin())]
-        found = swap_map(
-            lambda pictures: class_scores(engine, pictures),
-            images[index],
-            masks[index],
-            label,
-            Donors(donors[worst][1:], donors[label]),
-            seed=int(index),
-        )
-        held, is_object = parts_of(masks[index], CELLS)
-        every = held.numpy()
-        parts = every[~is_object]
-        lies = [_lies(painted.cues[index], part) for part in parts]
-        anywhere = [_lies(painted.cues[index], part) for part in every]
-        beyond = found.beyond_control
-        row: dict[str, object] = {
-            "swap_map": bool(lies[_pointed(-found.effect, parts)]),
-            "swap_map anywhere": bool(anywhere[_pointed(-found.effect, every)]),
-            "swap_map score": -beyond.effect / beyond.error,
-            "chance": float(np.mean(lies)),
-            "surroundings": beyond.effect,
-            "error": beyond.error,
-        }
+    for at, index in enumerate(seeds):
+        exhibit = _exhibit(masks[index], painted.cues[index])
+        asked = (images[index], masks[index], label, donors, random, index)
+        row = _row(exhibit, _swapped_parts(engine, *asked))
         for method, drawn in maps.items():
-            saliency = drawn[at].numpy()
-            row[method] = bool(lies[_pointed(saliency, parts)])
-            row[f"{method} anywhere"] = bool(anywhere[_pointed(saliency, every)])
+            row |= exhibit.pointing(method, drawn[at].numpy())
             mass = foreground_mass(drawn[at : at + 1], masks[index : index + 1])
             row[f"{method} score"] = 1 - float(mass)
         rows.append(row)

@@ -44,6 +44,7 @@ from audit.findings import (
     RunFacts,
     RunStatus,
     Says,
+    Side,
     Strength,
     Swap,
     SwapMatrix,
@@ -58,10 +59,14 @@ from audit.report.overlays import mean_map, outline, overlay, signed_overlay, to
 
 PARTS = PartEffects(
     donor_class="husky",
+    rival_class="fox",
     surroundings=Estimate(value=-3.9, low=-6.2, high=-1.6),
     body=Estimate(value=-2.4, low=-3.1, high=-1.7),
     control=Estimate(value=-0.1, low=-0.5, high=0.3),
     beyond_control=Estimate(value=-3.8, low=-6.1, high=-1.5),
+    difference=Estimate(value=-1.5, low=-2.6, high=-0.4),
+    pointed=Estimate(value=-0.9, low=-1.6, high=-0.2),
+    pointed_at=Side.SURROUNDINGS,
 )
 VERDICT_CYCLE = ("suspect", "clear", "clear", "watch", "clear", "inconclusive", "clear", "suspect")
 GAPS = {"suspect": 0.42, "watch": 0.07, "clear": 0.01, "inconclusive": 0.03}
@@ -320,8 +325,7 @@ class _Class:
         swapped = np.where(foreground[..., None], image, elsewhere)
         drawn = outline(image, foreground)
         measured = known and self.verdict is Verdict.SUSPECT and role is Role.WORST
-        effect = np.where(foreground, -1.0, -3.0)
-        by_parts = signed_overlay(image, effect, np.full_like(effect, 0.2), foreground)
+        by_parts = signed_overlay(image, np.where(foreground, -0.3, -1.0), foreground)
         swap = Swap(
             donor_class=self.other, prediction_name=self.other, probability=0.04, before=0.97
         )

@@ -24,7 +24,8 @@ from audit.findings import (
 from audit.geometry import Geometry
 from audit.manifest import ReportSection
 from audit.measuring.map_checks import forgetting, orders, similarity
-from audit.measuring.swap_maps import SwapMap, Total
+from audit.measuring.part_findings import SwapMap
+from audit.measuring.part_regression import Total
 from audit.models import AuditedModel
 from audit.models.engine import Engine
 from audit.report.render import render_report
@@ -112,13 +113,14 @@ def test_similarity_is_a_mean_of_rank_correlations() -> None:
 
 
 def test_a_swap_map_agrees_with_what_lies_where_the_class_loses() -> None:
-    effect = np.kron(np.array([[-3.0, 0.5], [-1.0, np.nan]], np.float32), np.ones((4, 4)))
-    nothing = Total(0.0, 1.0)
-    held = SwapMap(effect.astype(np.float32), effect.astype(np.float32), nothing, nothing, nothing)
+    places = np.eye(4).reshape(4, 2, 2)[:3]
+    parts = np.kron(places, np.ones((1, 4, 4))).astype(bool)
+    effects, nothing = np.array([-3.0, 0.5, -1.0]), Total(0.0, 1.0)
+    held = SwapMap(parts, np.zeros(3, bool), 0, effects, np.ones(3), nothing, nothing, nothing)
     saliency = np.kron(np.array([[9.0, 0.0], [2.0, 7.0]], np.float32), np.ones((4, 4)))
     assert held.agreement(saliency.astype(np.float32)) == pytest.approx(1)
-    assert held.summary("sea", saliency.max() - saliency).agreement == pytest.approx(-1)
-    assert held.summary("sea").agreement is None
+    assert held.summary(["sea"], 0, saliency.max() - saliency).agreement == pytest.approx(-1)
+    assert held.summary(["sea"], 0).agreement is None
 
 
 def checks(last: float, by_map: float) -> MapChecks:

@@ -8,12 +8,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
 from planted import CLASSES, SCENES, ColourCounter, paint, write_dataset
 from torch import Tensor
 
 import audit
 from audit.errors import InputError
-from audit.measuring.swap_maps import Donors, SwapMap, swap_map
+from audit.findings import Side
+from audit.measuring.part_findings import SwapMap, pointed_part
+from audit.measuring.part_regression import PartFit
+from audit.measuring.swap_maps import Donors, swap_map
 from audit.report.overlays import signed_overlay
 
 SIDE = 32
@@ -47,6 +53,9 @@ def test_an_additive_model_gives_back_what_each_part_holds() -> None:
     assert whole == pytest.approx(-0.5 * float(weight.sum()), rel=1e-4)
     assert np.abs(found.error).max() < 1e-4
     assert found.surroundings == found.control
+    assert found.difference.effect == pytest.approx(found.surroundings.effect - found.body.effect)
+    # What is lost at all places of a part is the loss of the part.
+    assert found.loss.sum() == pytest.approx(-found.effects[found.effects < 0].sum(), rel=1e-5)
     assert found.beyond_control.effect == 0
     part = found.effect[:8, :8]
     assert (part == part[0, 0]).all()
@@ -117,6 +126,26 @@ def test_the_same_seed_gives_the_same_map_and_another_nearly_the_same() -> None:
     assert (np.abs(first.effect - other.effect) < 5 * (first.error + other.error)).all()
 
 
+def test_the_object_does_not_win_by_what_a_third_class_gains() -> None:
+    """A look-alike pair that the scenery tells apart, and a third class that any background is."""
+    mask = square().float()
+
+    def scores(images: Tensor) -> Tensor:
+        scenery = (images[:, 0] * (1 - mask)).sum((1, 2)) / (1 - mask).sum()
+        body = (images[:, 1] * mask).sum((1, 2)) / mask.sum()
+        return torch.stack([6 * body + 2 * scenery, 6 * body + 1, 4 - 6 * body], 1)
+
+    image, donors = torch.ones(3, SIDE, SIDE), torch.zeros(1, 3, SIDE, SIDE)
+    found = swap_map(scores, image, square(), 0, Donors(donors, donors[:0]), seed=2)
+    assert found.rival == 1
+    assert found.surroundings.effect == pytest.approx(-2, abs=0.2)
+    assert abs(found.body.effect) < 0.2
+    assert not found.is_object[found.pointed]
+    other = swap_map(scores, image, square(), 0, Donors(donors, donors[:0], rival=2), seed=2)
+    assert other.rival == 2
+    assert other.is_object[other.pointed]
+
+
 def test_too_little_to_measure_is_said() -> None:
     image, donors = torch.zeros(3, SIDE, SIDE), torch.zeros(2, 3, SIDE, SIDE)
     scores = additive(torch.ones(SIDE, SIDE))
@@ -128,12 +157,58 @@ def test_too_little_to_measure_is_said() -> None:
 
 def test_parts_are_coloured_by_their_sign_and_only_where_certain() -> None:
     image = np.full((2, 4, 3), 100, np.uint8)
-    effect = np.array([[-2.0, 2.0, -0.1, np.nan]] * 2, np.float32)
-    drawn = signed_overlay(image, effect, np.full((2, 4), 0.5, np.float32))
-    orange, blue, unsure, missing = drawn[0].astype(int)
+    effects = np.array([-2.0, 2.0, -0.1])
+    held = a_map(effects, [False, False, True], errors=np.full(3, 0.5))
+    orange, blue, unsure, missing = signed_overlay(image, held.strength)[0].astype(int)
     assert orange[0] > orange[2]
     assert blue[2] > blue[0]
     assert unsure.tolist() == missing.tolist() == [100, 100, 100]
+
+
+def a_map(
+    effects: NDArray[np.float64], on_object: list[bool], errors: NDArray[np.float64]
+) -> SwapMap:
+    """A swap map of columns of two pixels each, the last of none of its parts."""
+    parts = np.eye(len(effects) + 1, dtype=bool)[: len(effects), None, :].repeat(2, 1)
+    is_object = np.array(on_object)
+    fit = PartFit(effects, np.diag(errors**2))
+    sides = (fit.total(~is_object), fit.total(is_object), fit.total(np.where(is_object, -1.0, 1.0)))
+    return SwapMap(parts, is_object, 0, effects, errors, *sides)
+
+
+def test_a_scenery_is_told_and_drawn_by_its_sum_a_thing_by_its_part() -> None:
+    on_object = [False] * 4 + [True]
+    sure = np.full(5, 0.4)
+    # Each part of the scenery costs less than the object, and less than can be told from nothing.
+    scenery = a_map(np.array([-0.7, -0.6, -0.7, -0.6, -1.2]), on_object, sure)
+    assert scenery.pointed in (0, 2)
+    said = scenery.summary(["sea"], 0)
+    assert said.pointed_at is Side.SURROUNDINGS
+    assert said.difference is not None
+    assert said.difference.value == pytest.approx(-1.4)
+    assert scenery.difference.error == pytest.approx(0.4 * 5**0.5)
+    drawn = scenery.strength[0]
+    assert drawn[0] == -1
+    assert (drawn[:4] < drawn[4]).all()
+    # One thing in the surroundings: the others of its side stay grey, and it alone is compared.
+    thing = a_map(np.array([-2.5, -0.1, 0.1, 0.0, -2.0]), on_object, sure)
+    assert thing.pointed == 0
+    assert (thing.strength[0][1:4] == 0).all()
+    honest = a_map(np.array([-0.5, -0.6, -0.5, -0.6, -4.0]), on_object, sure)
+    assert honest.pointed == 4
+    assert honest.summary(["sea"], 0).pointed_at is Side.OBJECT
+
+
+@given(
+    effects=st.lists(st.floats(-9, 9), min_size=1, max_size=12),
+    on_object=st.integers(0, 2**12 - 1),
+)
+def test_the_part_pointed_at_costs_most_of_its_side(effects: list[float], on_object: int) -> None:
+    values = np.array(effects)
+    is_object = np.array([bool(on_object >> at & 1) for at in range(len(effects))])
+    chosen = pointed_part(values, is_object)
+    assert values[chosen] == values[is_object == is_object[chosen]].min()
+    assert pointed_part(values * 2, is_object) == chosen
 
 
 def test_one_image_is_explained_by_parts_on_request(tmp_path: Path) -> None:
@@ -147,6 +222,8 @@ def test_one_image_is_explained_by_parts_on_request(tmp_path: Path) -> None:
     assert honest.part_effects.body.high < 0  # type: ignore[operator]
     assert honest.part_effects.beyond_control.low < 0 < honest.part_effects.beyond_control.high  # type: ignore[operator]
     assert leaning.foreground_mass < 0.5 < honest.foreground_mass  # type: ignore[operator]
+    assert leaning.part_effects.difference.high < 0  # type: ignore[union-attr,operator]
+    assert honest.part_effects.difference.low > 0  # type: ignore[union-attr,operator]
     bare = {"foreground.source": "none"}
     with pytest.raises(InputError, match="expected foregrounds"):
         audit.explain(manifest, "cat/001.png", method="swap_map", device="cpu", overrides=bare)

@@ -42,6 +42,7 @@ from audit.findings.evidence import (
     ExhibitPictures,
     MeanMap,
     PartEffects,
+    Side,
     Swap,
 )
 from audit.findings.facts import Counts, Hashes, RunFacts, Settings
@@ -164,6 +165,7 @@ __all__ = [
     "RunStatus",
     "Says",
     "Settings",
+    "Side",
     "SplitPart",
     "Standing",
     "Status",

@@ -6,6 +6,7 @@ Every path is relative to the run folder and uses forward slashes.
 from __future__ import annotations
 
 import math
+from enum import StrEnum
 
 from pydantic import Field
 
@@ -35,19 +36,33 @@ class Swap(Record):
     before: Share
 
 
+class Side(StrEnum):
+    """Where a part of an image lies."""
+
+    SURROUNDINGS = "surroundings"
+    OBJECT = "object"
+
+
 class PartEffects(Record):
-    """How the class margin of a sample changes where parts of it make room for other backgrounds.
+    """How a sample's lead over `rival_class` changes where parts make room for other backgrounds.
 
     `surroundings` and `body` sum over the parts of background and object, with backgrounds of
-    `donor_class`; `control` over the background with those of the sample's own class. `agreement`:
-    the rank correlation, -1..1, of the saliency in each part with what the class loses by it.
+    `donor_class`; `difference` is the first less the second; `control` sums over the background
+    with those of the sample's own class. `pointed` is the part of most loss, on the side
+    `pointed_at`: of a spread loss one of the costlier side; its interval allows for all parts.
+    `agreement`: the rank correlation, -1..1, of the saliency in each part with what the class
+    loses by it. None: an earlier version did not write it down.
     """
 
     donor_class: str
+    rival_class: str | None = None
     surroundings: Estimate
     body: Estimate
     control: Estimate
     beyond_control: Estimate
+    difference: Estimate | None = None
+    pointed: Estimate | None = None
+    pointed_at: Side | None = None
     agreement: Number = None
 
 

@@ -9,8 +9,9 @@ import pandas as pd
 
 from audit.dataset.batches import Batch
 from audit.measuring.donors import DonorBank, donor_seed
+from audit.measuring.part_findings import SwapMap
 from audit.measuring.plan import Workbench
-from audit.measuring.swap_maps import Donors, SwapMap, swap_map
+from audit.measuring.swap_maps import Donors, swap_map
 from audit.pixels import to_float
 from audit.saliency import class_scores
 

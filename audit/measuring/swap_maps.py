@@ -1,14 +1,16 @@
 """Swap maps: the parts of one image that move its class, measured with the material of the swaps.
 
 Random parts of the image are replaced by what other images show in their background at the same
-place, and the change of the class margin is regressed on which parts were replaced. Hiding parts
-by chance is RISE (Petsiuk, Das and Saenko 2018); its grey is no picture that a network knows, so
-here a part makes room for a real background, and least squares give each part a standard error.
+place, and the change of the class's lead is regressed on which parts were replaced: its score less
+that of one rival, the class that comes second in the image as it is. (Less the best other score of
+each picture, the object would win where a scenery tells two look-alikes apart: without the object
+some third class comes first.) Hiding parts by chance is RISE (Petsiuk, Das and Saenko 2018); its
+grey is no picture that a network knows, so here a part makes room for a real background, and least
+squares give each part a standard error.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -16,12 +18,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from scipy.stats import norm
 from torch import Tensor
 
-from audit.findings import Estimate, PartEffects
 from audit.interventions import feather, paste
-from audit.scoring import rank_correlation
+from audit.measuring.part_findings import SwapMap
+from audit.measuring.part_regression import UNKNOWN, fit_parts
 
 CELLS = 4
 """Parts along a side. Of finer ones half of a scene is always left, which is scene enough."""
@@ -33,77 +34,16 @@ _LEAST = 0.1
 Scores = Callable[[Tensor], Tensor]
 
 
-@dataclass(frozen=True)
-class Total:
-    """Summed effect of all parts of one kind, with its standard error; in units of the margin."""
-
-    effect: float
-    error: float
-
-    def estimate(self) -> Estimate:
-        """With its 95 % interval."""
-        reach = float(norm.ppf(0.975)) * self.error
-        return Estimate(value=self.effect, low=self.effect - reach, high=self.effect + reach)
-
-
-@dataclass(frozen=True, eq=False)
-class SwapMap:
-    """What each part of an image does for its class.
-
-    Parameters
-    ----------
-    effect : float32 (H, W)
-        Change of the class margin where the part is replaced by the background of another class:
-        below 0 the part spoke for the class. NaN where a part is too small to be measured.
-    error : float32 (H, W)
-        Its standard error.
-    surroundings, body : Total
-        Of all parts of the background, and of the object.
-    control : Total
-        Of all parts of the background replaced by backgrounds of the class's own: what it costs
-        to be pasted, and what the class's scene varies in. NaN: no donor.
-    """
-
-    effect: NDArray[np.float32]
-    error: NDArray[np.float32]
-    surroundings: Total
-    body: Total
-    control: Total
-
-    @property
-    def beyond_control(self) -> Total:
-        """What the surroundings do beyond the control: below 0 the class needs its own scene."""
-        return Total(
-            self.surroundings.effect - self.control.effect,
-            math.hypot(self.surroundings.error, self.control.error),
-        )
-
-    def agreement(self, saliency: NDArray[np.float32]) -> float:
-        """Rank correlation of saliency ``(H, W)`` with what the class loses by each part, -1..1."""
-        known = np.isfinite(self.effect)
-        # Parts have an effect each; where two have the same one they are one.
-        parts, inverse = np.unique(self.effect[known], return_inverse=True)
-        means = np.bincount(inverse, saliency[known]) / np.bincount(inverse)
-        return rank_correlation(means, -parts)
-
-    def summary(self, donor_class: str, saliency: NDArray[np.float32] | None = None) -> PartEffects:
-        """For the record; `donor_class` lent the backgrounds, `saliency` is compared."""
-        return PartEffects(
-            agreement=float("nan") if saliency is None else self.agreement(saliency),
-            donor_class=donor_class,
-            surroundings=self.surroundings.estimate(),
-            body=self.body.estimate(),
-            control=self.control.estimate(),
-            beyond_control=self.beyond_control.estimate(),
-        )
-
-
 @dataclass(frozen=True, eq=False)
 class Donors:
-    """Backgrounds of other classes, at least one, and of the image's own; float (n, 3, H, W)."""
+    """Backgrounds of other classes, at least one, and of the image's own; float (n, 3, H, W).
+
+    `rival` is the class whose lead is asked for; None: the one that comes second in the image.
+    """
 
     others: Tensor
     own: Tensor
+    rival: int | None = None
 
 
 def swap_map(
@@ -116,7 +56,7 @@ def swap_map(
     seed: int,
     masks: int = MASKS,
 ) -> SwapMap:
-    """Measure which parts of an image move its class margin.
+    """Measure which parts of an image move its lead over a rival.
 
     Parameters
     ----------
@@ -147,16 +87,22 @@ def swap_map(
             f"{masks} pictures and {len(parts)} parts"
         )
     replaced = _draw(len(parts), masks, seed)
-    foreign = _fit(replaced, _margins(scores, image, parts, replaced, label, donors.others))
-    control = Total(float("nan"), float("nan"))
+    rival = _second(scores(image[None])[0], label) if donors.rival is None else donors.rival
+    pair = (label, rival)
+    foreign = fit_parts(replaced, _leads(scores, image, parts, replaced, pair, donors.others))
+    control = UNKNOWN
     if len(donors.own):
-        familiar = _fit(replaced, _margins(scores, image, parts, replaced, label, donors.own))
-        control = _total(familiar, ~is_object)
+        own = _leads(scores, image, parts, replaced, pair, donors.own)
+        control = fit_parts(replaced, own).total(~is_object)
     return SwapMap(
-        effect=_laid(parts, foreign[0]),
-        error=_laid(parts, np.sqrt(np.diag(foreign[1]))),
-        surroundings=_total(foreign, ~is_object),
-        body=_total(foreign, is_object),
+        parts=parts.cpu().numpy(),
+        is_object=is_object,
+        rival=rival,
+        effects=foreign.effects,
+        errors=foreign.errors,
+        surroundings=foreign.total(~is_object),
+        body=foreign.total(is_object),
+        difference=foreign.total(np.where(is_object, -1.0, 1.0)),
         control=control,
     )
 
@@ -186,27 +132,31 @@ def _draw(parts: int, masks: int, seed: int) -> NDArray[np.bool_]:
     return np.concatenate([half, ~half[: masks // 2]])
 
 
-def _margins(
+def _second(scores: Tensor, label: int) -> int:
+    others = scores.clone()
+    others[label] = -torch.inf
+    return int(others.argmax())
+
+
+def _leads(
     scores: Scores,
     image: Tensor,
     parts: Tensor,
     replaced: NDArray[np.bool_],
-    label: int,
+    pair: tuple[int, int],
     donors: Tensor,
 ) -> NDArray[np.float64]:
-    """The class margin of each picture, ``(masks,)``; donors take turns."""
+    """The lead of the first class over the second, ``(masks,)``; donors take turns."""
     chosen = torch.from_numpy(replaced).to(image.device)
-    margins = []
+    leads = []
     for first in range(0, len(chosen), 32):
         few = chosen[first : first + 32]
         hidden = (few.float() @ parts.flatten(1).float()).view(len(few), *image.shape[1:])
         donor_rows = torch.arange(first, first + len(few), device=image.device) % len(donors)
         pictures = paste(image.expand(len(few), -1, -1, -1), 1 - _soft(hidden), donors[donor_rows])
         found = scores(pictures).double()
-        rivals = found.clone()
-        rivals[:, label] = -torch.inf
-        margins.append((found[:, label] - rivals.amax(1)).cpu().numpy())
-    joined: NDArray[np.float64] = np.concatenate(margins)
+        leads.append((found[:, pair[0]] - found[:, pair[1]]).cpu().numpy())
+    joined: NDArray[np.float64] = np.concatenate(leads)
     return joined
 
 
@@ -215,30 +165,3 @@ def _soft(hidden: Tensor) -> Tensor:
     reach = 2 * max(1, round(hidden.shape[-1] / 112))
     wider = F.pad(hidden[:, None], [reach] * 4, mode="replicate")[:, 0]
     return feather(wider > 0)[..., reach:-reach, reach:-reach]
-
-
-def _fit(
-    replaced: NDArray[np.bool_], margins: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Ordinary least squares: the effect of each part ``(P,)``, and their covariance ``(P, P)``."""
-    design = np.column_stack([np.ones(len(replaced)), replaced.astype(np.float64)])
-    inverse = np.linalg.pinv(design.T @ design)
-    effects = inverse @ design.T @ margins
-    left = margins - design @ effects
-    variance = float(left @ left) / max(1, len(design) - np.linalg.matrix_rank(design))
-    return effects[1:], variance * inverse[1:, 1:]
-
-
-def _total(fit: tuple[NDArray[np.float64], NDArray[np.float64]], which: NDArray[np.bool_]) -> Total:
-    effects, covariance = fit
-    return Total(
-        float(effects[which].sum()), float(np.sqrt(covariance[np.ix_(which, which)].sum()))
-    )
-
-
-def _laid(parts: Tensor, values: NDArray[np.float64]) -> NDArray[np.float32]:
-    """A value for each part as a map."""
-    laid = np.full(parts.shape[1:], np.nan, np.float32)
-    for part, value in zip(parts.cpu().numpy(), values, strict=True):
-        laid[part] = value
-    return laid

@@ -9,7 +9,6 @@ from functools import partial
 from pathlib import Path
 from typing import overload
 
-import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
@@ -18,7 +17,6 @@ from audit.dataset.batches import Batch, iterate_batches
 from audit.dataset.sample_table import samples_table
 from audit.dataset.samples import Sample
 from audit.errors import DatasetError, ManifestError
-from audit.measuring.swap_maps import SwapMap
 from audit.pipeline.explain_parts import SWAP_MAP, explain_by_parts
 from audit.pipeline.explanations import ExplainedImage, Explanation, describe, finite
 from audit.pipeline.methods import method_that_serves
@@ -137,15 +135,13 @@ def _explain_by_parts(session: Session, asked: ExplainedImage) -> Explanation:
     else:
         rival = session.output(asked.against)
     parts = explain_by_parts(session, batch, label, rival)
-    drawn = signed_overlay(
-        to_picture(batch.images[0]), parts.effect, parts.error, batch.foreground[0].numpy()
-    )
-    effects = parts.summary(session.class_names[rival])
+    picture, foreground = to_picture(batch.images[0]), batch.foreground[0].numpy()
+    effects = parts.summary(session.class_names, rival)
     return dataclasses.replace(
-        describe(session, asked, _lost(parts)),
+        describe(session, asked, torch.from_numpy(parts.loss)[None]),
         method=SWAP_MAP,
         in_place_of="",
-        overlay=drawn,
+        overlay=signed_overlay(picture, parts.strength, foreground),
         part_effects=effects,
     )
 
@@ -195,8 +191,3 @@ def _runner_up(probabilities: Tensor, label: int) -> int:
     others = probabilities.clone()
     others[label] = -1
     return int(others.argmax())
-
-
-def _lost(parts: SwapMap) -> Tensor:
-    """What the class loses by each part, float32 ``(1, H, W)``, >= 0."""
-    return torch.from_numpy(np.nan_to_num(np.maximum(-parts.effect, 0)))[None]

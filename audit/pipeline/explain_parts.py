@@ -13,7 +13,8 @@ from audit.dataset.batches import Batch
 from audit.errors import DatasetError, ManifestError
 from audit.measuring.backgrounds import backgrounds_of
 from audit.measuring.part_effects import PART_DONORS
-from audit.measuring.swap_maps import Donors, SwapMap, swap_map
+from audit.measuring.part_findings import SwapMap
+from audit.measuring.swap_maps import Donors, swap_map
 from audit.pipeline.outlines import ensure_outlines
 from audit.pipeline.session import Session
 from audit.pixels import to_float
@@ -34,7 +35,7 @@ def explain_by_parts(session: Session, batch: Batch, label: int, donor: int) -> 
     batch : Batch
         The image.
     label, donor : int
-        The class that is explained, and the one that lends.
+        The class that is explained, and the one that it is compared with and that lends.
 
     Raises
     ------
@@ -65,7 +66,7 @@ def explain_by_parts(session: Session, batch: Batch, label: int, donor: int) -> 
         to_float(batch.images[0].to(device)),
         foreground.to(device),
         label,
-        Donors(others, _lent(session, batch, label)),
+        Donors(others, _lent(session, batch, label), rival=donor),
         seed=sample_seed(session.manifest.run.seed, batch.ids[0], "parts"),
     )
 

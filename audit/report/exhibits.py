@@ -13,9 +13,9 @@ from audit.dataset.batches import Batch
 from audit.findings import Exhibit, ExhibitPictures, PartEffects, Role, Swap
 from audit.measuring.donors import DonorBank
 from audit.measuring.part_effects import costliest_donor, measure_parts
+from audit.measuring.part_findings import SwapMap
 from audit.measuring.plan import Workbench
 from audit.measuring.rows import maps_of
-from audit.measuring.swap_maps import SwapMap
 from audit.measuring.swaps import Objects, swapped
 from audit.pixels import to_float, to_picture
 from audit.report.overlays import outline, overlay, signed_overlay, to_png
@@ -133,7 +133,7 @@ def draw(
                     parts = measure_parts(batch, index, bench, bank, donor)
                 if parts is not None and donor is not None:
                     pictures["swap_map"] = _by_parts(batch, index, parts)
-                    effects = parts.summary(class_names[donor], maps[index])
+                    effects = parts.summary(class_names, donor, maps[index])
                 else:
                     effects = None
                 shown = Shown(pictures, swap[0] if swap else None, effects)
@@ -156,7 +156,7 @@ def _pictures(
 
 def _by_parts(batch: Batch, index: int, parts: SwapMap) -> NDArray[np.uint8]:
     image, foreground = to_picture(batch.images[index]), batch.foreground[index].numpy()
-    return signed_overlay(image, parts.effect, parts.error, foreground)
+    return signed_overlay(image, parts.strength, foreground)
 
 
 def _swap(

@@ -110,14 +110,11 @@ def overlay(
 
 # Two ends of a diverging pair that colour-blind readers and grey paper tell apart.
 _LOST, _GAINED = np.array([230.0, 97.0, 1.0]), np.array([44.0, 97.0, 180.0])
-_CERTAIN = 2.0
-"""Standard errors from which an effect is coloured."""
 
 
 def signed_overlay(
     image: Pixels,
-    effect: NDArray[np.floating],
-    error: NDArray[np.floating],
+    strength: NDArray[np.floating],
     foreground: NDArray[np.bool_] | None = None,
 ) -> Pixels:
     """Colour the parts of an image by what the class loses (orange) or gains (blue) without them.
@@ -126,9 +123,8 @@ def signed_overlay(
     ----------
     image : uint8 (H, W, 3)
         RGB.
-    effect, error : float (H, W)
-        Change of the class margin where a part is replaced, and its standard error. A part whose
-        effect is less than twice its error, or not finite, stays grey.
+    strength : float (H, W)
+        -1 (most is lost) to 1 (most is gained); at 0, where nothing is certain, it stays grey.
     foreground : bool (H, W), optional
         True on the object; its edge is drawn.
 
@@ -137,11 +133,9 @@ def signed_overlay(
     uint8 (H, W, 3)
     """
     grey = (image.astype(np.float64) @ _GREY_WEIGHTS)[..., np.newaxis]
-    certain = np.nan_to_num(np.where(np.abs(effect) >= _CERTAIN * error, effect, 0.0))
-    top = float(np.abs(certain).max(initial=0.0))
-    strength = np.abs(certain)[..., np.newaxis] / top if top > 0 else np.zeros_like(grey)
-    colour = np.where(certain[..., np.newaxis] < 0, _LOST, _GAINED)
-    opacity = np.where(strength > 0, 0.25 + 0.5 * strength, 0.0)
+    signed = strength[..., np.newaxis].astype(np.float64)
+    colour = np.where(signed < 0, _LOST, _GAINED)
+    opacity = np.where(signed != 0, 0.25 + 0.5 * np.abs(signed), 0.0)
     drawn = np.rint((1 - opacity) * grey + opacity * colour).astype(np.uint8)
     return drawn if foreground is None else outline(drawn, foreground, width=1)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import median
 
-from audit.findings import ClassFinding, CmvEntry, Exhibit, PartEffects, Swap
+from audit.findings import ClassFinding, CmvEntry, Exhibit, PartEffects, Side, Swap
 from audit.report.formatting import listing, number_with_interval, share
 from audit.report.i18n import gettext, ngettext
 from audit.report.sentences.names import objective_word
@@ -47,19 +47,57 @@ def swap_line(swap: Swap, name: str) -> str:
 def parts_line(effects: PartEffects) -> str:
     """Say what the parts of an exhibit do for its class."""
     text = gettext(
-        "Change of the class margin where all parts make room for backgrounds of %(donor)s: "
+        "Change of its lead over %(rival)s where all parts make room for backgrounds of %(donor)s: "
         "surroundings %(other)s; object %(body)s.",
+        rival=shorten(effects.rival_class or "") or gettext("the best other class"),
         donor=shorten(effects.donor_class),
         other=number_with_interval(effects.surroundings),
         body=number_with_interval(effects.body),
     )
-    if effects.control.value is None:
-        return text
-    control = gettext(
-        "Surroundings for those of its own class: %(own)s.",
-        own=number_with_interval(effects.control),
+    said = [text]
+    if effects.control.value is not None:
+        said.append(
+            gettext(
+                "Surroundings for those of its own class: %(own)s.",
+                own=number_with_interval(effects.control),
+            )
+        )
+    said += [line for line in (side_line(effects), _pointed_line(effects)) if line]
+    return " ".join(said)
+
+
+def side_line(effects: PartEffects) -> str | None:
+    """Say whether surroundings or object cost the class more; None: it was never written down."""
+    difference = effects.difference
+    if difference is None or difference.low is None or difference.high is None:
+        return None
+    if difference.high < 0:
+        return gettext(
+            "In this image the surroundings together cost the class more than the object."
+        )
+    if difference.low > 0:
+        return gettext("In this image the object costs the class more than all surroundings.")
+    return gettext("Whether surroundings or object cost it more is not certain.")
+
+
+def _pointed_line(effects: PartEffects) -> str | None:
+    """Say whether one part is what counts, or many."""
+    one, total = effects.pointed, effects.surroundings.value
+    if one is None or one.value is None or one.value >= 0 or total is None:
+        return None
+    if effects.pointed_at is Side.OBJECT:
+        return gettext(
+            "The part that costs most lies on the object: %(one)s.", one=number_with_interval(one)
+        )
+    if one.value > total / 2:
+        return gettext(
+            "The loss is spread over the surroundings: no part has half of it, the costliest "
+            "%(one)s.",
+            one=number_with_interval(one),
+        )
+    return gettext(
+        "One part of the surroundings has most of it: %(one)s.", one=number_with_interval(one)
     )
-    return f"{text} {control}"
 
 
 def disagreement(exhibit: Exhibit) -> str | None:
