@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.setup-done
 
-.PHONY: audit test setup check format docs messages lock demo clean bench bench-cmv bench-detection bench-gpu bench-history bench-photographs bench-repair bench-report bench-runners bench-saliency
+.PHONY: audit test setup check format docs messages lock demo clean bench bench-cmv bench-detection bench-gpu bench-history bench-photographs bench-repair bench-report bench-runners bench-saliency bench-verdicts
 
 ## Install everything and audit the embedded demo.
 audit: setup demo
@@ -39,6 +39,10 @@ bench-runners: setup
 ## Images/s and memory of saliency methods, beside Captum and pytorch-grad-cam where they are.
 bench-saliency: setup
 	$(BIN)/python benchmarks/saliency.py
+
+## CPU seconds and memory of the verdicts of 10^4 to 10^6 rows, drawn from a finished run's (RUN=DIR).
+bench-verdicts: setup
+	$(BIN)/python -m benchmarks.verdicts "$(RUN)"
 
 ## Time, peak memory and bytes of the report for 10, 100 and 1,000 classes.
 bench-report: setup

@@ -24,7 +24,7 @@ from audit.verdicts.decide import Criteria, decide
 from audit.verdicts.effects import class_effects
 from audit.verdicts.statistics import EffectSize
 from audit.verdicts.suspicion import PAIRS, choose_pairs
-from audit.verdicts.swap_rates import neutral_gaps, votes_taken
+from audit.verdicts.swap_rates import cells_of, neutral_gaps, votes_taken
 
 # Five other classes lend, so the attracting one is met in a fifth of the swaps: too little for
 # this floor.
@@ -207,14 +207,16 @@ def test_votes_taken_and_neutral_backgrounds_by_hand() -> None:
     rows = scores_of({0: [0.6, 0.0, 0.1, 0.2]}, {0: [1, 2, 3, 4]})
     rows["swap_other_predictions"] = [[1, 0, 1, 0]]
     rows["swap_same_predictions"] = [[0, 1]]
-    assert votes_taken(rows) == {1: 0.5, 2: 0.0, 3: 0.0, 4: 0.0}
+    swaps, at_home = each_swap(rows), np.array([0, 1])
+    donors, answers = swaps["donor_label"].to_numpy(), swaps["prediction"].to_numpy()
+    assert votes_taken(donors, answers, at_home) == {1: 0.5, 2: 0.0, 3: 0.0, 4: 0.0}
     lows = {1: 0.5, 2: -0.1, 3: 0.1, 4: 0.0}
     attraction = {k: EffectSize(low + 0.1, low, low + 0.2) for k, low in lows.items()}
     # Donors 2 and 4 attract nothing.
-    assert neutral_gaps(rows, attraction)[0] == pytest.approx((0.0 + 0.2) / 2)
+    assert neutral_gaps(cells_of(swaps), attraction)[0] == pytest.approx((0.0 + 0.2) / 2)
     # All attract: 3 does so least.
     every = {**attraction, 2: attraction[1], 4: attraction[1]}
-    assert neutral_gaps(rows, every)[0] == pytest.approx(0.1)
+    assert neutral_gaps(cells_of(swaps), every)[0] == pytest.approx(0.1)
 
 
 def test_a_class_without_a_follow_up_has_none() -> None:

@@ -15,6 +15,7 @@ from scipy import stats
 from audit.findings import ClassRow, Code, ControlName, Kind, Reason, Says, Strength, Verdict
 from audit.manifest import Manifest, VerdictSection
 from audit.measuring.columns import SCORE_COLUMNS
+from audit.verdicts.by_class import ByClass
 from audit.verdicts.controls import negative_control
 from audit.verdicts.decide import Criteria, Decision, decide
 from audit.verdicts.effects import ClassEffects, class_effects
@@ -22,15 +23,18 @@ from audit.verdicts.find import find
 from audit.verdicts.indicators import indicators
 from audit.verdicts.rates import rate_excess, wilson
 from audit.verdicts.reasons import advice, reasons
-from audit.verdicts.rfs import relative_foreground_sensitivity
+from audit.verdicts.rfs import noise_hits, relative_foreground_sensitivity
 from audit.verdicts.statistics import (
+    LEVEL,
+    RESAMPLES,
+    EffectSize,
     bootstrap_mean,
     false_discovery,
     greater_than_zero,
     robust_z,
     sign_flip,
 )
-from audit.verdicts.swap_rates import swap_effects
+from audit.verdicts.swap_rates import attractions, swap_effects
 from audit.verdicts.tables import class_table, confusion_table
 
 NAMES = {0: "ant", 1: "bee", 2: "cat"}
@@ -480,31 +484,55 @@ def test_the_bootstrap_interval_covers_the_truth_about_as_often_as_it_says() -> 
     assert 0.90 <= hits / 300 <= 0.98
 
 
-def noisy(on_object: list[int], on_background: list[int]) -> pd.DataFrame:
-    """Class 0 with the answers under noise on the object and on the background."""
-    return pd.DataFrame(
+@pytest.mark.parametrize("n", [2, 50, 4001])
+def test_intervals_are_quantiles_of_the_seeded_resamples(n: int) -> None:
+    values = np.random.default_rng(n).normal(size=n)
+    drawn = np.random.default_rng(7).integers(0, n, (RESAMPLES, n))
+    tails = [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
+    low, high = np.quantile(values[drawn].mean(1), tails)
+    effect = bootstrap_mean(values, seed=7)
+    assert (effect.low, effect.high) == (low, high)
+
+
+def test_attraction_counts_what_is_of_neither_class_as_its_base_rate() -> None:
+    random = np.random.default_rng(5)
+    swaps = pd.DataFrame(
+        random.integers(0, 4, (300, 3)), columns=["label", "donor_label", "prediction"]
+    )
+    found = attractions(swaps)
+    for label in range(4):
+        given = swaps[swaps["donor_label"] == label]
+        neither = swaps[(swaps["donor_label"] != label) & (swaps["label"] != label)]
+        hits, base = (int((part["prediction"] == label).sum()) for part in (given, neither))
+        assert found[label] == rate_excess(hits, len(given), base, len(neither))
+
+
+def noisy(on_object: list[int], on_background: list[int]) -> EffectSize:
+    """RFS of class 0 by the answers under noise on the object and on the background."""
+    rows = pd.DataFrame(
         {
             "label": 0,
             "foreground_noise_prediction": on_object,
             "background_noise_prediction": on_background,
         }
     )
+    return relative_foreground_sensitivity(*noise_hits(ByClass(rows), 0))
 
 
 def test_relative_foreground_sensitivity_by_hand() -> None:
     # a_f = 1/4, a_b = 3/4, mean 1/2: (3/4 - 1/4) / (2 * 1/2).
-    effect = relative_foreground_sensitivity(noisy([0, 1, 1, 1], [0, 0, 0, 1]))
+    effect = noisy([0, 1, 1, 1], [0, 0, 0, 1])
     assert effect.value == pytest.approx(0.5)
     assert effect.low <= 0.5 <= effect.high
     # a_f = 1, a_b = 1/2, mean 3/4: (1/2 - 1) / (2 * 1/4).
-    assert relative_foreground_sensitivity(noisy([0, 0], [0, 1])).value == pytest.approx(-1.0)
+    assert noisy([0, 0], [0, 1]).value == pytest.approx(-1.0)
 
 
 def test_relative_foreground_sensitivity_is_undefined_where_nothing_can_change() -> None:
-    assert math.isnan(relative_foreground_sensitivity(noisy([0, 0], [0, 0])).value)
-    assert math.isnan(relative_foreground_sensitivity(noisy([1, 1], [1, 1])).value)
-    assert math.isnan(relative_foreground_sensitivity(noisy([], [])).value)
-    assert math.isnan(relative_foreground_sensitivity(noisy([0], [1])).low)
+    assert math.isnan(noisy([0, 0], [0, 0]).value)
+    assert math.isnan(noisy([1, 1], [1, 1]).value)
+    assert math.isnan(noisy([], []).value)
+    assert math.isnan(noisy([0], [1]).low)
 
 
 def test_a_loss_on_every_background_is_an_own_shortcut_and_on_one_it_is_not() -> None:

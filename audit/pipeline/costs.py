@@ -99,7 +99,7 @@ def seconds_a_step(session: Session, unit: UnitCosts, cmv: CmvWork) -> dict[str,
         "follow-up": pairs * unit.forward if swaps else 0.0,
         "second outlines": unit.background * _bank(session) + again if swaps else 0.0,
         "controls": (tags + untrained if swaps else 0.0) + tried,
-        "decide": 0.1 * classes + 2e-5 * images,
+        "decide": 0.04 * classes + 3e-5 * images,
         "exhibits": classes * _EXHIBITS * (unit.map + unit.forward + 0.3)
         + suspects * 40 * unit.map,
         "cues": suspects * 40 * (3 * unit.map + 20 * unit.forward) if swaps else 0.0,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -92,8 +92,8 @@ def one_class_losses(
         return {}
     searched = LOOKS * max(1, scores["label"].nunique() - 1)
     found = {
-        int(str(label)): _worst(own, searched, seed, test)
-        for label, own in pair_losses(scores, follow_up).groupby("label")
+        label: _worst(pairs, searched, seed, test)
+        for label, pairs in _pairs(pair_losses(scores, follow_up)).items()
     }
     q_values = false_discovery([loss.p_value for loss in found.values()])
     return {
@@ -102,17 +102,35 @@ def one_class_losses(
     }
 
 
-def _worst(rows: pd.DataFrame, searched: int, seed: int, test: str) -> OneClassLoss:
-    pairs = {int(str(donor)): pair for donor, pair in rows.groupby("donor_label")}
-    worst = max(pairs, key=lambda donor: float(pairs[donor]["harm"].mean()))
+Pair = Mapping[str, NDArray[np.float64]]
+"""The columns of :func:`pair_losses` for the images of one label and one donor class."""
+
+
+def _pairs(losses: pd.DataFrame) -> dict[int, dict[int, Pair]]:
+    """The losses by label and donor class."""
+    columns = {name: losses[name].to_numpy(np.float64) for name in LOSSES if name in losses}
+    found: dict[int, dict[int, Pair]] = {}
+    if losses.empty:
+        return found
+    pairs = losses.groupby(["label", "donor_label"])
+    sizes = pairs.size()
+    order, ends = np.argsort(pairs.ngroup(), kind="stable"), np.cumsum(sizes)
+    for (label, donor), at in zip(sizes.index, np.split(order, ends[:-1]), strict=True):
+        pair = {name: column[at] for name, column in columns.items()}
+        found.setdefault(int(label), {})[int(donor)] = pair
+    return found
+
+
+def _worst(pairs: Mapping[int, Pair], searched: int, seed: int, test: str) -> OneClassLoss:
+    worst = max(pairs, key=lambda donor: _mean(pairs[donor]["harm"]))
     shares = {donor: share_of(pair, seed) for donor, pair in pairs.items()}
     # An undefined end excludes nothing.
     highest = max(shares, key=lambda donor: np.nan_to_num(shares[donor].high, nan=np.inf))
     p_value = TESTS[test](pairs[worst]["lost_margin"])
     return OneClassLoss(
         harm=bootstrap_mean(pairs[worst]["harm"], seed),
-        probability_loss=float(pairs[worst]["lost"].mean()),
-        decisions_changed=float(pairs[worst]["flipped"].mean()),
+        probability_loss=_mean(pairs[worst]["lost"]),
+        decisions_changed=_mean(pairs[worst]["flipped"]),
         p_value=min(1.0, p_value * searched) if p_value == p_value else float("nan"),
         donor_label=worst,
         share=shares[highest],
@@ -121,13 +139,17 @@ def _worst(rows: pd.DataFrame, searched: int, seed: int, test: str) -> OneClassL
     )
 
 
-def share_of(pair: pd.DataFrame, seed: int = 0) -> EffectSize:
+def _mean(values: NDArray[np.float64]) -> float:
+    return float(pd.Series(values).mean())
+
+
+def share_of(pair: Pair, seed: int = 0) -> EffectSize:
     """The harm of one pair as a share of what the class has to lose; NaN where that is nothing.
 
     Parameters
     ----------
-    pair : DataFrame
-        Rows of one pair from :func:`pair_losses`.
+    pair : mapping of str to float (n,)
+        Columns ``harm`` and ``base`` of one pair from :func:`pair_losses`.
     seed : int
         Of the bootstrap.
     """
@@ -137,6 +159,9 @@ def share_of(pair: pd.DataFrame, seed: int = 0) -> EffectSize:
         return np.asarray(harm) / np.where(base_values > 0, base_values, np.nan)
 
     return bootstrap([pair["harm"], pair["base"]], ratio, seed)
+
+
+LOSSES = ("lost", "lost_margin", "flipped", "harm", "base")
 
 
 def pair_losses(scores: pd.DataFrame, follow_up: pd.DataFrame) -> pd.DataFrame:
@@ -166,18 +191,18 @@ def pair_losses(scores: pd.DataFrame, follow_up: pd.DataFrame) -> pd.DataFrame:
 def _on_own_backgrounds(scores: pd.DataFrame, fresh: pd.DataFrame) -> pd.DataFrame:
     """Means over all same-class swaps of an image, of the first pass and fresh, by sample."""
     first = scores[scores["swap_same_probability"].notna()]
-    counts = np.array(
-        [len(predictions) for predictions in first["swap_same_predictions"]], dtype=np.float64
-    )
-    right = [
-        np.mean(np.asarray(answers) == label)
-        for answers, label in zip(first["swap_same_predictions"], first["label"], strict=True)
-    ]
+    lists = first["swap_same_predictions"].tolist()
+    counts = np.array([len(predictions) for predictions in lists], dtype=np.float64)
+    labels = np.repeat(first["label"].to_numpy(), counts.astype(np.int64))
+    place = np.repeat(np.arange(len(lists)), counts.astype(np.int64))
+    answers = np.concatenate(lists) if lists else labels
+    with np.errstate(invalid="ignore"):
+        right = np.bincount(place, answers == labels, len(lists)) / counts
     means = pd.DataFrame(
         {
             "probability": first["swap_same_probability"].to_numpy(np.float64),
             "margin": first["swap_same_margin"].to_numpy(np.float64, na_value=np.nan),
-            "right": np.asarray(right, np.float64),
+            "right": right,
         },
         index=first["sample_id"].to_numpy(),
     )
@@ -210,10 +235,10 @@ def undecided_pairs(losses: pd.DataFrame, floor: float, labels: Iterable[int]) -
         ``label`` and ``donor_label``: of each class the pair whose share reaches highest.
     """
     still, worst = set(labels), dict[int, tuple[float, int]]()
-    for (label, donor), pair in losses.groupby(["label", "donor_label"]):
-        of, to = int(str(label)), int(str(donor))
-        share = share_of(pair)
-        if of in still and share.low < floor <= share.high:
-            worst[of] = max(worst.get(of, (0.0, to)), (share.high, to))
+    for label, pairs in _pairs(losses[losses["label"].isin(list(still))]).items():
+        for donor, pair in pairs.items():
+            share = share_of(pair)
+            if share.low < floor <= share.high:
+                worst[label] = max(worst.get(label, (0.0, donor)), (share.high, donor))
     kept = [(label, donor) for label, (_, donor) in worst.items()]
     return pd.DataFrame(kept, columns=["label", "donor_label"])

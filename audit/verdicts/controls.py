@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from scipy import stats
 
 from audit.findings import Code, Control, ControlName, PlantedTag, Reason, UntrainedLifts
@@ -27,20 +26,14 @@ def negative_control(scores: pd.DataFrame, thresholds: VerdictSection) -> Contro
     thresholds : VerdictSection
         Of the manifest.
     """
-    swapped = scores[
-        scores["swap_same_margins"].map(lambda margins: margins is not None and len(margins) >= 2)
-    ]
     classes, gaps, p_values = [], [], []
-    for label, own in swapped.groupby("label"):
-        if len(own) < thresholds.minimum_images:
+    gained = _halves_compared(scores)
+    for label, at in gained.groupby("label").indices.items():
+        if len(at) < thresholds.minimum_images:
             continue
-        margins, probabilities = (
-            [_halves(values) for values in own[f"swap_same_{name}"]]
-            for name in ("margins", "probabilities")
-        )
         classes.append(label)
-        gaps.append(float(np.mean([a - b for a, b in probabilities])))
-        p_values.append(greater_than_zero([a - b for a, b in margins]))
+        gaps.append(float(gained["probability"].to_numpy()[at].mean()))
+        p_values.append(greater_than_zero(gained["margin"].to_numpy()[at]))
     flagged = int(
         np.sum(
             (false_discovery(p_values) <= thresholds.fdr) & (np.array(gaps) >= thresholds.effect)
@@ -56,9 +49,21 @@ def negative_control(scores: pd.DataFrame, thresholds: VerdictSection) -> Contro
     )
 
 
-def _halves(values: NDArray[np.float64]) -> tuple[float, float]:
-    half = len(values) // 2
-    return float(np.mean(values[:half])), float(np.mean(values[half:]))
+def _halves_compared(scores: pd.DataFrame) -> pd.DataFrame:
+    """By how much the first half of an image's same-class donors exceeds the other half."""
+    lists = scores["swap_same_margins"].to_numpy(dtype=object)
+    counts = np.array([0 if held is None else len(held) for held in lists])
+    swapped = scores[counts >= 2]
+    compared = {"label": swapped["label"].to_numpy()}
+    for name, column in (("margin", "margins"), ("probability", "probabilities")):
+        compared[name] = np.empty(len(swapped))
+        held = swapped[f"swap_same_{column}"].to_numpy(dtype=object)
+        for count in np.unique(counts[counts >= 2]).tolist():
+            at, half = np.flatnonzero(counts[counts >= 2] == count), count // 2
+            values = np.array(held[at].tolist(), np.float64)
+            first, other = values[:, :half].mean(1), values[:, half:].mean(1)
+            compared[name][at] = first - other
+    return pd.DataFrame(compared)
 
 
 def positive_control(tags: Sequence[PlantedTag], thresholds: VerdictSection) -> Control:

@@ -14,14 +14,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
-import numpy as np
 import pandas as pd
 
-from audit.findings import Status
+from audit.measuring.swap_table import each_swap
 from audit.verdicts.affected import OneClassLoss, one_class_losses
-from audit.verdicts.rates import wilson
-from audit.verdicts.rfs import relative_foreground_sensitivity
+from audit.verdicts.answers import Answers, answers_of
+from audit.verdicts.by_class import ByClass, mean_of_some, right_shares
+from audit.verdicts.rfs import noise_hits, relative_foreground_sensitivity
 from audit.verdicts.statistics import (
     TESTS,
     UNDEFINED,
@@ -33,48 +34,11 @@ from audit.verdicts.statistics import (
 from audit.verdicts.swap_rates import (
     attractions,
     backgrounds_alone,
-    decision_gap,
+    cells_of,
     neutral_gaps,
-    numbers,
-    rows_by_label,
     swap_effects,
     typical_gaps,
 )
-
-COVERED = (Status.SCORED, Status.FULL_FOREGROUND, Status.BLANK_MAP)
-"""Measured, or without a background to measure. A blank map says nothing of where the model looks,
-but the swaps, which decide, were made all the same."""
-
-
-@dataclass(frozen=True)
-class Answers:
-    """The images of a class in counts, and how well it is recognised.
-
-    Parameters
-    ----------
-    images, scored, answered : int
-        All, those that were scored, those that the model answered.
-    covered : int
-        Those that were measured, or have no background to measure.
-    judged : int
-        Those that met donors of both kinds.
-    precision, recall, f1, mean_confidence : float
-        In 0..1; NaN where undefined.
-    recall_low, recall_high : float
-        The 95 % interval of the recall.
-    """
-
-    images: int
-    scored: int
-    covered: int
-    answered: int
-    judged: int
-    precision: float
-    recall: float
-    f1: float
-    mean_confidence: float
-    recall_low: float
-    recall_high: float
 
 
 @dataclass(frozen=True)
@@ -168,32 +132,33 @@ def class_effects(
         In the order of the labels.
     """
     scores = swap_effects(scores)
-    attraction, alone = attractions(scores), backgrounds_alone(scores)
-    typical, neutral = typical_gaps(scores), neutral_gaps(scores, attraction)
-    predicted = scores["prediction"].value_counts()
+    scores = scores.assign(**right_shares(scores))
+    rows, swaps = ByClass(scores), each_swap(scores)
+    cells, attraction, alone = cells_of(swaps), attractions(swaps), backgrounds_alone(scores)
+    typical, neutral = typical_gaps(cells), neutral_gaps(cells, attraction)
     losses = {} if follow_up is None else one_class_losses(scores, follow_up, seed, test)
-    rows, found = rows_by_label(scores), []
+    answers, found = answers_of(scores, rows), []
     for label, name in sorted(class_names.items()):
-        own = rows(label)
+        own = partial(rows.numbers, label=label)
         gap, donor_classes = typical.get(label, (float("nan"), 0))
         found.append(
             ClassEffects(
                 label=label,
                 label_name=name,
-                answers=_answers(own, int(predicted.get(label, 0)), label),
-                foreground_area=bootstrap_mean(numbers(own, "foreground_area"), seed),
-                foreground_mass=bootstrap_mean(numbers(own, "foreground_mass"), seed),
-                mass_lift=bootstrap_mean(numbers(own, "mass_lift"), seed),
-                mass_lift_eroded=_mean(own, "mass_lift_eroded"),
-                mass_lift_dilated=_mean(own, "mass_lift_dilated"),
-                background_gap=bootstrap_mean(own["g"], seed),
-                margin_gap=bootstrap_mean(own["h"], seed),
-                own_margin_gap=bootstrap_mean(own["hx"], seed),
+                answers=answers(label),
+                foreground_area=bootstrap_mean(own("foreground_area"), seed),
+                foreground_mass=bootstrap_mean(own("foreground_mass"), seed),
+                mass_lift=bootstrap_mean(own("mass_lift"), seed),
+                mass_lift_eroded=mean_of_some(own("mass_lift_eroded")),
+                mass_lift_dilated=mean_of_some(own("mass_lift_dilated")),
+                background_gap=bootstrap_mean(own("g"), seed),
+                margin_gap=bootstrap_mean(own("h"), seed),
+                own_margin_gap=bootstrap_mean(own("hx"), seed),
                 attraction=attraction.get(label, UNDEFINED),
                 background_only=alone.get(label, UNDEFINED),
-                rfs=relative_foreground_sensitivity(own, seed),
-                p_value=TESTS[test](own["h"]),
-                decision_gap=decision_gap(own, label),
+                rfs=relative_foreground_sensitivity(*noise_hits(rows, label), seed),
+                p_value=TESTS[test](own("h")),
+                decision_gap=mean_of_some(own("same_right")) - mean_of_some(own("other_right")),
                 typical_gap=gap,
                 donor_classes=donor_classes,
                 neutral_gap=neutral.get(label, float("nan")),
@@ -218,32 +183,4 @@ def _beside_each_other(classes: list[ClassEffects]) -> tuple[ClassEffects, ...]:
             lift_z=float(lifts[position]),
         )
         for position, effects in enumerate(classes)
-    )
-
-
-def _mean(rows: pd.DataFrame, column: str) -> float:
-    values = rows[column].dropna()
-    return float(np.nanmean(values)) if len(values) else float("nan")
-
-
-def _answers(rows: pd.DataFrame, predicted: int, label: int) -> Answers:
-    answered = rows["prediction"].notna()
-    count = int(answered.sum())
-    hits = int((rows.loc[answered, "prediction"] == label).sum())
-    # Never predicted: precision is undefined, and F1 is 0 by its counting form 2TP/(2TP+FP+FN).
-    both = count + predicted
-    nothing = float("nan")
-    low, high = wilson(hits, count)
-    return Answers(
-        images=len(rows),
-        scored=int((rows["status"] == Status.SCORED).sum()),
-        covered=int(rows["status"].isin(COVERED).sum()),
-        answered=count,
-        judged=int(rows["g"].notna().sum()),
-        precision=hits / predicted if predicted else nothing,
-        recall=hits / count if count else nothing,
-        f1=2 * hits / both if both and count else nothing,
-        mean_confidence=float(rows["confidence"].mean()) if count else nothing,
-        recall_low=low,
-        recall_high=high,
     )

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import dataclass, fields
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from audit.findings import ClassFinding, ClassRow, Confusion, Kind, Verdict
 from audit.manifest import Manifest
+from audit.measuring.swap_table import each_swap
+from audit.verdicts.by_class import ByClass, Floats
 from audit.verdicts.cmv_share import background_shares
 from audit.verdicts.decide import Criteria, Decision, decide, loses_to_one
 from audit.verdicts.effects import class_effects
 from audit.verdicts.indicators import cmv_indicator, indicators
 from audit.verdicts.reasons import advice, reasons
 from audit.verdicts.statistics import UNDEFINED, EffectSize
-from audit.verdicts.swap_rates import rows_by_label, votes_taken
+from audit.verdicts.swap_rates import votes_taken
 
 MASSES = 200
 """Most images of a class whose foreground mass is kept for the histogram."""
@@ -55,21 +58,48 @@ def find(
     """
     effects = class_effects(scores, labels, manifest.run.seed, follow_up, manifest.verdict.test)
     criteria = Criteria(manifest.verdict, manifest.run.min_coverage, has_foregrounds)
-    rows = rows_by_label(scores)
+    rows, swaps = ByClass(scores), ByClass(each_swap(scores))
     return tuple(
-        _finding(decision, rows(decision.effects.label), class_names, criteria)
+        _finding(decision, _RowsOfClass(rows, swaps, decision.effects.label), class_names, criteria)
         for decision in decide(effects, criteria)
     )
 
 
+@dataclass(frozen=True)
+class _RowsOfClass:
+    """The rows of one class, column by column."""
+
+    rows: ByClass
+    swaps: ByClass
+    label: int
+
+    def numbers(self, column: str) -> Floats:
+        return self.rows.numbers(column, self.label)
+
+    def answers(self, column: str) -> NDArray[np.int64]:
+        """What the swaps of one kind were answered with, one after the other."""
+        held = self.rows.lists(column, self.label)
+        return np.concatenate(held).astype(np.int64) if held else np.empty(0, np.int64)
+
+    def votes(self) -> dict[int, float]:
+        """From :func:`audit.verdicts.swap_rates.votes_taken`."""
+        donors, answers = (
+            self.swaps.numbers(name, self.label).astype(np.int64)
+            for name in ("donor_label", "prediction")
+        )
+        return votes_taken(donors, answers, self.answers("swap_same_predictions"))
+
+
 def _finding(
-    decision: Decision, rows: pd.DataFrame, class_names: Sequence[str], criteria: Criteria
+    decision: Decision, rows: _RowsOfClass, class_names: Sequence[str], criteria: Criteria
 ) -> ClassFinding:
     effects, suspect = decision.effects, decision.verdict is Verdict.SUSPECT
     attracting = _attracting_class(decision, rows, class_names, criteria)
     asked = decision.verdict is not Verdict.INCONCLUSIVE
-    masses = rows["foreground_mass"].dropna()
-    kept = masses.sample(MASSES, random_state=0) if len(masses) > MASSES else masses
+    masses = rows.numbers("foreground_mass")
+    masses = masses[~np.isnan(masses)]
+    kept = pd.Series(masses).sample(MASSES, random_state=0) if len(masses) > MASSES else masses
+    wrong = _wrong(rows)
     return ClassFinding.model_validate(
         _numbers(decision)
         | {
@@ -77,12 +107,12 @@ def _finding(
             "kind": decision.kind,
             "strength": decision.strength,
             "attractor": attracting,
-            "contrast_class": _contrast_class(rows, class_names, suspect),
+            "contrast_class": _contrast_class(rows, wrong, class_names, suspect),
             "reasons": reasons(decision, attracting, criteria, class_names),
             "advice": advice(decision, attracting),
             "indicators": indicators(effects, criteria.thresholds) if asked else (),
-            "confusions": _confusions(rows, class_names),
-            "masses": tuple(float(mass) for mass in kept),
+            "confusions": _confusions(wrong, effects.answers.answered, class_names),
+            "masses": tuple(kept.tolist()),
         }
     )
 
@@ -107,7 +137,7 @@ def _spread(name: str, size: EffectSize) -> dict[str, float]:
 
 
 def _attracting_class(
-    decision: Decision, rows: pd.DataFrame, class_names: Sequence[str], criteria: Criteria
+    decision: Decision, rows: _RowsOfClass, class_names: Sequence[str], criteria: Criteria
 ) -> str | None:
     """The class that takes the votes of an affected one."""
     if decision.kind is not Kind.VICTIM:
@@ -115,48 +145,47 @@ def _attracting_class(
     donor = decision.effects.follow_up.donor_label
     if donor is not None and loses_to_one(decision.effects, criteria.thresholds):
         return class_names[donor]
-    votes = votes_taken(rows)
+    votes = rows.votes()
     most = max(votes, key=lambda label: (votes[label], -label), default=None)
     return None if most is None or votes[most] <= 0 else class_names[most]
 
 
-def _contrast_class(rows: pd.DataFrame, class_names: Sequence[str], suspect: bool) -> str | None:
+def _contrast_class(
+    rows: _RowsOfClass, wrong: Sequence[tuple[int, int]], class_names: Sequence[str], suspect: bool
+) -> str | None:
     """The class that these images are most often mistaken for.
 
     Of a suspect class the swaps tell it, since one ordinary confusion says little about the
     background; of another class they do only where it is never confused.
     """
-    swapped = _most_frequent(rows, "swap_other_predictions", class_names)
-    if suspect and swapped is not None:
-        return swapped
-    wrong = _wrong(rows)
-    return class_names[wrong[0][0]] if wrong else swapped
+    if wrong and not suspect:
+        return class_names[wrong[0][0]]
+    answers = rows.answers("swap_other_predictions")
+    swapped = _most_frequent(answers[answers != rows.label])
+    label = swapped[0][0] if swapped else wrong[0][0] if wrong else None
+    return None if label is None else class_names[label]
 
 
-def _wrong(rows: pd.DataFrame) -> list[tuple[int, int]]:
+def _wrong(rows: _RowsOfClass) -> list[tuple[int, int]]:
     """Wrong answers with their counts, the most frequent first, then the lower index."""
-    answered = rows[rows["prediction"].notna()]
-    wrong = answered.loc[answered["prediction"] != answered["label"], "prediction"]
-    counts = Counter(int(prediction) for prediction in wrong)
-    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    answers = rows.numbers("prediction")
+    return _most_frequent(answers[~np.isnan(answers) & (answers != rows.label)].astype(np.int64))
 
 
-def _confusions(rows: pd.DataFrame, class_names: Sequence[str]) -> tuple[Confusion, ...]:
-    answered = max(int(rows["prediction"].notna().sum()), 1)
+def _most_frequent(answers: NDArray[np.int64]) -> list[tuple[int, int]]:
+    """Answers with their counts, the most frequent first, then the lower index."""
+    found, counts = np.unique(answers, return_counts=True)
+    order = np.argsort(-counts, kind="stable")
+    return list(zip(found[order].tolist(), counts[order].tolist(), strict=True))
+
+
+def _confusions(
+    wrong: Sequence[tuple[int, int]], answered: int, class_names: Sequence[str]
+) -> tuple[Confusion, ...]:
     return tuple(
-        Confusion(label_name=class_names[label], count=count, share=count / answered)
-        for label, count in _wrong(rows)[:CONFUSIONS]
+        Confusion(label_name=class_names[label], count=count, share=count / max(answered, 1))
+        for label, count in wrong[:CONFUSIONS]
     )
-
-
-def _most_frequent(rows: pd.DataFrame, column: str, class_names: Sequence[str]) -> str | None:
-    counts: Counter[int] = Counter()
-    for label, predictions in zip(rows["label"], rows[column], strict=True):
-        if predictions is not None:
-            counts.update(int(p) for p in predictions if p != label)
-    if not counts:
-        return None
-    return class_names[min(counts, key=lambda label: (-counts[label], label))]
 
 
 def with_cmv_shares(

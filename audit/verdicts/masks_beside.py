@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 
 from audit.findings import ClassFinding, Code, Reason, Verdict
+from audit.verdicts.by_class import numbers
 from audit.verdicts.outlines import put_on_watch
 
 _WITHOUT = 0.8
@@ -34,18 +36,17 @@ def classes_without_objects(scores: pd.DataFrame, least: int) -> tuple[int, int]
     least : int
         Images from which a class counts.
     """
-    beside = asked = 0
+    asked_names = ("prediction", "background_only_prediction", "object_only_prediction")
     answered = scores[scores["background_only_prediction"].notna()]
-    for label, own in answered.groupby("label"):
-        recall, without, alone = (
-            float((own[column] == label).mean())
-            for column in ("prediction", "background_only_prediction", "object_only_prediction")
-        )
-        if len(own) < least or recall < 0.5:
-            continue
-        asked += 1
-        beside += without >= _WITHOUT * recall and alone <= _ALONE * recall
-    return beside, asked
+    labels, place = np.unique(answered["label"].to_numpy(), return_inverse=True)
+    counts = np.bincount(place, minlength=len(labels))
+    recall, without, alone = (
+        np.bincount(place, numbers(answered, name) == labels[place], len(labels)) / counts
+        for name in asked_names
+    )
+    known = (counts >= least) & (recall >= 0.5)
+    beside = known & (without >= _WITHOUT * recall) & (alone <= _ALONE * recall)
+    return int(beside.sum()), int(known.sum())
 
 
 def masks_lie_beside(beside: int, asked: int) -> bool:

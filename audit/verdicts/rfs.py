@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from audit.verdicts.by_class import ByClass, Floats
 from audit.verdicts.statistics import EffectSize, bootstrap
 
 
-def relative_foreground_sensitivity(rows: pd.DataFrame, seed: int = 0) -> EffectSize:
+def relative_foreground_sensitivity(
+    on_object: ArrayLike, on_background: ArrayLike, seed: int = 0
+) -> EffectSize:
     """RFS of one class (Moayeri et al. 2022), -1..1, with its bootstrap interval.
 
     With ``a_f`` the accuracy under noise on the object, ``a_b`` under the same noise on the
@@ -18,17 +20,24 @@ def relative_foreground_sensitivity(rows: pd.DataFrame, seed: int = 0) -> Effect
 
     Parameters
     ----------
-    rows : DataFrame
-        The class's rows of ``scores.parquet``.
+    on_object, on_background : float (n,)
+        1 where an image was still answered with its label under noise there, else 0.
     seed : int
         Of the bootstrap.
     """
-    measured = rows[rows["foreground_noise_prediction"].notna()]
-    hits = [
-        (measured[f"{side}_noise_prediction"] == measured["label"]).to_numpy(np.float64)
-        for side in ("foreground", "background")
-    ]
-    return bootstrap(hits, _ratio, seed)
+    return bootstrap([on_object, on_background], _ratio, seed)
+
+
+def noise_hits(rows: ByClass, label: int) -> tuple[Floats, Floats]:
+    """Which images of a class were still right under noise on the object, on the background."""
+    on_object, on_background = (
+        rows.numbers(f"{side}_noise_prediction", label) for side in ("foreground", "background")
+    )
+    measured = ~np.isnan(on_object)
+    return (
+        (on_object[measured] == label).astype(np.float64),
+        (on_background[measured] == label).astype(np.float64),
+    )
 
 
 def _ratio(on_object: ArrayLike, on_background: ArrayLike) -> NDArray[np.float64]:

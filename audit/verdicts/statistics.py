@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
+
+from audit.verdicts.resampling import resampled_means
 
 RESAMPLES = 2000
 LEVEL = 0.95
@@ -69,12 +70,8 @@ def bootstrap(
     value = float(np.asarray(of_means(*(column.mean() for column in arrays))))
     if n == 1 or np.isnan(value):
         return EffectSize(value, np.nan, np.nan, n=n)
-    spread = np.concatenate(
-        [
-            np.asarray(of_means(*(column[drawn].mean(1) for column in arrays)))
-            for drawn in _drawn(seed, n, resamples)
-        ]
-    )
+    drawn = resampled_means(arrays, seed, resamples)
+    spread = np.asarray(of_means(*drawn), np.float64)
     tail = (1 - LEVEL) / 2
     low, high = np.nanquantile(spread, [tail, 1 - tail])
     # The value may leave the resampled range by rounding when all observations are equal.
@@ -98,30 +95,6 @@ def bootstrap_mean(values: ArrayLike, seed: int = 0) -> EffectSize:
     (1.0, 1.0, 1.0)
     """
     return bootstrap([_finite(values)], lambda mean: mean, seed)
-
-
-def _drawn(seed: int, n: int, resamples: int) -> Iterable[NDArray[np.int64]]:
-    """The rows of each resample; few enough are kept for the next column of as many rows."""
-    counts = _draw_counts(n, resamples)
-    if len(counts) == 1:
-        return (_matrix(seed, n, resamples),)
-    random = np.random.default_rng(seed)
-    return (random.integers(0, n, (count, n)) for count in counts)
-
-
-# Classes of equal size share it, and all columns of a class: 16 MB each at most.
-@lru_cache(maxsize=4)
-def _matrix(seed: int, n: int, resamples: int) -> NDArray[np.int64]:
-    drawn = np.random.default_rng(seed).integers(0, n, (resamples, n))
-    drawn.setflags(write=False)
-    return drawn
-
-
-def _draw_counts(n: int, resamples: int) -> list[int]:
-    """How many are drawn at a time: a class of many thousand images must not need gigabytes."""
-    size = max(1, min(resamples, 2_000_000 // n))
-    full, rest = divmod(resamples, size)
-    return [size] * full + ([rest] if rest else [])
 
 
 def _finite(values: ArrayLike) -> NDArray[np.float64]:

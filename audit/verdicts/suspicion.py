@@ -44,11 +44,12 @@ def choose_pairs(scores: pd.DataFrame, open_cases: Collection[int]) -> pd.DataFr
         ``label``, ``donor_label``, ``expected`` (loss of probability; NaN where the pair never
         met); the most promising first within each label, at most :data:`PAIRS` of each.
     """
-    cells = expected_losses(scores)
+    swaps = each_swap(scores)
+    cells = expected_losses(swaps)
     lending = [int(label) for label in sorted(cells["donor_label"].unique())]
     attracting = [
         label
-        for label, excess in sorted(attractions(scores).items(), key=lambda item: -item[1].value)
+        for label, excess in sorted(attractions(swaps).items(), key=lambda item: -item[1].value)
         if excess.value > 0 and label in lending
     ]
     mistaken = _mistaken(scores)
@@ -63,15 +64,19 @@ def choose_pairs(scores: pd.DataFrame, open_cases: Collection[int]) -> pd.DataFr
     return pd.DataFrame(chosen, columns=["label", "donor_label", "expected"])
 
 
-def expected_losses(scores: pd.DataFrame) -> pd.DataFrame:
+def expected_losses(swaps: pd.DataFrame) -> pd.DataFrame:
     """The loss of probability that each pair which met in the first pass is expected to show.
+
+    Parameters
+    ----------
+    swaps : DataFrame
+        From :func:`audit.measuring.swap_table.each_swap`.
 
     Returns
     -------
     DataFrame
         ``label``, ``donor_label``, ``expected``.
     """
-    swaps = each_swap(scores)
     cells = swaps.groupby(["label", "donor_label"])["lost"].agg(["sum", "count"]).reset_index()
     cells = cells[cells["count"] > 0]
     everywhere = swaps["lost"].mean()

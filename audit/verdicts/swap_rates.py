@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from audit.measuring.swap_table import each_swap
+from audit.verdicts.by_class import numbers
 from audit.verdicts.rates import rate_excess
-from audit.verdicts.statistics import (
-    EffectSize,
-)
+from audit.verdicts.statistics import EffectSize
 
 
 def swap_effects(scores: pd.DataFrame) -> pd.DataFrame:
@@ -30,39 +29,32 @@ def swap_effects(scores: pd.DataFrame) -> pd.DataFrame:
     return scores.assign(g=g, h=(same - other) / scale, hx=(same - own) / scale)
 
 
-def numbers(scores: pd.DataFrame, column: str) -> NDArray[np.float64]:
-    """A column as float64 ``(n,)``; NaN where there is none."""
-    values: NDArray[np.float64] = scores[column].to_numpy(dtype=np.float64, na_value=np.nan)
-    return values
+def cells_of(swaps: pd.DataFrame) -> pd.Series[float]:
+    """The mean loss of each pair of classes that met, by label and donor class.
+
+    Parameters
+    ----------
+    swaps : DataFrame
+        From :func:`audit.measuring.swap_table.each_swap`.
+    """
+    return swaps.groupby(["label", "donor_label"])["lost"].mean().dropna()
 
 
-def decision_gap(rows: pd.DataFrame, label: int) -> float:
-    """How many fewer decisions are right on other classes' backgrounds than on its own class's."""
-    lists = ("swap_same_predictions", "swap_other_predictions")
-    swapped = rows[rows[lists[0]].map(_is_held) & rows[lists[1]].map(_is_held)]
-    if swapped.empty:
-        return float("nan")
-    same, other = (
-        np.mean([np.mean(np.asarray(answers) == label) for answers in swapped[name]])
-        for name in lists
-    )
-    return float(same - other)
+def typical_gaps(cells: pd.Series[float]) -> dict[int, tuple[float, int]]:
+    """For each class: the median over donor classes of its mean loss, and how many there were.
 
-
-def _is_held(answers: object) -> bool:
-    return answers is not None
-
-
-def typical_gaps(scores: pd.DataFrame) -> dict[int, tuple[float, int]]:
-    """For each class: the median over donor classes of its mean loss, and how many there were."""
-    cells = each_swap(scores).groupby(["label", "donor_label"])["lost"].mean().dropna()
+    Parameters
+    ----------
+    cells : Series
+        From :func:`cells_of`.
+    """
     if cells.empty:
         return {}
     found = cells.groupby("label").agg(["median", "size"])
     return {int(label): (float(m), int(n)) for label, m, n in found.itertuples()}
 
 
-def neutral_gaps(scores: pd.DataFrame, attraction: Mapping[int, EffectSize]) -> dict[int, float]:
+def neutral_gaps(cells: pd.Series[float], attraction: Mapping[int, EffectSize]) -> dict[int, float]:
     """For each class: its mean loss on backgrounds of classes that attract nothing.
 
     Who loses there depends on its own background; who loses elsewhere alone is affected by
@@ -71,62 +63,83 @@ def neutral_gaps(scores: pd.DataFrame, attraction: Mapping[int, EffectSize]) -> 
 
     Parameters
     ----------
-    scores : DataFrame
-        All rows of ``scores.parquet``.
+    cells : Series
+        From :func:`cells_of`.
     attraction : mapping of label to EffectSize
         From :func:`attractions`.
     """
-    cells = each_swap(scores).groupby(["label", "donor_label"])["lost"].mean().dropna()
+    if cells.empty:
+        return {}
+    labels, donors = (cells.index.get_level_values(level).to_numpy() for level in (0, 1))
+    losses = cells.to_numpy(np.float64)
+    attracts = np.array([attraction[donor].low > 0 for donor in donors.tolist()], bool)
+    starts = np.flatnonzero(np.diff(labels, prepend=labels[0] - 1)).tolist()
     found = {}
-    for label, own in cells.reset_index().groupby("label"):
-        losses = dict(zip(own["donor_label"].tolist(), own["lost"].tolist(), strict=True))
-        least = min(losses, key=lambda donor: (attraction[donor].value, donor))
-        neutral = [donor for donor in losses if not attraction[donor].low > 0] or [least]
-        found[int(str(label))] = float(np.mean([losses[donor] for donor in neutral]))
+    for start, end in zip(starts, [*starts[1:], len(labels)], strict=True):
+        own = losses[start:end][~attracts[start:end]]
+        if not len(own):
+            met = donors[start:end].tolist()
+            least = min(range(len(met)), key=lambda k: (attraction[met[k]].value, met[k]))
+            own = losses[start + least : start + least + 1]
+        found[int(labels[start])] = float(np.mean(own))
     return found
 
 
-def votes_taken(rows: pd.DataFrame) -> dict[int, float]:
-    """For each donor class: how often these objects become it on its backgrounds.
+def votes_taken(
+    donors: NDArray[np.int64], answers: NDArray[np.int64], at_home: NDArray[np.int64]
+) -> dict[int, float]:
+    """For each donor class: how often objects of one class become it on its backgrounds.
 
     Beyond how often they become it on backgrounds of their own class.
 
     Parameters
     ----------
-    rows : DataFrame
-        The rows of one class.
+    donors, answers : int (n,)
+        Of each swap with the background of another class.
+    at_home : int (m,)
+        The answers on backgrounds of their own class.
     """
-    swaps = each_swap(rows)
-    same = rows["swap_same_predictions"].dropna().explode().to_numpy()
     found = {}
-    for donor, own in swaps.groupby("donor_label"):
-        became = float((own["prediction"] == donor).mean())
-        found[int(str(donor))] = became - (float(np.mean(same == donor)) if len(same) else 0.0)
+    for donor in np.unique(donors).tolist():
+        became = float((answers[donors == donor] == donor).mean())
+        found[donor] = became - (float(np.mean(at_home == donor)) if len(at_home) else 0.0)
     return found
 
 
-def attractions(scores: pd.DataFrame) -> dict[int, EffectSize]:
+def attractions(swaps: pd.DataFrame) -> dict[int, EffectSize]:
     """For each class: objects of other classes that become it on its backgrounds.
 
     The base rate counts the same among other-class swaps in which neither the object nor the
     background is of the class.
+
+    Parameters
+    ----------
+    swaps : DataFrame
+        From :func:`audit.measuring.swap_table.each_swap`.
     """
-    swaps = each_swap(scores)
     objects, donors, answers = (
         swaps[name].to_numpy(dtype=np.int64) for name in ("label", "donor_label", "prediction")
     )
-    found = {}
-    for label in np.unique(donors):
-        of_class = donors == label
-        neutral = (donors != label) & (objects != label)
-        became = answers == label
-        found[int(label)] = rate_excess(
-            int((of_class & became).sum()),
-            int(of_class.sum()),
-            int((neutral & became).sum()),
-            int(neutral.sum()),
+    same = objects == donors
+    given, became = _count(donors), _count(donors[answers == donors])
+    objects_of, kept = _count(objects), _count(objects[answers == objects])
+    answered = _count(answers)
+    both, all_three = _count(donors[same]), _count(donors[same & (answers == donors)])
+    # Swaps of which neither is of the class: all, less those of which one is, plus those of both.
+    return {
+        label: rate_excess(
+            became[label],
+            given[label],
+            answered[label] - became[label] - kept[label] + all_three[label],
+            len(donors) - given[label] - objects_of[label] + both[label],
         )
-    return found
+        for label in sorted(given)
+    }
+
+
+def _count(labels: NDArray[np.int64]) -> Counter[int]:
+    found, counts = np.unique(labels, return_counts=True)
+    return Counter(dict(zip(found.tolist(), counts.tolist(), strict=True)))
 
 
 def backgrounds_alone(scores: pd.DataFrame) -> dict[int, EffectSize]:
@@ -134,18 +147,10 @@ def backgrounds_alone(scores: pd.DataFrame) -> dict[int, EffectSize]:
     measured = scores[scores["background_only_prediction"].notna()]
     labels = measured["label"].to_numpy(dtype=np.int64)
     answers = measured["background_only_prediction"].to_numpy(dtype=np.int64)
-    found = {}
-    for label in np.unique(labels):
-        own = labels == label
-        gives = answers == label
-        found[int(label)] = rate_excess(
-            int((own & gives).sum()), int(own.sum()), int((~own & gives).sum()), int((~own).sum())
+    own, gives, right = _count(labels), _count(answers), _count(labels[answers == labels])
+    return {
+        label: rate_excess(
+            right[label], own[label], gives[label] - right[label], len(labels) - own[label]
         )
-    return found
-
-
-def rows_by_label(scores: pd.DataFrame) -> Callable[[int], pd.DataFrame]:
-    """How to take the rows of one class, none where it has none; the table is searched once."""
-    places = scores.groupby("label").indices
-    nothing = np.empty(0, np.intp)
-    return lambda label: scores.iloc[places.get(label, nothing)]
+        for label in sorted(own)
+    }
