@@ -90,6 +90,11 @@ class RunFolder:
         return self.path / "follow_up.parquet"
 
     @property
+    def follow_up_parts(self) -> Path:
+        """What is finished of the follow-up while it goes on."""
+        return self.path / "follow_up"
+
+    @property
     def second_outlines(self) -> Path:
         """One row an outline and sample of a suspect class: its swaps, drawn by another hand."""
         return self.path / "second_outlines.parquet"

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import dataclasses
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-from auditing import audited, opened
+from auditing import Elsewhere, audited, opened
 from planted import CLASSES, write_dataset
 from scipy import stats
 
 from audit.findings import Verdict, read_facts
-from audit.manifest import VerdictSection
+from audit.manifest import VerdictSection, load_manifest
 from audit.measuring.follow_up import DONORS, FOLLOW_UP_COLUMNS
 from audit.measuring.swap_table import each_swap
-from audit.pipeline.measure import follow_up
+from audit.pipeline import follow_up as step
+from audit.pipeline.follow_up import follow_up
 from audit.pipeline.report import report_again
+from audit.pipeline.session import Session
 from audit.run_folder import RunFolder
 from audit.verdicts.affected import LOOKS, one_class_losses, pair_losses, undecided_pairs
 from audit.verdicts.decide import Criteria, decide
@@ -87,6 +91,62 @@ def test_a_finished_follow_up_is_not_repeated(robbery: tuple[Path, RunFolder]) -
     before = run.follow_up.stat().st_mtime_ns
     assert follow_up(opened(manifest, run.path, HIGH_FLOOR)) == 0
     assert run.follow_up.stat().st_mtime_ns == before
+
+
+@pytest.fixture
+def again(
+    robbery: tuple[Path, RunFolder], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> tuple[Session, bytes]:
+    """The same run before its follow-up, now of few classes in parts of one; and what comes of it
+    in one part a look."""
+    manifest, run = robbery
+    shutil.copytree(run.path, tmp_path / "run")
+    (tmp_path / "run" / run.follow_up.name).unlink()
+    first = pd.DataFrame({"label": [0, 0, 1, 2], "donor_label": [3, 1, 0, 0]})
+    monkeypatch.setattr(step, "find", lambda *_: [])
+    monkeypatch.setattr(step, "choose_pairs", lambda *_: first)
+    monkeypatch.setattr(step, "undecided_pairs", lambda *_: first.head(3))
+    session = opened(manifest, tmp_path / "run", HIGH_FLOOR, "run.shard_size=200")
+    whole = dataclasses.replace(session, manifest=load_manifest(manifest, [HIGH_FLOOR]))
+    with whole.loader:
+        assert follow_up(whole) == 4
+    expected = session.run.follow_up.read_bytes()
+    assert set(pd.read_parquet(session.run.follow_up)["look"]) == {1, 2}
+    session.run.follow_up.unlink()
+    return session, expected
+
+
+def test_parts_measured_elsewhere_and_in_another_order_give_the_same_bytes(
+    again: tuple[Session, bytes],
+) -> None:
+    session, expected = again
+    assert follow_up(session, runner=Elsewhere()) == 4
+    assert session.run.follow_up.read_bytes() == expected
+    assert not session.run.follow_up_parts.exists()
+
+
+def test_a_follow_up_that_was_cut_off_goes_on_with_the_parts_that_are_missing(
+    again: tuple[Session, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (session, expected), measured = again, []
+    plain = step.measure_pairs
+
+    def counted(scores: pd.DataFrame, pairs: pd.DataFrame, *more: Any) -> pd.DataFrame:
+        measured.append(pairs["label"].unique().tolist())
+        if len(measured) == 3:
+            raise KeyboardInterrupt
+        return plain(scores, pairs, *more)
+
+    monkeypatch.setattr(step, "measure_pairs", counted)
+    with session.loader:
+        with pytest.raises(KeyboardInterrupt):
+            follow_up(session)
+        damaged = session.run.follow_up_parts / "look-1-part-00000.parquet"
+        damaged.write_bytes(damaged.read_bytes()[:-20])
+        follow_up(session)
+    # The first part is not whole, the second is there, and the third was never written.
+    assert measured == [[0], [1], [2], [0], [2], [0], [1]]
+    assert session.run.follow_up.read_bytes() == expected
 
 
 def test_the_report_step_keeps_the_follow_up(robbery: tuple[Path, RunFolder]) -> None:

@@ -89,7 +89,7 @@ class VerdictSection(ClosedSection):
 
 
 class RunnerSection(ClosedSection):
-    """Who does shards and CMVs, where Prefect runs the audit; kind and address may be one word."""
+    """Who makes parts of steps, where Prefect runs the audit; kind, address may be one word."""
 
     kind: Literal["threads", "processes", "dask", "ray"] = "threads"
     """This process; more processes of this node; a cluster, started here or one that is there."""
@@ -132,8 +132,8 @@ class RunSection(ClosedSection):
     """How the work is done; of these only seed, precision and compile touch a score."""
 
     runner: RunnerSection = RunnerSection()
-    """Who does shards and CMVs: a word (`threads`, `processes`, `dask[:ADDRESS]`, `ray[:ADDRESS]`),
-    or the keys below."""
+    """Who makes shards, follow-up and CMVs: a word (`threads`, `processes`, `dask[:ADDRESS]`,
+    `ray[:ADDRESS]`), or the keys below."""
     timeout: float | None = Field(default=None, gt=0)
     """Seconds that a shard or another step may take, where Prefect runs the audit: a shard is then
     tried again, another step ends the run, which resumes."""

@@ -7,7 +7,7 @@ its own class, drawn likewise: none that the first pass showed, while the class 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Final
 
 import pandas as pd
@@ -73,7 +73,7 @@ def follow_up(
         donors_of.setdefault(label, [label]).append(donor)
     look = 1 if before is None else 2
     rows: list[Row] = []
-    chosen = _chosen(bench.table, scores, donors_of, bench.plan.seed)
+    chosen = followed_up(bench.table, scores, donors_of, bench.plan.seed)
     first = scores[scores["sample_id"].isin(set(chosen["sample_id"]))]
     used, of_own = (_rows(first, f"swap_{kind}_donor_rows") for kind in ("other", "same"))
     if before is not None:
@@ -87,17 +87,37 @@ def follow_up(
 
 def write_follow_up(run: RunFolder, swaps: pd.DataFrame) -> None:
     """Write ``follow_up.parquet``, whole or not at all."""
+    write_table_of(run, run.follow_up, as_table(swaps))
+
+
+def as_table(swaps: pd.DataFrame) -> pa.Table:
+    """Swaps with :data:`FOLLOW_UP_COLUMNS`."""
     table = pa.Table.from_pandas(swaps, FOLLOW_UP_COLUMNS, preserve_index=False)
-    write_table_of(run, run.follow_up, table.replace_schema_metadata(None))
+    return table.replace_schema_metadata(None)
 
 
-def _chosen(
-    table: pd.DataFrame, scores: pd.DataFrame, donors_of: dict[int, list[int]], seed: int
+def followed_up(
+    table: pd.DataFrame, scores: pd.DataFrame, labels: Collection[int], seed: int
 ) -> pd.DataFrame:
-    """The samples that are swapped again: those with swaps of both kinds, a seeded choice."""
+    """The samples of some classes that are swapped again.
+
+    Parameters
+    ----------
+    table, scores : DataFrame
+        The list of samples, and at least the scores of these classes.
+    labels : collection of int
+        The classes.
+    seed : int
+        Of the run.
+
+    Returns
+    -------
+    DataFrame
+        Rows of `table` that met donors of both kinds: a seeded choice of each class.
+    """
     swapped = scores["swap_same_probability"].notna() & scores["swap_other_probability"].notna()
     able = set(scores.loc[swapped, "sample_id"])
-    kept = table[table["label"].isin(list(donors_of)) & table["sample_id"].isin(able)]
+    kept = table[table["label"].isin(list(labels)) & table["sample_id"].isin(able)]
     return at_most(kept, IMAGES, seed, "follow-up", of_each="label")
 
 

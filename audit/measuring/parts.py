@@ -20,6 +20,44 @@ STAMP: Final = b"saliency-audit"
 
 
 @dataclass(frozen=True)
+class StampedTable:
+    """A table as a file that says whose it is, and is none where it is not whole.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    schema : pyarrow.Schema
+        Its columns.
+    stamp : bytes
+        What it says of itself; with another it is somebody else's.
+    """
+
+    path: Path
+    schema: pa.Schema
+    stamp: bytes
+
+    def write(self, table: pa.Table) -> None:
+        """Write it with a checksum a page; it appears whole or not at all."""
+        stamped = table.replace_schema_metadata({STAMP: self.stamp})
+        write_atomically(
+            self.path, lambda held: pq.write_table(stamped, held, write_page_checksum=True)
+        )
+
+    def read(self) -> pa.Table | None:
+        """The table; None where it is missing, damaged, or another's."""
+        try:
+            with pq.ParquetFile(self.path, page_checksum_verification=True) as opened:
+                table = opened.read()
+        except (OSError, pa.ArrowException):
+            return None
+        if (table.schema.metadata or {}).get(STAMP) != self.stamp:
+            return None
+        table = table.replace_schema_metadata(None)
+        return table if table.schema == self.schema else None
+
+
+@dataclass(frozen=True)
 class Part:
     """The scores of one shard, as a file.
 
@@ -49,24 +87,18 @@ class Part:
         content = {"fingerprint": self.fingerprint, "shard": self.shard, "rows": rows}
         return json.dumps(content, sort_keys=True).encode()
 
+    @property
+    def _file(self) -> StampedTable:
+        return StampedTable(self.path, SCORE_COLUMNS, self._stamp)
+
     def write(self, table: pa.Table) -> None:
         """Write the part with a checksum a page; it appears whole or not at all."""
-        stamped = table.replace_schema_metadata({STAMP: self._stamp})
-        write_atomically(
-            self.path, lambda held: pq.write_table(stamped, held, write_page_checksum=True)
-        )
+        self._file.write(table)
 
     def read(self) -> pa.Table | None:
         """The scores; None where the part is missing, damaged, or that of other rows."""
-        try:
-            with pq.ParquetFile(self.path, page_checksum_verification=True) as opened:
-                table = opened.read()
-        except (OSError, pa.ArrowException):
-            return None
-        if (table.schema.metadata or {}).get(STAMP) != self._stamp:
-            return None
-        table = table.replace_schema_metadata(None)
-        if table.schema != SCORE_COLUMNS:
+        table = self._file.read()
+        if table is None:
             return None
         written, expected = table["sample_id"].to_pylist(), self.samples["sample_id"].tolist()
         return table if written == expected else None

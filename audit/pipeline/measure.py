@@ -14,18 +14,14 @@ from audit.findings import (
     Counts,
     MapChecks,
     UntrainedLifts,
-    Verdict,
     read_controls,
     read_facts,
     write_controls,
 )
 from audit.measuring.backgrounds import build_bank
 from audit.measuring.collect import collect
-from audit.measuring.columns import is_table
 from audit.measuring.controls import plant_tags, untrained_lifts
 from audit.measuring.donors import DonorBank, is_whole
-from audit.measuring.follow_up import follow_up as measure_pairs
-from audit.measuring.follow_up import write_follow_up
 from audit.measuring.map_checks import check_maps
 from audit.measuring.plan import Workbench
 from audit.measuring.shards import score_again, score_shard, try_again
@@ -33,10 +29,6 @@ from audit.pipeline.progress import SILENT, Progress, counted
 from audit.pipeline.run_json import update_facts
 from audit.pipeline.session import Session
 from audit.run_folder import RunFolder
-from audit.verdicts.affected import pair_losses, undecided_pairs
-from audit.verdicts.decide import VICTIM_FLOOR
-from audit.verdicts.find import find
-from audit.verdicts.suspicion import choose_pairs
 
 _log = logging.getLogger(__name__)
 
@@ -98,37 +90,6 @@ def gather_scores(session: Session) -> Counts:
     hashes = read_facts(run.run_json).hashes.model_copy(update={"data": collected.data})
     update_facts(run, counts=counts, hashes=hashes)
     return counts
-
-
-def follow_up(session: Session, progress: Progress = SILENT) -> int:
-    """Measure with fresh donors the pairs of classes where the first pass leaves a doubt.
-
-    Returns
-    -------
-    int
-        Pairs looked at.
-    """
-    run = session.run
-    if is_table(run.follow_up) or not session.has_foregrounds:
-        return 0
-    scores = pd.read_parquet(run.scores)
-
-    def still_open(swaps: pd.DataFrame | None = None) -> list[int]:
-        found = find(scores, session.manifest, session.labels, session.class_names, True, swaps)
-        return [f.label for f in found if f.verdict is not Verdict.SUSPECT]
-
-    pairs = choose_pairs(scores, still_open())
-    bank = open_bank(session) if len(pairs) else None
-    if bank is None:
-        return 0
-    with session.workbench(partial(counted, progress, "follow-up")) as bench:
-        swaps = measure_pairs(scores, pairs, bench, bank)
-        floor = max(VICTIM_FLOOR, session.manifest.verdict.effect)
-        again = undecided_pairs(pair_losses(scores, swaps), floor, still_open(swaps))
-        if len(again):
-            swaps = pd.concat([swaps, measure_pairs(scores, again, bench, bank, swaps)])
-    write_follow_up(run, swaps)
-    return len(pairs)
 
 
 def run_controls(session: Session, progress: Progress = SILENT) -> bool:

@@ -105,6 +105,7 @@ def _clear(run: RunFolder) -> None:
     theme = run.path / "theme"
     for folder in (
         run.path / "scores",
+        run.follow_up_parts,
         run.outlines,
         run.donors,
         run.cmv,

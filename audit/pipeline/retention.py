@@ -27,7 +27,13 @@ KEPT = 10
 WRITTEN: Final = frozenset(
     {
         *("run.json", "manifest.yaml", "samples.parquet", "scores", "scores.parquet", "donors"),
-        *("follow_up.parquet", "second_outlines.parquet", "second_follow_up.parquet", "outlines"),
+        *(
+            "follow_up",
+            "follow_up.parquet",
+            "second_outlines.parquet",
+            "second_follow_up.parquet",
+            "outlines",
+        ),
         *(
             "masks.parquet",
             "suspect_masks.parquet",

@@ -17,8 +17,9 @@ from audit.pipeline.cues import find_cues
 from audit.pipeline.decide import decide
 from audit.pipeline.exhibits import draw_exhibits
 from audit.pipeline.fiftyone import draw_samples
+from audit.pipeline.follow_up import follow_up
 from audit.pipeline.masks import look_at_masks
-from audit.pipeline.measure import follow_up, gather_donors, gather_scores, run_controls, score
+from audit.pipeline.measure import gather_donors, gather_scores, run_controls, score
 from audit.pipeline.nights import alone, close_abandoned, confirm, unchanged_run
 from audit.pipeline.opening import Declared, LaidOver, open_declared
 from audit.pipeline.outlines import make_outlines
@@ -199,7 +200,8 @@ def take_steps(
     with timed(run, "scores"), progress.step("scores", len(session.table)):
         runner.run_parts("score-shard", score, session, progress, session.shard_sizes)
     step("gather", gather_scores, session)
-    step("follow-up", follow_up, session, progress)
+    with timed(run, "follow-up"), progress.step("follow-up"):
+        follow_up(session, progress, runner)
     step("second outlines", measure_second_outlines, session, progress)
     step("controls", run_controls, session, progress)
     decided = step("decide", decide, run, manifest)

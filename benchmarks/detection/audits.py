@@ -11,6 +11,7 @@ import pandas as pd
 from audit.pipeline import measure
 from audit.pipeline.compose import compose
 from audit.pipeline.decide import decide
+from audit.pipeline.follow_up import follow_up
 from audit.pipeline.masks import look_at_masks
 from audit.pipeline.opening import open_session
 from audit.pipeline.prepare import prepare
@@ -30,7 +31,7 @@ def run_steps(request: AuditRequest) -> pd.DataFrame:
     for shard in range(session.shards):
         measure.score(session, shard)
     measure.gather_scores(session)
-    measure.follow_up(session)
+    follow_up(session)
     measure_second_outlines(session)
     compose(session.run, decide(session.run, session.manifest))
     return pd.read_parquet(session.run.classes)
