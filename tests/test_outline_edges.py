@@ -110,6 +110,14 @@ def test_only_masks_that_show_a_side_are_counted_for_it() -> None:
     assert (found["side"], found["images"]) == ("down", 12)
 
 
+def test_a_place_beyond_the_picture_has_no_rank() -> None:
+    mask = torch.zeros(SIDE, SIDE, dtype=torch.bool)
+    mask[:5, 10:-10] = True
+    lower = edge_ranks(torch.randint(0, 256, (3, SIDE, SIDE), dtype=torch.uint8), mask)[1]
+    assert np.isnan(lower[0])
+    assert np.isfinite(lower[1:]).all()
+
+
 def test_few_or_hidden_sides_say_nothing() -> None:
     image, mask = picture(0)
     whole = torch.ones(SIDE, SIDE, dtype=torch.bool)

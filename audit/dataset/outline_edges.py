@@ -50,7 +50,7 @@ def edge_ranks(image: torch.Tensor, mask: torch.Tensor) -> NDArray[np.float64]:
         ``(4, 7)``: for each of :data:`DIRECTIONS` and each offset from -5 (inside) to 1 (outside),
         the mean rank of the gradient's strength among 19 places across the rim, 0..1; one half is
         chance. Only the outermost pixels of a side are asked. NaN where fewer than five lie
-        far enough from the border.
+        far enough from the border, and beyond it.
     """
     strength, inside = _edges(image, mask)
     ranks = [
@@ -142,5 +142,6 @@ def _ranks(strength: NDArray[np.float64], inside: NDArray[np.bool_]) -> NDArray[
         one = across[:, _REACH + offset, None]
         below = (across < one) + 0.5 * (across == one)
         counted = known[:, _REACH + offset]
-        ranks.append((below.sum(1) / known.sum(1))[counted].mean())
+        shares = (below.sum(1) / known.sum(1))[counted]
+        ranks.append(shares.mean() if len(shares) else np.nan)
     return np.asarray(ranks)
