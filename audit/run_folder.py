@@ -100,6 +100,11 @@ class RunFolder:
         return self.path / "second_outlines.parquet"
 
     @property
+    def second_outlines_parts(self) -> Path:
+        """What is finished of other outlines while they are measured."""
+        return self.path / "second_outlines"
+
+    @property
     def second_follow_up(self) -> Path:
         """One row a swap of the follow-up with another outline."""
         return self.path / "second_follow_up.parquet"

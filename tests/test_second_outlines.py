@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-from auditing import opened
+from auditing import Elsewhere, opened
 from PIL import Image
 from planted import CLASSES, write_dataset
 
@@ -18,6 +19,7 @@ from audit.errors import ManifestError
 from audit.findings import ClassFinding, Code, Reason, Verdict
 from audit.measuring.columns import write_table_of
 from audit.measuring.second_outlines import SECOND_COLUMNS, laid_over
+from audit.pipeline import second_outlines, second_parts
 from audit.pipeline.decide import decide
 from audit.pipeline.follow_up import follow_up
 from audit.pipeline.masks import look_at_masks
@@ -26,6 +28,7 @@ from audit.pipeline.prepare import prepare
 from audit.pipeline.second_outlines import measure_second_outlines
 from audit.pipeline.session import Session
 from audit.report.sentences import english
+from audit.run_folder import RunFolder
 from audit.verdicts.outlines import AGREEMENT, OtherOutlines
 
 Drawn = Callable[[np.ndarray, np.random.Generator], np.ndarray]
@@ -169,6 +172,36 @@ def test_a_planted_shortcut_stays_suspect_and_is_measured_again_once(tmp_path: P
     np.testing.assert_array_equal(own.loc[table["sample_id"]], table["swap_other_probability"])
     others = again[again["label"] != 1].reset_index(drop=True)
     pd.testing.assert_frame_equal(others, scores[scores["label"] != 1].reset_index(drop=True))
+
+
+def test_parts_measured_elsewhere_and_in_another_order_give_the_same_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def pairs(_run: RunFolder, labels: tuple[int, ...]) -> pd.DataFrame:
+        return pd.DataFrame({"label": labels, "donor_label": 0})
+
+    found = [SimpleNamespace(label=label, verdict=Verdict.SUSPECT) for label in (1, 3)]
+    monkeypatch.setattr(second_outlines, "find", lambda *_: found)
+    monkeypatch.setattr(second_parts, "_pairs", pairs)
+    manifest = write_dataset(tmp_path, [1, 3], per_class=8)
+    words = (*QUICK, "run.shard_size=400", "foreground.second_outline=always")
+    here, there = (
+        opened(manifest, tmp_path / "run", *words, f"run.runner={runner}")
+        for runner in ("threads", "processes")
+    )
+    with here.loader:
+        prepare(here)
+        score(here, 0)
+        gather_scores(here)
+        assert measure_second_outlines(here) == 2
+    tables = [here.run.second_outlines, here.run.second_follow_up]
+    before = [path.read_bytes() for path in tables]
+    assert all(set(pd.read_parquet(path)["label"]) == {1, 3} for path in tables)
+    for path in tables:
+        path.unlink()
+    assert measure_second_outlines(there, runner=Elsewhere()) == 2
+    assert [path.read_bytes() for path in tables] == before
+    assert not here.run.second_outlines_parts.exists()
 
 
 def test_an_effect_that_shrinks_with_the_outline_counts_by_masks_that_nobody_doubts_alone(

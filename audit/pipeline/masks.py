@@ -26,7 +26,7 @@ from audit.findings import Code, Reason
 from audit.manifest import load_manifest
 from audit.measuring.columns import is_table, write_table_of
 from audit.pipeline.outlines import ensure_outlines
-from audit.pipeline.second_outlines import hands
+from audit.pipeline.second_parts import hands
 from audit.pipeline.session import Session
 from audit.report.sentences import english
 from audit.run_folder import RunFolder

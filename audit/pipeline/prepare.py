@@ -106,6 +106,7 @@ def _clear(run: RunFolder) -> None:
     for folder in (
         run.path / "scores",
         run.follow_up_parts,
+        run.second_outlines_parts,
         run.outlines,
         run.donors,
         run.cmv,

@@ -202,7 +202,8 @@ def take_steps(
     step("gather", gather_scores, session)
     with timed(run, "follow-up"), progress.step("follow-up"):
         follow_up(session, progress, runner)
-    step("second outlines", measure_second_outlines, session, progress)
+    with timed(run, "second outlines"), progress.step("second outlines"):
+        measure_second_outlines(session, progress, runner)
     step("controls", run_controls, session, progress)
     decided = step("decide", decide, run, manifest)
     step("exhibits", draw_exhibits, session, decided)

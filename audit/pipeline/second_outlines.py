@@ -2,72 +2,39 @@
 
 from __future__ import annotations
 
-import dataclasses
-import logging
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
-from tempfile import TemporaryDirectory
+import shutil
+from collections.abc import Collection
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from audit.dataset.estimated import SECOND_THRESHOLD
-from audit.dataset.estimators import Estimator
-from audit.dataset.loader import LoadingPlan
 from audit.dataset.mask_findings import MASK_COLUMNS, mask_rows
 from audit.findings import ClassFinding, Verdict
-from audit.measuring.backgrounds import build_bank, candidates
+from audit.manifest import fingerprint
 from audit.measuring.columns import Row, is_table, write_table_of
-from audit.measuring.donors import DonorBank
-from audit.measuring.follow_up import follow_up as measure_pairs
-from audit.measuring.plan import Counted, Workbench
 from audit.measuring.second_outlines import (
     IMAGES,
     SECOND_COLUMNS,
     SECOND_FOLLOW_UP_COLUMNS,
-    laid_over,
-    swap_again,
 )
-from audit.pipeline.loaders import outline_store, second_estimator
-from audit.pipeline.outlines import ensure_outlines
-from audit.pipeline.progress import SILENT, Progress, counted
+from audit.models.hashes import file_sha256
+from audit.pipeline.progress import SILENT, Progress
+from audit.pipeline.second_parts import Hand, SecondPart, hands, make_bank, measure_second_part
 from audit.pipeline.session import Session
+from audit.pipeline.steps import SEQUENTIAL, StepRunner
 from audit.run_folder import RunFolder
 from audit.sampling import at_most
 from audit.verdicts.find import find
-from audit.verdicts.outlines import LOOSE, SECOND, WIDENED
+from audit.verdicts.outlines import LOOSE
 
-WIDENING = (1 / 8, 1 / 16)
-"""By which share of the side outlines are drawn wider; the next where the first leaves too little
-background to judge by."""
-_BANK = 3200
-"""Backgrounds cut out anew, at most about."""
-
-_log = logging.getLogger(__name__)
+_OF_SHARD = 4
+"""A part has a quarter of a shard's images, since each meets donors twice."""
 
 
-@dataclass(frozen=True)
-class Hand:
-    """Who draws the outlines.
-
-    Parameters
-    ----------
-    name : str
-        ``widened`` or ``second``.
-    plan : LoadingPlan
-        Loads images with these outlines.
-    estimator : Estimator or None
-        Whom to ask first.
-    """
-
-    name: str
-    plan: LoadingPlan
-    estimator: Estimator | None = None
-
-
-def measure_second_outlines(session: Session, progress: Progress = SILENT) -> int:
+def measure_second_outlines(
+    session: Session, progress: Progress = SILENT, runner: StepRunner = SEQUENTIAL
+) -> int:
     """Swap the backgrounds of suspect classes again, with outlines drawn by other hands.
 
     Returns
@@ -93,11 +60,13 @@ def measure_second_outlines(session: Session, progress: Progress = SILENT) -> in
         open_labels = {f.label for f in suspects if not _is_judged(session, rows, f, hand.name)}
         if open_labels:
             rows = [r for r in rows if r["outline"] != hand.name or r["label"] not in open_labels]
-            telling = partial(counted, progress, f"second outlines, {hand.name}")
-            made, again = _measure(session, hand, open_labels, scores, telling)
+            # What is made here shares the children that decode.
+            with session.loader_of(hand.plan):
+                made, again = _by_hand(session, hand, open_labels, progress, runner)
             rows += made
             followed += again
     _write(run, rows, followed)
+    shutil.rmtree(run.second_outlines_parts, ignore_errors=True)
     return len(labels)
 
 
@@ -129,71 +98,30 @@ def _is_judged(session: Session, rows: list[Row], finding: ClassFinding, outline
     return len(judged) >= session.manifest.verdict.minimum_images
 
 
-def hands(session: Session) -> Iterator[Hand]:
-    """Everybody whose outlines a suspicion must survive; a later one of a name fills in."""
-    plan, side = session.plan(), session.model.geometry.size
-    for share in WIDENING:
-        yield Hand(WIDENED, dataclasses.replace(plan, widened=max(1, round(share * side))))
-    options = session.manifest.foreground.options
-    other = second_estimator(session.manifest, session.model.device)
-    if other is not None:
-        own = options if session.estimator is not None else {}
-        store = outline_store(other, session.request.out)
-        drawn = dataclasses.replace(plan, source="estimated", options=own, outlines=store)
-        yield Hand(SECOND, drawn, other)
-    elif session.estimator is not None:
-        threshold = options.get("second_threshold", SECOND_THRESHOLD)
-        lower = dict(options) | {"threshold": threshold}
-        yield Hand(SECOND, dataclasses.replace(plan, options=lower))
-
-
-def _measure(
-    session: Session,
-    hand: Hand,
-    labels: Collection[int],
-    scores: pd.DataFrame,
-    telling: Counted,
+def _by_hand(
+    session: Session, hand: Hand, labels: Collection[int], progress: Progress, runner: StepRunner
 ) -> tuple[list[Row], list[pd.DataFrame]]:
     """The swaps of some classes, and their follow-up where there was one, by one hand."""
-    manifest, table = session.manifest, session.table
-    seed, donors = manifest.run.seed, manifest.interventions.donors
-    bank = min(manifest.interventions.bank, max(2 * donors, _BANK // max(1, len(session.labels))))
-    if hand.estimator is not None:
-        lends = candidates(table, bank, seed).index
-        asked = table[table["label"].isin(list(labels)) | table.index.isin(lends)]
-        ensure_outlines(session, asked, estimator=hand.estimator)
-    with (
-        TemporaryDirectory(dir=session.run.path, prefix=".writing-") as folder,
-        session.loader_of(hand.plan) as loader,
-    ):
-        build_bank(
-            Path(folder),
-            table,
-            loader,
-            bank=bank,
-            fill=manifest.interventions.fill,
-            seed=seed,
-            device=session.model.device,
-        )
-        plan = dataclasses.replace(session.measurement(), extra=())
-        bench = Workbench(table, loader, session.engine, plan, session.batch_size(), telling)
-        opened, least = DonorBank(Path(folder)), manifest.verdict.minimum_images
-        rows = swap_again(labels, bench, opened, hand.name, hand.plan.widened, least)
-        pairs = _pairs(session.run, labels)
-        if not len(pairs) or not rows:
-            return rows, []
-        again = pa.Table.from_pylist(rows, SECOND_COLUMNS).to_pandas()
-        followed = measure_pairs(laid_over(scores, again), pairs, bench, opened)
-        return rows, [followed.assign(outline=hand.name)]
-
-
-def _pairs(run: RunFolder, labels: Collection[int]) -> pd.DataFrame:
-    """The pairs of the follow-up that hold one of these classes."""
-    columns = ["label", "donor_label"]
-    if not is_table(run.follow_up):
-        return pd.DataFrame(columns=columns)
-    pairs = pd.read_parquet(run.follow_up, columns=columns).drop_duplicates()
-    return pairs[pairs["label"].isin(list(labels)) & (pairs["label"] != pairs["donor_label"])]
+    run, own = session.run, sorted(labels)
+    bank = make_bank(session, hand, own)
+    files = [path for path in (run.scores, run.follow_up) if path.exists()]
+    of = fingerprint(session.manifest.verdict.minimum_images, *map(file_sha256, files))
+    most = max(1, session.manifest.run.shard_size // (_OF_SHARD * IMAGES))
+    starts = range(0, len(own), most)
+    parts = [
+        SecondPart(n, hand.number, tuple(own[start : start + most]), bank.name, of)
+        for n, start in enumerate(starts)
+    ]
+    counts = session.table["label"].value_counts().clip(upper=IMAGES)
+    sizes = {part: int(counts[list(part.labels)].sum()) for part in parts}
+    runner.run_parts("second-outlines", measure_second_part, session, progress, sizes)
+    made = [part.made(session) for part in parts]
+    row = pd.Series(range(len(session.table)), index=session.table["sample_id"])
+    rows = [one for rows, _ in made for one in rows.to_pylist()]
+    rows.sort(key=lambda one: row[one["sample_id"]])
+    followed = pd.concat([swaps.to_pandas() for _, swaps in made])
+    order = np.argsort(row[followed["sample_id"]].to_numpy(), kind="stable")
+    return rows, [followed.iloc[order]]
 
 
 def _write(run: RunFolder, rows: list[Row], followed: list[pd.DataFrame]) -> None:

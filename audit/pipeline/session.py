@@ -101,8 +101,19 @@ class Session:
         return plan_of(self.manifest, self.model, self.source, self.estimator, out)
 
     def loader_of(self, plan: LoadingPlan) -> Loader:
-        """Further decoding children, which load by another plan; enter it to start them."""
-        return new_loader(self.manifest, self.model, plan)
+        """Further decoding children, which load by another plan; enter it to start them.
+
+        Of one plan there is one loader, whose children all share who enter it.
+        """
+        for known, loader in self._loaders:
+            if known == plan:
+                return loader
+        self._loaders.append((plan, new_loader(self.manifest, self.model, plan)))
+        return self._loaders[-1][1]
+
+    @cached_property
+    def _loaders(self) -> list[tuple[LoadingPlan, Loader]]:
+        return []
 
     @property
     def shards(self) -> int:
