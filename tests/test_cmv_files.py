@@ -15,8 +15,9 @@ from planted import CLASSES, write_dataset
 
 from audit.cmv import CmvRequest
 from audit.errors import AuditError, ManifestError
-from audit.pipeline import cmv_parts, cmv_pictures
+from audit.pipeline import cmv_orders, cmv_parts, cmv_pictures
 from audit.pipeline.cmv_material import Material, check_second
+from audit.pipeline.cmv_orders import orders_of
 from audit.pipeline.cmv_pictures import draw_cmvs
 from audit.pipeline.prepare import prepare
 from audit.pipeline.progress import SILENT
@@ -44,7 +45,8 @@ def draw(folder: Path, out: str, *overrides: str, **options: Any) -> list[dict[s
     session = session_of(folder, *overrides)
     material = Material(session, options.get("rivals", {}))
     chosen = options.get("classes", {0: "ant", 1: "bee"})
-    return draw_cmvs(RunFolder(folder / out), chosen, session.manifest.cmv, material)
+    orders = orders_of(session.manifest.cmv, chosen)
+    return draw_cmvs(RunFolder(folder / out), chosen, orders, material)
 
 
 @pytest.fixture
@@ -77,6 +79,24 @@ def test_a_picture_carries_its_origin(folder: Path) -> None:
     assert entry.failure is not None
     assert told["status"] == english(entry.failure)
     assert told["status"].startswith("Failed")
+
+
+def test_a_class_that_is_not_suspect_gets_one_picture_in_fewer_steps(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cmv_orders, "BRIEF_STEPS", 2)
+    session = session_of(folder, "cmv.objectives=[logit, softmax]")
+    orders = orders_of(session.manifest.cmv, [0], brief=[1, 2])
+    made = draw_cmvs(RunFolder(folder / "run"), session.labels, orders, Material(session))
+    assert [(e.label, e.objective, e.steps) for e in made] == [
+        (0, "logit", 3),
+        (0, "softmax", 3),
+        (1, "logit", 2),
+        (2, "logit", 2),
+    ]
+    # Beside others of more steps it is the picture that it is alone.
+    two = draw(folder, "alone", "cmv.steps=2", classes={1: "bee"})
+    assert two == [made[2]]
 
 
 def test_what_was_made_is_not_made_again(folder: Path, made: list[list[int]]) -> None:
@@ -112,7 +132,9 @@ def test_pictures_made_elsewhere_and_in_another_order_are_the_same_to_the_last_b
     with session.loader:
         prepare(session)
     material, runner = Material(session, RIVALS), Elsewhere()
-    there = draw_cmvs(session.run, NAMES, session.manifest.cmv, material, runner=runner)
+    there = draw_cmvs(
+        session.run, NAMES, orders_of(session.manifest.cmv, NAMES), material, runner=runner
+    )
     assert made == [[0, 1, 2], [2], [0, 1]]
     assert [entry.model_dump() for entry in there] == [entry.model_dump() for entry in here]
     own, others = (folder / where / "run" / "cmv" for where in ("here", "there"))
@@ -134,8 +156,8 @@ def test_parts_of_an_attempt_that_was_cut_off_are_taken_over(
     session = session_of(folder, "run.runner=processes")
     run, material = RunFolder(folder / "run"), Material(session)
     with pytest.raises(KeyboardInterrupt):
-        draw_cmvs(run, NAMES, session.manifest.cmv, material, runner=Killed())
-    drawn = draw_cmvs(run, NAMES, session.manifest.cmv, material)
+        draw_cmvs(run, NAMES, orders_of(session.manifest.cmv, NAMES), material, runner=Killed())
+    drawn = draw_cmvs(run, NAMES, orders_of(session.manifest.cmv, NAMES), material)
     assert made == [[0], [1], [2]]
     assert [entry.label for entry in drawn] == [0, 1, 2]
     assert not list(run.cmv.glob("part-*"))
@@ -151,7 +173,7 @@ def test_pictures_that_were_made_in_another_place_are_missed(folder: Path) -> No
         draw_cmvs(
             RunFolder(folder / "run"),
             {0: "ant", 1: "bee"},
-            session.manifest.cmv,
+            orders_of(session.manifest.cmv, [0, 1]),
             Material(session),
             runner=Away(),
         )

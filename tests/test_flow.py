@@ -194,7 +194,13 @@ def test_asked_twice_to_end_it_ends_and_goes_on_later(
     manifest, whole, _ = finished
     out = tmp_path / "run"
     # Many steps, so that it ends because it is asked to.
-    long = ("cmv.classes=all", "cmv.steps=4096", "cmv.early=false", "report.formats=[]")
+    long = (
+        "cmv.classes=all",
+        "cmv.brief=false",
+        "cmv.steps=4096",
+        "cmv.early=false",
+        "report.formats=[]",
+    )
     options = [word for setting in long for word in ("--set", setting)]
     arguments = command("run", manifest, "--out", out, *options)
     with subprocess.Popen(

@@ -112,8 +112,10 @@ def visualize_classes(
         seed=request.seed,
         rivals=request.rivals,
         half=execution.half and model.device.type == "cuda" and has_bfloat16(model.device),
+        fewer=request.fewer,
     )
-    count = _Counter(steps, len(classes), execution.on_progress)
+    total = sum(plan.steps_of(label) for label in classes)
+    count = _Counter(total, execution.on_progress)
     slots, climbs = climbs_at_once(model, len(classes), each, example, batch_size)
     # Pictures of one class that shall differ are compared in the model's own layers.
     climbed = model.folded(example) if each == 1 else model.model
@@ -124,7 +126,7 @@ def visualize_classes(
             if isinstance(done, int):
                 yield done
                 continue
-            yield steps - done.steps
+            yield plan.steps_of(done.label) - done.steps
             yield from measure(model, done, request)
 
     def finished() -> Generator[Cmv, None, None]:
@@ -202,8 +204,8 @@ def _palette(model: Engine, images: Tensor | None) -> Palette:
 class _Counter:
     """Counts steps of classes; tells the caller."""
 
-    def __init__(self, steps: int, classes: int, tell: Progress | None) -> None:
-        self.total, self.tell, self.done = steps * classes, tell, 0
+    def __init__(self, total: int, tell: Progress | None) -> None:
+        self.total, self.tell, self.done = total, tell, 0
 
     def add(self, steps: int) -> None:
         self.done += steps

@@ -155,7 +155,8 @@ class AscentBatch:
     def _done(self) -> list[int]:
         """The slots whose class is done."""
         due = [
-            slot.is_wanted and (slot.taken % WINDOW == 0 or slot.taken >= self.plan.steps)
+            slot.is_wanted
+            and (slot.taken % WINDOW == 0 or slot.taken >= self.plan.steps_of(slot.label))
             for slot in self.slots
         ]
         if not any(due):

@@ -50,6 +50,8 @@ class CmvRequest:
         For ``contrast``: rather than which class. Where none is named, the mean of all others.
     second : Second, optional
         A model that is asked what it sees in the pictures.
+    fewer : mapping of int to int
+        Steps of classes that take fewer than the others.
     """
 
     recipe: str = "robust"
@@ -58,6 +60,7 @@ class CmvRequest:
     images: Tensor | None = None
     rivals: Mapping[int, int] = field(default_factory=dict)
     second: Second | None = None
+    fewer: Mapping[int, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)

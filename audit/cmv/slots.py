@@ -70,6 +70,8 @@ class AscentPlan:
         For the objective ``contrast``.
     half : bool
         Whether the model works in bfloat16.
+    fewer : mapping of int to int
+        Steps of classes that take fewer.
     """
 
     recipe: Recipe
@@ -82,6 +84,11 @@ class AscentPlan:
     seed: int
     rivals: Mapping[int, int]
     half: bool
+    fewer: Mapping[int, int] = field(default_factory=dict)
+
+    def steps_of(self, label: int) -> int:
+        """How many steps a class takes at most."""
+        return min(self.steps, self.fewer.get(label, self.steps))
 
 
 @dataclass
@@ -109,7 +116,7 @@ class Slot:
 
     def is_done(self, plan: AscentPlan, probability: float) -> bool:
         """Whether the class has all its steps, or is reached and stable."""
-        if self.taken >= plan.steps:
+        if self.taken >= plan.steps_of(self.label):
             return True
         if not plan.early or probability < REACHED or len(self.values) < 3:
             return False

@@ -64,6 +64,9 @@ class CmvSection(ClosedSection):
     """How it is climbed, and what keeps the picture natural."""
     steps: int = Field(default=128, ge=1, le=4096)
     """Steps of the optimiser, at most."""
+    brief: bool = True
+    """Whether, of `all` classes, those that are not suspect get less: the first recipe and
+    objective, in at most 96 steps. Classes that are named get everything."""
     early: bool = True
     """Whether a class that is reached and stable ends before all steps are taken."""
     size: int | None = Field(default=None, ge=16, le=1024)

@@ -12,6 +12,7 @@ from audit.cmv import climbs_at_once
 from audit.cmv.measuring import MEASURED
 from audit.cmv.objectives import pictures_each
 from audit.pipeline.cmv_material import Material
+from audit.pipeline.cmv_orders import CmvOrder, orders_of
 from audit.pipeline.session import Session
 
 DERIVED = 3
@@ -48,22 +49,23 @@ def cmv_work(session: Session) -> CmvWork:
     session : Session
         Opened. Some images are read where it has to be found out how large pictures will be.
     """
-    wanted, labels = session.manifest.cmv, _labels(session)
-    if not labels or not wanted.objectives:
+    orders = _orders(session)
+    if not orders:
         return NONE
     side, device = Material(session).side, session.model.device
     example = torch.full((1, 3, side, side), 0.5, device=device)
     passes, at_once = 0, 0
-    for objective in wanted.objectives:
-        each = pictures_each(objective)
+    for order in orders:
+        each, labels = pictures_each(order.objective), list(order.steps)
         slots, climbs = climbs_at_once(session.engine, len(labels), each, example)
         ascents = len(labels)
         if device.type == "cpu":
             ascents = slots * climbs * rounds(labels, slots, climbs)
-        passes += each * (ascents * wanted.steps * DERIVED + len(labels) * MEASURED)
+        steps = round(sum(order.steps.values()) / len(labels) * ascents)
+        passes += each * (steps * DERIVED + len(labels) * MEASURED)
         at_once = max(at_once, each * min(slots * climbs, ascents))
     area = (side / session.model.geometry.size) ** 2
-    return CmvWork(passes * len(wanted.recipes), at_once, area)
+    return CmvWork(passes, at_once, area)
 
 
 def rounds(labels: Sequence[int], slots: int, climbs: int) -> int:
@@ -82,15 +84,17 @@ def rounds(labels: Sequence[int], slots: int, climbs: int) -> int:
     return -(-fullest // climbs)
 
 
-def _labels(session: Session) -> list[int]:
-    """Classes that will be pictured; of suspects nobody knows yet: one in ten is thought of."""
-    wanted = session.manifest.cmv.classes
-    if wanted == "none" or not session.saliency.differentiable:
+def _orders(session: Session) -> list[CmvOrder]:
+    """What will be pictured; of suspects nobody knows yet: one in ten is thought of."""
+    section = session.manifest.cmv
+    if section.classes == "none" or not session.saliency.differentiable:
         return []
     found = set(session.table["label_name"])
     labels = sorted(label for label, name in session.labels.items() if name in found)
-    if wanted == "suspect":
-        return labels[: 1 + len(labels) // 10]
-    if wanted == "all":
-        return labels
-    return [label for label in labels if session.labels[label] in wanted]
+    suspects = labels[: 1 + len(labels) // 10]
+    if section.classes == "suspect":
+        return orders_of(section, suspects)
+    if section.classes == "all":
+        brief = labels[len(suspects) :] if section.brief else []
+        return orders_of(section, suspects if section.brief else labels, brief)
+    return orders_of(section, [k for k in labels if session.labels[k] in section.classes])

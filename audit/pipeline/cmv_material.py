@@ -125,11 +125,11 @@ class Material:
             )
         return Second(model, shared)
 
-    def key(self, label: int, recipe: str, objective: str) -> str:
+    def key(self, label: int, recipe: str, objective: str, steps: int) -> str:
         """Equal where the same pictures would be made of a class, and measured alike."""
         session, section = self.session, self.session.manifest.cmv
         parts: list[object] = [_FORM, session.model.sha256, session.manifest.run.seed]
-        parts += [label, recipe, objective, section.steps, section.early, self.side]
+        parts += [label, recipe, objective, steps, section.early, self.side]
         # Names stand in the files.
         parts += [session.model.device.type, session.labels.get(label), session.class_names[label]]
         parts += [session.model.in_bfloat16, self.half and session.model.device.type == "cuda"]

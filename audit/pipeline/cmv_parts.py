@@ -41,8 +41,8 @@ class CmvPart:
         How the pictures are made.
     side : int
         Of the pictures.
-    classes : tuple of (label, name, key)
-        Output index, name, and what is equal where the same pictures would be made.
+    classes : tuple of (label, name, key, steps)
+        Output index, name, what is equal where the same pictures would be made, and steps at most.
     rivals : tuple of (label, rival)
         Rather than which class, for the objective ``contrast``.
     """
@@ -52,7 +52,7 @@ class CmvPart:
     recipe: str
     objective: str
     side: int
-    classes: tuple[tuple[int, str, str], ...]
+    classes: tuple[tuple[int, str, str, int], ...]
     rivals: tuple[tuple[int, int], ...] = ()
 
     @property
@@ -69,8 +69,8 @@ class CmvPart:
 def make_cmvs(session: Session, part: CmvPart, progress: Progress = SILENT) -> bool:
     """Make the pictures of a part that are missing; returns whether any was made now."""
     run, each = part.run, pictures_each(part.objective)
-    names = {label: name for label, name, _ in part.classes}
-    keys: Keys = {(label, part.recipe, part.objective): key for label, _, key in part.classes}
+    names = {label: name for label, name, _, _ in part.classes}
+    keys: Keys = {(label, part.recipe, part.objective): key for label, _, key, _ in part.classes}
     entries = listed(run, part.path, keys)
     missing = [
         label
@@ -81,7 +81,7 @@ def make_cmvs(session: Session, part: CmvPart, progress: Progress = SILENT) -> b
     if not missing:
         return False
     material = Material(session, dict(part.rivals), part.side)
-    total = len(missing) * session.manifest.cmv.steps
+    total = sum(steps for label, _, _, steps in part.classes if label in missing)
     # Closed, since a traceback would keep it alive, and with it the threads that climb.
     with (
         importable(session.manifest.folder),
@@ -132,7 +132,7 @@ def _visualize(
         done(at - before)
         before = at
 
-    section = session.manifest.cmv
+    steps = {label: most for label, _, _, most in part.classes}
     return visualize_classes(
         session.engine,
         missing,
@@ -143,9 +143,10 @@ def _visualize(
             images=material.images() if part.recipe == "maco" else None,
             rivals=material.rivals,
             second=material.second,
+            fewer=steps,
         ),
-        steps=section.steps,
-        early=section.early,
+        steps=max(steps.values()),
+        early=session.manifest.cmv.early,
         size=material.side,
         execution=Execution(half=material.half, on_progress=tell),
     )

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from audit.cmv import CPU_BATCH
 from audit.cmv.objectives import pictures_each
 from audit.errors import AuditError
 from audit.findings import CmvEntry, write_index
-from audit.manifest import CmvSection
 from audit.pipeline.cmv_material import Material
+from audit.pipeline.cmv_orders import CmvOrder
 from audit.pipeline.cmv_parts import CmvPart, Entries, Keys, files_of, listed, make_cmvs
 from audit.pipeline.progress import SILENT, Progress
 from audit.pipeline.steps import SEQUENTIAL, StepRunner
@@ -24,7 +24,7 @@ _GPU_CLASSES = 64
 def draw_cmvs(
     run: RunFolder,
     classes: Mapping[int, str],
-    section: CmvSection,
+    orders: Sequence[CmvOrder],
     material: Material,
     *,
     progress: Progress = SILENT,
@@ -41,8 +41,8 @@ def draw_cmvs(
         Where the pictures go.
     classes : mapping of int to str
         Names by output index.
-    section : CmvSection
-        Recipes and objectives.
+    orders : sequence of CmvOrder
+        From :func:`audit.pipeline.cmv_orders.orders_of`.
     material : Material
         The model, and what else is needed.
     progress : Progress
@@ -55,8 +55,8 @@ def draw_cmvs(
     AuditError
         Who made them wrote them elsewhere.
     """
-    kinds = [(recipe, objective) for recipe in section.recipes for objective in section.objectives]
-    keys: Keys = {(c, *kind): material.key(c, *kind) for c in classes for kind in kinds}
+    steps = {(c, o.recipe, o.objective): count for o in orders for c, count in o.steps.items()}
+    keys: Keys = {key: material.key(*key, count) for key, count in steps.items()}
     entries = _kept(run, keys)
     _adopt(run, keys, entries)
     _write(run, entries)
@@ -66,7 +66,9 @@ def draw_cmvs(
         if any((*key, variant) not in entries for variant in range(pictures_each(key[2])))
     ]
     progress.advance("cmvs", len(keys) - len(missing))
-    parts = {part: len(part.classes) for part in _parts(run, classes, missing, keys, material)}
+    parts = {
+        part: len(part.classes) for part in _parts(run, classes, missing, (keys, steps), material)
+    }
     runner.run_parts("cmv", make_cmvs, material.session, progress, parts)
     entries |= _kept(run, keys)
     if lost := [key for key in missing if (*key, 0) not in entries]:
@@ -81,11 +83,11 @@ def _parts(
     run: RunFolder,
     classes: Mapping[int, str],
     missing: list[tuple[int, str, str]],
-    keys: Keys,
+    known: tuple[Keys, Mapping[tuple[int, str, str], int]],
     material: Material,
 ) -> Iterator[CmvPart]:
     """What is missing, cut into what is made together: here all that is made alike."""
-    session = material.session
+    session, (keys, steps) = material.session, known
     most = _CPU_CLASSES if session.model.device.type == "cpu" else _GPU_CLASSES
     if session.manifest.run.runner.kind == "threads":
         most = max(1, len(classes))
@@ -94,7 +96,9 @@ def _parts(
         own = [label for label, *its in missing if tuple(its) == kind]
         for start in range(0, len(own), most):
             some = own[start : start + most]
-            named = tuple((label, classes[label], keys[label, *kind]) for label in some)
+            named = tuple(
+                (label, classes[label], keys[label, *kind], steps[label, *kind]) for label in some
+            )
             rivals = tuple((k, material.rivals[k]) for k in some if k in material.rivals)
             yield CmvPart(str(run.path), number, *kind, material.side, named, rivals)
             number += 1

@@ -9,6 +9,7 @@ from audit.cmv import OBJECTIVES
 from audit.errors import ManifestError, ModelError
 from audit.findings import CmvEntry
 from audit.pipeline.cmv_material import Material
+from audit.pipeline.cmv_orders import CmvOrder, orders_of
 from audit.pipeline.cmv_pictures import draw_cmvs
 from audit.pipeline.decide import Decided
 from audit.pipeline.methods import NO_CMVS
@@ -31,8 +32,8 @@ def visualize_classes(
         _log.warning("cmv: %s", NO_CMVS)
     return draw_cmvs(
         session.run,
-        {label: session.labels[label] for label in _wanted(session, decided)},
-        session.manifest.cmv,
+        session.labels,
+        _orders(session, decided),
         Material(session, _rivals(session, decided)),
         progress=progress,
         runner=runner,
@@ -41,19 +42,21 @@ def visualize_classes(
 
 def count_cmvs(session: Session, decided: Decided) -> int:
     """How many class model visualizations the manifest asks for."""
+    return sum(len(order.steps) for order in _orders(session, decided))
+
+
+def _orders(session: Session, decided: Decided) -> list[CmvOrder]:
+    """The class model visualizations that the manifest asks for."""
     section = session.manifest.cmv
-    return len(_wanted(session, decided)) * len(section.recipes) * len(section.objectives)
-
-
-def _wanted(session: Session, decided: Decided) -> list[int]:
-    """The output indices of the classes whose CMV the manifest asks for."""
-    declared = session.manifest.cmv.classes
-    if declared == "none" or not session.saliency.differentiable:
+    if section.classes == "none" or not session.saliency.differentiable:
         return []
-    if declared == "suspect":
-        return sorted(finding.label for finding in decided.suspects)
-    names = set(session.labels.values()) if declared == "all" else set(declared)
-    return sorted(label for label, name in session.labels.items() if name in names)
+    suspects = {finding.label for finding in decided.suspects}
+    if section.classes == "suspect":
+        return orders_of(section, suspects)
+    if section.classes == "all":
+        full = suspects if section.brief else session.labels.keys()
+        return orders_of(section, full, session.labels.keys() - full)
+    return orders_of(section, [k for k, name in session.labels.items() if name in section.classes])
 
 
 def _rivals(session: Session, decided: Decided) -> dict[int, int]:
@@ -110,4 +113,4 @@ def visualize_alone(
     chosen = {session.output(name): name for name in classes} or dict(session.labels)
     rivals = {} if against is None else dict.fromkeys(chosen, session.output(against))
     run = RunFolder(out.resolve().parent / out.name)
-    return draw_cmvs(run, chosen, section, Material(session, rivals))
+    return draw_cmvs(run, chosen, orders_of(section, chosen), Material(session, rivals))

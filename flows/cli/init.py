@@ -33,7 +33,7 @@ name: {name}
 # Everything below is the default.
 saliency: {{method: gradcam, target: logit}}
 interventions: {{donors: 4, fill: inpaint}}
-cmv: {{classes: all, objectives: [logit, softmax], steps: 128}}
+cmv: {{classes: all, brief: true, objectives: [logit, softmax], steps: 128}}
 verdict: {{minimum_images: 20, effect: 0.10, fdr: 0.05}}
 report: {{formats: [html, pdf]}}
 gate: never                 # never | suspect | new | worsened
