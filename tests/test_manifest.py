@@ -8,7 +8,7 @@ import pytest
 from audit.dataset.foregrounds import open_foreground
 from audit.dataset.readers import read_dataset
 from audit.errors import AuditError, DatasetError, ManifestError, ModelError
-from audit.manifest import fingerprint, load_manifest
+from audit.manifest import CmvSection, fingerprint, load_manifest
 from audit.models import read_class_names
 from audit.report.style import check_style
 
@@ -248,3 +248,11 @@ def test_a_manifest_may_lie_elsewhere_than_what_it_names(tmp_path: Path) -> None
         "name: x\nrelative_to: ../..\ndataset: {root: images}\nmodel: {loader: 'a:b'}\n"
     )
     assert load_manifest(path).path("images") == (tmp_path / "images").resolve()
+
+
+def test_what_is_written_of_cmvs_is_made_of_all_classes() -> None:
+    assert CmvSection().brief
+    assert CmvSection.model_validate({"classes": "all"}).brief
+    for written in ({"steps": 64}, {"objectives": ["softmax"]}, {"recipes": ["maco"]}):
+        assert not CmvSection.model_validate(written).brief
+        assert CmvSection.model_validate(written | {"brief": True}).brief

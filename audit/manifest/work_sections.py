@@ -66,7 +66,8 @@ class CmvSection(ClosedSection):
     """Steps of the optimiser, at most."""
     brief: bool = True
     """Whether, of `all` classes, those that are not suspect get less: the first recipe and
-    objective, in at most 96 steps. Classes that are named get everything."""
+    objective, in at most 96 steps. Classes that are named get everything. Where recipes, objectives
+    or steps are written, it is `false` unless it is written, too."""
     early: bool = True
     """Whether a class that is reached and stable ends before all steps are taken."""
     size: int | None = Field(default=None, ge=16, le=1024)
@@ -74,6 +75,12 @@ class CmvSection(ClosedSection):
     smaller and the model answers most of 16 images alike at both."""
     transfer: ModelSection | None = None
     """A second model, written like `model`, which is asked what it sees in the pictures."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_written(cls, value: Any) -> Any:
+        asks = isinstance(value, dict) and {"recipes", "objectives", "steps"} & value.keys()
+        return {"brief": False, **value} if asks else value
 
 
 class VerdictSection(ClosedSection):
