@@ -25,10 +25,15 @@ from audit.cancellation import Stopped
 from audit.errors import ManifestError
 from audit.manifest import RunnerSection
 from audit.pipeline import measure
+from audit.pipeline.cmv_material import Material
+from audit.pipeline.cmv_orders import orders_of
+from audit.pipeline.cmv_pictures import draw_cmvs
 from audit.pipeline.devices import free_gpus, take_gpu
 from audit.pipeline.handles import Handle, few_at_a_time
 from audit.pipeline.prepare import prepare
 from audit.pipeline.progress import SILENT
+from audit.pipeline.session import Session
+from audit.pipeline.steps import SEQUENTIAL, StepRunner
 from flows import audit_dataset as flow_module
 from flows.audit_dataset import audit_dataset
 from flows.cli import app
@@ -62,20 +67,33 @@ def one_worker(
         yield asked(f"dask:{cluster.scheduler_address}")
 
 
+def draw(session: Session, runner: StepRunner) -> dict[str, bytes]:
+    """The CMVs of two classes, made by somebody, as files."""
+    classes = {0: "ant", 1: "bee"}
+    orders = orders_of(session.manifest.cmv, classes)
+    draw_cmvs(session.run, classes, orders, Material(session), runner=runner)
+    return {path.name: path.read_bytes() for path in session.run.cmv.iterdir()}
+
+
 @pytest.mark.parametrize("one_worker", ["processes", "dask", "ray"], indirect=True)
 def test_scores_are_the_same_to_the_last_byte_wherever_the_shards_went(
     one_worker: RunnerSection, tmp_path: Path, prefect_server: str
 ) -> None:
     manifest = leaner(write_dataset(tmp_path, [1], per_class=2))
-    here = scored(manifest, tmp_path / "here", "run.shard_size=4")
-    session = opened(manifest, tmp_path / "there", "run.shard_size=4")
+    words = ("run.shard_size=4", "cmv.steps=2", "cmv.objectives=[logit]")
+    here = scored(manifest, tmp_path / "here" / "run", *words)
+    drawn = draw(opened(manifest, here.path, *words), SEQUENTIAL)
+    session = opened(manifest, tmp_path / "there" / "run", *words)
     # Workers are sent the flow, too, with all that its function sees.
     handle = Handle(session)
+
+    made: dict[str, bytes] = {}
 
     @flow(task_runner=task_runner(one_worker))
     def shards() -> None:
         session = handle.session
         AsTasks().run_parts("score-shard", measure.score, session, SILENT, session.shard_sizes)
+        made.update(draw(session, AsTasks()))
 
     with session.loader:
         prepare(session)
@@ -85,6 +103,7 @@ def test_scores_are_the_same_to_the_last_byte_wherever_the_shards_went(
         measure.gather_scores(session)
     assert session.shards == 3
     assert session.run.scores.read_bytes() == here.scores.read_bytes()
+    assert made == drawn
 
 
 def test_the_command_line_says_who_gets_the_shards(
