@@ -39,6 +39,7 @@ from audit.repairs.quality import own_loss, quality
 from audit.repairs.refit import refit
 from audit.repairs.split import fold_images, split_images
 from audit.repairs.weights import write_weights
+from audit.report.sentences.repairs import repair_outcome
 
 PER_CLASS = 20
 
@@ -93,6 +94,22 @@ def test_the_planted_shortcut_is_gone_and_nothing_else_is_worse(repaired: dict[s
     assert found.after.worst == 1.0 > found.before.worst
     assert all(abs(c.gap_after.value) < 0.05 for c in found.classes)
     assert found.after.clean >= found.before.clean - 0.01
+
+
+def test_what_a_repair_brought_is_said_and_what_it_may_have_cost_others(
+    repaired: dict[str, Any],
+) -> None:
+    found = repaired["found"]
+    assert found.refit.other_classes == 0
+    said = repair_outcome(found)
+    assert "no class is suspect instead of 2" in said[0]
+    assert said[-1] == "No class got clearly worse."
+    # A thousand classes, of which the six of the dataset were refitted.
+    others = found.refit.model_copy(update={"other_classes": 994})
+    calm = [c.model_copy(update={"verdict_before": Verdict.WATCH}) for c in found.classes]
+    said = repair_outcome(found.model_copy(update={"refit": others, "classes": tuple(calm)}))
+    assert "no class is suspect, with the old last layer or with another" in said[0]
+    assert said[-1].startswith("The model has 994 classes without an image here.")
 
 
 def test_no_content_and_no_donor_is_in_two_parts(repaired: dict[str, Any]) -> None:

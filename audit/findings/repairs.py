@@ -91,7 +91,8 @@ class RefitFacts(Record):
 
     `penalty` and `swap_share` are those of the way that was chosen, None where nothing was gained;
     `tried` counts ways; `selection_before` and `selection_after` are measured on all images but the
-    proof's, the latter by layers that were each fitted without the image.
+    proof's, the latter by layers that were each fitted without the image. `other_classes` are those
+    of the model without any picture: their weights stay.
     """
 
     layer: str
@@ -100,6 +101,7 @@ class RefitFacts(Record):
     swap_share: Share = None
     max_loss: float = Field(ge=0, le=1)
     refit_pictures: int = Field(ge=0)
+    other_classes: int = Field(default=0, ge=0)
     selection_before: WholeQuality
     selection_after: WholeQuality
 

@@ -136,8 +136,7 @@ def _refit(source: Source, folder: Path, max_loss: float) -> Proof:
         )
     folds = fold_images(source.scores, source.parts, session.manifest.run.seed)
     refitted = refit(head.linear, [part.material for part in material], folds, max_loss)
-    pictures = sum(len(part.material.table) for part in material)
-    record = _record(source, head, refitted, max_loss, pictures, made)
+    record = _record(source, head, refitted, max_loss, material, made)
     if refitted.choice is None:
         return Proof(session, folder, record, None, refitted.linear, head)
     keys = write_weights(weights, folder / weights.name, head, refitted.linear)
@@ -165,7 +164,12 @@ def _material(
 
 
 def _record(
-    source: Source, head: Head, refitted: Refitted, max_loss: float, pictures: int, made: int
+    source: Source,
+    head: Head,
+    refitted: Refitted,
+    max_loss: float,
+    material: list[PartMaterial],
+    made: int,
 ) -> Repair:
     counts = {part: int((source.parts == part).sum()) for part in SplitPart}
     names = source.session.class_names
@@ -179,6 +183,7 @@ def _record(
         )
 
     choice = refitted.choice
+    pictured = {label for part in material for label in part.material.labels.tolist()}
     suspects = source.findings.with_verdict(Verdict.SUSPECT)
     return Repair(
         outcome=RepairOutcome.NOTHING_GAINED if choice is None else RepairOutcome.REPAIRED,
@@ -192,7 +197,8 @@ def _record(
             penalty=None if choice is None else choice.penalty,
             swap_share=None if choice is None else choice.swap_share,
             max_loss=max_loss,
-            refit_pictures=pictures,
+            refit_pictures=sum(len(part.material.table) for part in material),
+            other_classes=len(head.linear.weight) - len(pictured),
             selection_before=whole(refitted.before),
             selection_after=whole(refitted.after),
         ),

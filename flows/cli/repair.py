@@ -63,7 +63,8 @@ def _show(found: Repair, folder: Path) -> None:
     for heading in ("verdict", "own background", "other backgrounds"):
         table.add_column(f"{heading}, before → after")
     for one in found.classes:
-        if Verdict.SUSPECT in (one.verdict_before, one.verdict_after) or one.is_worse:
+        verdicts = (one.verdict_before, one.verdict_after)
+        if Verdict.SUSPECT in verdicts or one.is_worse or one.label_name in found.suspects:
             table.add_row(
                 escape(one.label_name[:60]),
                 f"{one.verdict_before} → {one.verdict_after}",

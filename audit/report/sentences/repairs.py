@@ -28,6 +28,8 @@ def repair_outcome(repair: Repair) -> list[str]:
         lines.append(_worse(repair.worse))
     else:
         lines.append(gettext("No class got clearly worse."))
+    if repair.refit.other_classes:
+        lines.append(_others(repair.refit.other_classes))
     return lines
 
 
@@ -39,6 +41,12 @@ def repair_headline(repair: Repair) -> str:
 def _verdicts(repair: Repair) -> str:
     before = len(repair.with_verdicts(Verdict.SUSPECT, after=False))
     after = len(repair.with_verdicts(Verdict.SUSPECT, after=True))
+    if not before and not after:
+        return gettext(
+            "Repair: on %(images)s images that had no part in it no class is suspect, with the old "
+            "last layer or with another.",
+            images=whole(repair.images.proof),
+        )
     return gettext(
         "Repair: with another last layer %(after)s instead of %(before)s on %(images)s images "
         "that had no part in it.",
@@ -75,6 +83,16 @@ def _worse(classes: tuple[RepairedClass, ...]) -> str:
         "%(num)s classes got worse (newly suspect, or five points fewer right answers): %(names)s.",
         len(classes),
         names=", ".join([*names, "…"] if len(classes) > _NAMED else names),
+    )
+
+
+def _others(count: int) -> str:
+    return ngettext(
+        "The model has %(num)s class without an image here. Its weights are as they were; whether "
+        "objects of it are now taken for an audited class was not measured.",
+        "The model has %(num)s classes without an image here. Their weights are as they were; "
+        "whether objects of theirs are now taken for an audited class was not measured.",
+        count,
     )
 
 
