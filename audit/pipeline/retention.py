@@ -30,6 +30,7 @@ WRITTEN: Final = frozenset(
         *(
             "follow_up",
             "follow_up.parquet",
+            "second_outlines",
             "second_outlines.parquet",
             "second_follow_up.parquet",
             "outlines",
