@@ -107,14 +107,17 @@ def _swapped_parts(
     random: np.random.Generator,
     seed: int,
 ) -> SwapMap:
-    """As in a report: other backgrounds of the class whose one background cost most."""
+    """As in a report: other backgrounds of the class whose one cost most; rival: what it became."""
     others = [other for other in range(len(donors)) if other != label]
     met = random.permutation(others)[:4]
     lent = torch.stack([donors[k][0] for k in met])
     swaps = paste(image[None], feather(mask[None]), lent)
-    worst = met[int(class_scores(engine, swaps).softmax(1)[:, label].argmin())]
+    answers = class_scores(engine, swaps).softmax(1)
+    costliest = int(answers[:, label].argmin())
+    worst, became = met[costliest], int(answers[costliest].argmax())
     scores = partial(class_scores, engine)
-    lenders = Donors(donors[worst][1:], donors[label])
+    rival = None if became == label else became
+    lenders = Donors(donors[worst][1:], donors[label], rival)
     return swap_map(scores, image, mask, label, lenders, seed=seed)
 
 

@@ -12,7 +12,7 @@ from planted import CLASSES, write_dataset
 
 from audit.findings import Role
 from audit.measuring.donors import DonorBank
-from audit.measuring.part_effects import costliest_donor
+from audit.measuring.part_effects import became_on, costliest_donor
 from audit.pipeline import measure
 from audit.pipeline.prepare import prepare
 from audit.report.exhibits import Choice, draw
@@ -62,6 +62,20 @@ def test_the_costliest_donor_is_that_of_the_lowest_mean_over_enough_swaps() -> N
     # Class 3 cost more, but once only.
     assert costliest_donor(own) == 1
     assert costliest_donor(own.iloc[3:]) is None
+
+
+def test_the_rival_is_what_images_of_a_class_become_on_those_backgrounds() -> None:
+    own = pd.DataFrame(
+        {
+            "label": 0,
+            "swap_other_donor_labels": [[1, 2], [1, 2], [2, 1], None, [3, 2]],
+            "swap_other_predictions": [[3, 4], [1, 4], [0, 3], None, [0, 0]],
+        }
+    )
+    assert became_on(own, 1) == 3
+    assert became_on(own, 2) == 4
+    # On backgrounds of class 3 they stay what they are; class 5 lent none.
+    assert became_on(own, 3) is became_on(own, 5) is None
 
 
 def test_a_class_that_the_model_writes_otherwise_has_one_name_in_all_that_is_shown(

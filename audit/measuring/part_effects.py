@@ -42,8 +42,35 @@ def costliest_donor(rows: pd.DataFrame) -> int | None:
     return int(means.index.to_numpy(np.int64)[means["mean"].to_numpy().argmin()])
 
 
+def became_on(rows: pd.DataFrame, donor: int) -> int | None:
+    """What the images of a class most often become on backgrounds of another.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        The class's rows of ``scores.parquet``.
+    donor : int
+        The class whose backgrounds are asked about.
+
+    Returns
+    -------
+    int or None
+        A class index, the lowest of those that tie; None where they stay what they are.
+    """
+    columns = ["swap_other_donor_labels", "swap_other_predictions"]
+    swaps = rows.loc[rows[columns].notna().all(axis=1), ["label", *columns]].explode(columns)
+    there = swaps[(swaps[columns[0]] == donor) & (swaps[columns[1]] != swaps["label"])]
+    answers, counts = np.unique(there[columns[1]].to_numpy(np.int64), return_counts=True)
+    return int(answers[counts.argmax()]) if len(answers) else None
+
+
 def measure_parts(
-    batch: Batch, index: int, bench: Workbench, bank: DonorBank, donor: int
+    batch: Batch,
+    index: int,
+    bench: Workbench,
+    bank: DonorBank,
+    donor: int,
+    rival: int | None = None,
 ) -> SwapMap | None:
     """Measure what each part of a sample does for its class.
 
@@ -55,6 +82,8 @@ def measure_parts(
         As the scores were made.
     donor : int
         The class whose backgrounds take the place of the parts.
+    rival : int, optional
+        The class over which the lead is measured; None: the one that comes second in the image.
 
     Returns
     -------
@@ -77,6 +106,7 @@ def measure_parts(
         Donors(
             bank.fetch(list(others), device),
             bank.fetch(list(bank.draw_from(label, sha256, seed, PART_DONORS)), device),
+            rival,
         ),
         seed=seed,
     )

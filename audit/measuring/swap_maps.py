@@ -2,11 +2,11 @@
 
 Random parts of the image are replaced by what other images show in their background at the same
 place, and the change of the class's lead is regressed on which parts were replaced: its score less
-that of one rival, the class that comes second in the image as it is. (Less the best other score of
-each picture, the object would win where a scenery tells two look-alikes apart: without the object
-some third class comes first.) Hiding parts by chance is RISE (Petsiuk, Das and Saenko 2018); its
-grey is no picture that a network knows, so here a part makes room for a real background, and least
-squares give each part a standard error.
+that of one rival, the class that the image becomes on such backgrounds, or the one that comes
+second in it as it is. (Less the best other score of each picture, the object would win where a
+scenery tells two look-alikes apart: without the object some third class comes first.) Hiding parts
+by chance is RISE (Petsiuk, Das and Saenko 2018); its grey is no picture that a network knows, so
+here a part makes room for a real background, and least squares give each part a standard error.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from audit.dataset.batches import Batch
 from audit.findings import Exhibit, ExhibitPictures, PartEffects, Role, Swap
 from audit.measuring.donors import DonorBank
-from audit.measuring.part_effects import costliest_donor, measure_parts
+from audit.measuring.part_effects import became_on, costliest_donor, measure_parts
 from audit.measuring.part_findings import SwapMap
 from audit.measuring.plan import Workbench
 from audit.measuring.rows import maps_of
@@ -35,11 +35,14 @@ class Choice:
         By which rule.
     part_donor : int or None
         The class against whose backgrounds it is measured what each part does; None: it is not.
+    part_rival : int or None
+        What images of its class become there; None: they stay what they are.
     """
 
     row: int
     role: Role
     part_donor: int | None = None
+    part_rival: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +88,8 @@ def choose(rows: pd.DataFrame, *, is_suspect: bool = False) -> list[Choice]:
         free = [int(i) for i in order.dropna().index if int(i) not in {c.row for c in chosen}]
         count = 2 if is_suspect and role is not Role.BEST else 1
         donor = costliest_donor(rows) if is_suspect and role is Role.WORST else None
-        chosen += [Choice(row, role, donor) for row in free[:count]]
+        rival = None if donor is None else became_on(rows, donor)
+        chosen += [Choice(row, role, donor, rival) for row in free[:count]]
     return chosen
 
 
@@ -130,7 +134,7 @@ def draw(
                     pictures["swap"] = swap[1]
                 donor, parts = chosen[row].part_donor, None
                 if bank is not None and donor is not None:
-                    parts = measure_parts(batch, index, bench, bank, donor)
+                    parts = measure_parts(batch, index, bench, bank, donor, chosen[row].part_rival)
                 if parts is not None and donor is not None:
                     pictures["swap_map"] = _by_parts(batch, index, parts)
                     effects = parts.summary(class_names, donor, maps[index])
