@@ -15,7 +15,7 @@ from audit.measuring.donors import DonorBank
 from audit.measuring.part_effects import became_on, costliest_donor
 from audit.pipeline import measure
 from audit.pipeline.prepare import prepare
-from audit.report.exhibits import Choice, draw
+from audit.report.exhibits import Choice, choose, draw
 from audit.report.sentences.evidence import exhibit_line
 
 
@@ -50,6 +50,32 @@ def test_a_swap_shows_the_donor_that_was_measured(tmp_path: Path) -> None:
         assert np.array_equal(rim, bank.backgrounds[position, :, 0].T)
     assert third.swap is None
     assert third.pictures.swap is None
+
+
+def test_parts_are_measured_against_what_the_class_becomes_there(tmp_path: Path) -> None:
+    session = opened(write_dataset(tmp_path, [1], per_class=4), tmp_path / "run")
+    prepare(session)
+    for shard in range(session.shards):
+        measure.score(session, shard)
+    measure.gather_scores(session)
+    scores, bank = pd.read_parquet(session.run.scores), DonorBank(session.run.donors)
+    rows = scores[scores["label"] == 1]
+
+    def rival(choice: Choice) -> str | None:
+        with session.workbench() as bench:
+            (entry,) = draw(session.run, scores, [choice], session.class_names, bench, bank)
+        return entry.part_effects.rival_class
+
+    (stays, *_) = choose(rows, is_suspect=True)
+    assert stays.part_donor is not None
+    assert stays.part_rival is None
+    second = rival(stays)
+    # Said to have become another class than the one that comes second in the image.
+    other = next(k for k, name in enumerate(CLASSES) if k != 1 and name != second)
+    answers = [[other] * len(donors) for donors in rows["swap_other_donor_labels"]]
+    (turns, *_) = choose(rows.assign(swap_other_predictions=answers), is_suspect=True)
+    assert turns.part_rival == other
+    assert rival(turns) == CLASSES[other]
 
 
 def test_the_costliest_donor_is_that_of_the_lowest_mean_over_enough_swaps() -> None:

@@ -14,9 +14,11 @@ from auditing import Elsewhere, audited, opened
 from planted import CLASSES, write_dataset
 from scipy import stats
 
+from audit.errors import AuditError
 from audit.findings import Verdict, read_facts
 from audit.manifest import VerdictSection, load_manifest
 from audit.measuring.follow_up import DONORS, FOLLOW_UP_COLUMNS
+from audit.measuring.parts import StampedTable
 from audit.measuring.swap_table import each_swap
 from audit.pipeline import follow_up as step
 from audit.pipeline.follow_up import follow_up
@@ -282,3 +284,16 @@ def test_votes_taken_and_neutral_backgrounds_by_hand() -> None:
 def test_a_class_without_a_follow_up_has_none() -> None:
     scores = scores_of({0: [0.0], 1: [0.0]}, {0: [1], 1: [0]})
     assert one_class_losses(scores, scores.iloc[:0]) == {}
+
+
+def test_a_part_that_a_worker_wrote_in_another_folder_is_missed(tmp_path: Path) -> None:
+    part = StampedTable(tmp_path / "part.parquet", FOLLOW_UP_COLUMNS, b"this run")
+    with pytest.raises(
+        AuditError, match=r"follow-up: .*part\.parquet was measured and is not here"
+    ):
+        part.made("follow-up")
+    part.write(FOLLOW_UP_COLUMNS.empty_table())
+    assert part.made("follow-up") == FOLLOW_UP_COLUMNS.empty_table()
+    # Of another run it is none.
+    with pytest.raises(AuditError, match="under the same path"):
+        dataclasses.replace(part, stamp=b"another").made("follow-up")

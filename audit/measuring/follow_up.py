@@ -24,6 +24,11 @@ from audit.pixels import to_float
 from audit.run_folder import RunFolder
 from audit.sampling import at_most
 
+FIRST_PASS = [
+    *("sample_id", "label", "swap_same_probability", "swap_other_probability"),
+    *("swap_same_donor_rows", "swap_other_donor_rows"),
+]
+"""What :func:`follow_up` reads of the scores."""
 FOLLOW_UP_COLUMNS = pa.schema(
     [
         ("sample_id", pa.string()),

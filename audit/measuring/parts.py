@@ -56,6 +56,22 @@ class StampedTable:
         table = table.replace_schema_metadata(None)
         return table if table.schema == self.schema else None
 
+    def made(self, what: str) -> pa.Table:
+        """The table, of which somebody says that it was written.
+
+        Raises
+        ------
+        AuditError
+            It is not here.
+        """
+        table = self.read()
+        if table is None:
+            raise AuditError(
+                f"{what}: {self.path} was measured and is not here. Workers must see the run "
+                "folder under the same path."
+            )
+        return table
+
 
 @dataclass(frozen=True)
 class Part:

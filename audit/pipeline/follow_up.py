@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,11 +13,11 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from audit.errors import AuditError
 from audit.findings import Verdict
 from audit.manifest import fingerprint
 from audit.measuring.columns import is_table
 from audit.measuring.follow_up import (
+    FIRST_PASS,
     FOLLOW_UP_COLUMNS,
     IMAGES,
     as_table,
@@ -40,8 +39,6 @@ from audit.verdicts.suspicion import choose_pairs
 _OF_SHARD = 4
 """A part has a quarter of a shard's images, since each meets donors of several classes."""
 _TOLD = "follow-up, images"
-_READ = ["sample_id", "label", "swap_same_probability", "swap_other_probability"]
-_READ += ["swap_same_donor_rows", "swap_other_donor_rows"]
 
 
 @dataclass(frozen=True)
@@ -66,10 +63,8 @@ class FollowUpPart:
     def file(self, session: Session) -> StampedTable:
         """The swaps, as a file of its own."""
         name = f"look-{self.look}-part-{self.number:05d}.parquet"
-        stamp = fingerprint(session.key, dataclasses.asdict(self))
-        return StampedTable(
-            session.run.follow_up_parts / name, FOLLOW_UP_COLUMNS, json.dumps(stamp).encode()
-        )
+        stamp = fingerprint(session.key, dataclasses.asdict(self)).encode()
+        return StampedTable(session.run.follow_up_parts / name, FOLLOW_UP_COLUMNS, stamp)
 
 
 def follow_up(
@@ -117,7 +112,7 @@ def measure_part(session: Session, part: FollowUpPart, progress: Progress = SILE
     bank = open_bank(session)
     assert bank is not None, "a follow-up is of foregrounds"
     own = [("label", "in", sorted({label for label, _ in part.pairs}))]
-    scores, before = pd.read_parquet(run.scores, columns=_READ, filters=own), None
+    scores, before = pd.read_parquet(run.scores, columns=FIRST_PASS, filters=own), None
     if part.look > 1:
         before = pd.read_parquet(_first_look(session, "").path, filters=own)
 
@@ -159,17 +154,7 @@ def _look_at(
         parts[FollowUpPart(number, look, told, of)] = int(chosen[some].sum())
     with counted(progress, "follow-up", "images", sum(parts.values())):
         runner.run_parts("follow-up", measure_part, session, progress, parts)
-    made = [_finished(session, part) for part in parts]
+    made = [part.file(session).made("follow-up") for part in parts]
     swaps: pd.DataFrame = pa.concat_tables([FOLLOW_UP_COLUMNS.empty_table(), *made]).to_pandas()
     row = pd.Series(np.arange(len(table)), index=table["sample_id"])
     return swaps.iloc[np.argsort(row[swaps["sample_id"]].to_numpy(), kind="stable")]
-
-
-def _finished(session: Session, part: FollowUpPart) -> pa.Table:
-    table = part.file(session).read()
-    if table is None:
-        raise AuditError(
-            f"follow-up: part {part.number} was measured and is not in {session.run.path}. Workers "
-            "must see the run folder under the same path."
-        )
-    return table

@@ -15,11 +15,11 @@ import pyarrow as pa
 from audit.dataset.estimated import SECOND_THRESHOLD
 from audit.dataset.estimators import Estimator
 from audit.dataset.loader import LoadingPlan
-from audit.errors import AuditError
 from audit.manifest import fingerprint
 from audit.measuring.backgrounds import build_bank, candidates
 from audit.measuring.columns import is_table
 from audit.measuring.donors import DonorBank, is_whole
+from audit.measuring.follow_up import FIRST_PASS
 from audit.measuring.follow_up import follow_up as measure_pairs
 from audit.measuring.parts import StampedTable
 from audit.measuring.plan import Workbench
@@ -41,8 +41,6 @@ WIDENING = (1 / 8, 1 / 16)
 background to judge by."""
 _BANK = 3200
 """Backgrounds cut out anew, at most about."""
-_READ = ["sample_id", "label", "swap_same_probability", "swap_other_probability"]
-_READ += ["swap_same_donor_rows", "swap_other_donor_rows"]
 
 
 @dataclass(frozen=True)
@@ -117,20 +115,15 @@ class SecondPart:
         return StampedTable(session.run.second_outlines_parts / name, schema, stamp)
 
     def made(self, session: Session) -> tuple[pa.Table, pa.Table]:
-        """Both tables of a part that must be there.
+        """Both tables, of which somebody says that they were written.
 
         Raises
         ------
         AuditError
-            One is not.
+            One is not here.
         """
-        tables = [self.file(session, schema).read() for schema in _SCHEMAS]
-        if tables[0] is None or tables[1] is None:
-            raise AuditError(
-                f"second outlines: part {self.number} was measured and is not in "
-                f"{session.run.path}. Workers must see the run folder under the same path."
-            )
-        return tables[0], tables[1]
+        swaps, pairs = (self.file(session, schema).made("second outlines") for schema in _SCHEMAS)
+        return swaps, pairs
 
 
 _SCHEMAS = (SECOND_COLUMNS, SECOND_FOLLOW_UP_COLUMNS)
@@ -198,7 +191,7 @@ def _followed(
     if not len(pairs) or not len(swaps):
         return SECOND_FOLLOW_UP_COLUMNS.empty_table()
     own = [("label", "in", list(part.labels))]
-    scores = pd.read_parquet(run.scores, columns=_READ, filters=own)
+    scores = pd.read_parquet(run.scores, columns=FIRST_PASS, filters=own)
     made = measure_pairs(laid_over(scores, swaps.to_pandas()), pairs, bench, bank)
     named = made.assign(outline=swaps["outline"][0].as_py())
     table = pa.Table.from_pandas(named, SECOND_FOLLOW_UP_COLUMNS, preserve_index=False)
