@@ -7,16 +7,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from auditing import opened
+from painted import PARTS
 from PIL import Image
 from planted import CLASSES, write_dataset
 
-from audit.findings import Role
+from audit.findings import Estimate, Exhibit, ExhibitPictures, Role
 from audit.measuring.donors import DonorBank
 from audit.measuring.part_effects import became_on, costliest_donor
 from audit.pipeline import measure
 from audit.pipeline.prepare import prepare
 from audit.report.exhibits import Choice, choose, draw
-from audit.report.sentences.evidence import exhibit_line
+from audit.report.sentences.evidence import disagreement, exhibit_line
 
 
 def test_a_swap_shows_the_donor_that_was_measured(tmp_path: Path) -> None:
@@ -123,3 +124,32 @@ def test_a_class_that_the_model_writes_otherwise_has_one_name_in_all_that_is_sho
             session.run, scores, [Choice(0, Role.TYPICAL)], session.class_names, bench, None
         )
     assert exhibit_line(entry).startswith("Right: ant with confidence")
+
+
+def test_the_pictures_differ_only_where_the_surroundings_count_and_no_less_than_the_object() -> (
+    None
+):
+    def said(lift: float, **changed: Estimate) -> str | None:
+        effects = PARTS.model_copy(update=changed)
+        pictures = ExhibitPictures(image="a.png")
+        seen = dict.fromkeys(("confidence", "foreground_area", "foreground_mass"), 0.5)
+        names = dict.fromkeys(("sample_id", "label_name", "prediction_name"), "wolf")
+        exhibit = Exhibit(
+            label=0,
+            role=Role.WORST,
+            mass_lift=lift,
+            pictures=pictures,
+            part_effects=effects,
+            **seen,
+            **names,
+        )
+        return disagreement(exhibit)
+
+    assert said(1.0) is not None
+    assert said(-1.0) is None
+    # Beyond its control, and yet maybe nothing by itself: backgrounds of its own class help.
+    assert said(1.0, surroundings=Estimate(value=-1.4, low=-3.0, high=0.2)) is None
+    assert said(1.0, beyond_control=Estimate(value=-1.4, low=-3.0, high=0.2)) is None
+    # The object costs more, and the map lies on it.
+    assert said(1.0, difference=Estimate(value=3.0, low=1.2, high=4.8)) is None
+    assert said(1.0, difference=Estimate(value=0.5, low=-1.2, high=2.2)) is not None

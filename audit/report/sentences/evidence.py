@@ -103,11 +103,17 @@ def _pointed_line(effects: PartEffects) -> str | None:
 def disagreement(exhibit: Exhibit) -> str | None:
     """Say which to believe where the map lies on the object and the experiment on what is round it.
 
-    The surroundings count where the whole interval of their effect beyond the control is a loss.
+    The surroundings count where the whole interval of their effect is a loss, by itself and beyond
+    the control. Where the object certainly costs more, map and experiment say the same.
     """
     effects, lift = exhibit.part_effects, exhibit.mass_lift
-    high = None if effects is None else effects.beyond_control.high
-    if high is None or high >= 0 or lift is None or lift <= 0:
+    if effects is None or lift is None or lift <= 0:
+        return None
+    highs = (effects.surroundings.high, effects.beyond_control.high)
+    if any(high is None or high >= 0 for high in highs):
+        return None
+    difference = effects.difference
+    if difference is not None and difference.low is not None and difference.low > 0:
         return None
     return gettext(
         "The two pictures differ: saliency lies on the object, and yet the class loses when only "
