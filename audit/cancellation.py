@@ -6,9 +6,11 @@ for before a process can end. So each of them asks here before its next piece of
 
 from __future__ import annotations
 
-import threading
+from types import SimpleNamespace
 
-_asked = threading.Event()
+# No threading.Event: who handles a signal asks, and a second signal comes in the midst of that, in
+# the same thread. It would wait for ever for the lock which the first one holds.
+_asked = SimpleNamespace(to_stop=False)
 
 
 class Stopped(BaseException):
@@ -17,17 +19,17 @@ class Stopped(BaseException):
 
 def ask_to_stop() -> bool:
     """Let all work of this process end at its next piece; returns whether nobody had asked."""
-    first = not _asked.is_set()
-    _asked.set()
+    first = not _asked.to_stop
+    _asked.to_stop = True
     return first
 
 
 def begin() -> None:
     """Forget what was asked: new work begins, such as another audit in one notebook."""
-    _asked.clear()
+    _asked.to_stop = False
 
 
 def stop_if_asked() -> None:
     """Raise :class:`Stopped` where the work was asked to end."""
-    if _asked.is_set():
+    if _asked.to_stop:
         raise Stopped

@@ -151,9 +151,15 @@ def _pool(threads: int, _process: int, purpose: str) -> ThreadPoolExecutor:
     """The worker threads of this process; a forked one inherits none."""
     all_there = threading.Barrier(threads + 1)
     pool = ThreadPoolExecutor(threads, purpose, initializer=_take_one_thread)
-    for _ in range(threads):
-        pool.submit(all_there.wait)
-    all_there.wait()
+    try:
+        for _ in range(threads):
+            pool.submit(all_there.wait)
+        all_there.wait()
+    except BaseException:
+        # Whoever is asked to end in here must not leave threads that wait for him: Python joins
+        # them before it ends.
+        all_there.abort()
+        raise
     # What one thread sets holds for all that are made later: say it again for those.
     torch.set_num_threads(threads)
     return pool

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import importlib
 import sys
+import threading
 import time
 import weakref
 from contextlib import nullcontext
 from pathlib import Path
-from types import SimpleNamespace
+from types import FrameType, SimpleNamespace
 from typing import Any
 
 import httpx
@@ -229,6 +230,44 @@ def test_who_ends_the_work_waits_neither_for_threads_nor_for_a_dead_server(
         cancellation.begin()
     # Those in force outside of it are as they were.
     assert PREFECT_CLIENT_MAX_RETRIES.value() > 0
+
+
+def test_a_second_signal_in_the_midst_of_the_first_waits_for_nobody() -> None:
+    def asked_again_at(line: int) -> bool:
+        """Ask, and again before that line of all that asking calls; whether there is one."""
+        lines = 0
+
+        def before_each(frame: FrameType, event: str, arg: object) -> Any:
+            nonlocal lines
+            if event == "line":
+                lines += 1
+                if lines == line:
+                    cancellation.ask_to_stop()
+            return before_each
+
+        cancellation.begin()
+        sys.settrace(before_each)
+        try:
+            cancellation.ask_to_stop()
+        finally:
+            sys.settrace(None)
+        with pytest.raises(Stopped):
+            cancellation.stop_if_asked()
+        return lines >= line
+
+    asked = []
+
+    def ask_at_every_line() -> None:
+        while asked_again_at(len(asked) + 1):
+            asked.append(True)
+
+    # Whoever waits for himself waits for ever: not in the thread of the tests.
+    asking = threading.Thread(target=ask_at_every_line, daemon=True)
+    asking.start()
+    asking.join(timeout=60)
+    assert not asking.is_alive()
+    assert len(asked) >= 3
+    cancellation.begin()
 
 
 def test_a_stop_that_python_cannot_raise_is_kept_and_not_printed(

@@ -20,7 +20,7 @@ from audit.models import AuditedModel
 from audit.models.engine import Engine
 from audit.models.state import keeps_state
 from audit.saliency import METHODS, MICROBATCH, class_scores, explain
-from audit.threads import as_they_come, on_threads
+from audit.threads import _pool, as_they_come, on_threads
 
 QUICK: dict[str, dict[str, Any]] = {
     "smoothgrad": {"samples": 3},
@@ -444,3 +444,28 @@ def test_streams_nobody_listens_to_end_when_asked_to_stop() -> None:
     ended.wait(timeout=60)
     with pytest.raises(Stopped):
         list(stream)
+
+
+def test_a_stop_while_threads_begin_leaves_none_that_waits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    here = threading.get_ident()
+
+    class Interrupted(threading.Barrier):
+        def wait(self, timeout: float | None = None) -> int:
+            if threading.get_ident() == here:
+                raise Stopped
+            return super().wait(timeout)
+
+    monkeypatch.setattr("audit.threads.threading.Barrier", Interrupted)
+    torch.set_num_threads(2)
+    _pool.cache_clear()
+    before = set(threading.enumerate())
+    with pytest.raises(Stopped):
+        on_threads(lambda index: index, 2)
+    # Python waits for them before it ends.
+    begun = [thread for thread in threading.enumerate() if thread not in before]
+    for thread in begun:
+        thread.join(timeout=60)
+    assert begun
+    assert not any(thread.is_alive() for thread in begun)
