@@ -34,7 +34,7 @@ bench-gpu: setup
 
 ## What a task costs on each runner, and a worker killed in mid-run; ray where it is installed.
 bench-runners: setup
-	$(BIN)/python benchmarks/runners.py --tasks 200 --kills 1 --runner dask --runner ray
+	$(BIN)/python benchmarks/runners.py --shards 200 --kills 1 --runner dask --runner ray
 
 ## Images/s and memory of saliency methods, beside Captum and pytorch-grad-cam where they are.
 bench-saliency: setup

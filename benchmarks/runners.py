@@ -1,11 +1,12 @@
 """What a task costs on each runner, and what a worker that is killed in mid-run costs.
 
-    python benchmarks/runners.py [--runner NAME ...] [--tasks N] [--kills N]
+    python benchmarks/runners.py [--runner NAME ...] [--shards N] [--alone N] [--kills N]
 
 A dataset of tiny pictures is scored by shards of one image each, handed to the runner as a run does
 it. With `--kills`, so many times the process that scores is ended by SIGKILL in the middle of a
 shard, spread over the run. Then rows are counted: lost, doubled, and whether ``scores.parquet`` is
-the one of an undisturbed run in this process to the last byte.
+the one of an undisturbed run in this process to the last byte; with fewer shards `--alone` in this
+process than all, that of the first runner.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from prefect import flow
 
 from audit.manifest import RunnerSection
 from audit.pipeline import measure
+from audit.pipeline.groups import grouped
 from audit.pipeline.handles import Handle
 from audit.pipeline.opening import open_session
 from audit.pipeline.prepare import prepare
@@ -76,12 +78,12 @@ run: {shard_size: 1, workers: 1}
 """
 
 
-def write_world(folder: Path, tasks: int) -> Path:
+def write_world(folder: Path, shards: int) -> Path:
     """Write so many pictures of 16 x 16 pixels, a network and a manifest; returns the manifest."""
     random = np.random.default_rng(0)
     for label in range(CLASSES):
         (folder / "images" / f"class{label}").mkdir(parents=True)
-    for index in range(tasks):
+    for index in range(shards):
         picture = Image.fromarray(random.integers(0, 256, (16, 16, 3), dtype=np.uint8))
         picture.save(folder / "images" / f"class{index % CLASSES}" / f"{index:06}.png")
     (folder / "tiny_network.py").write_text(_LOADER.replace("{classes}", str(CLASSES)))
@@ -99,16 +101,17 @@ def opened(manifest: Path, out: Path) -> Session:
     return session
 
 
-def in_this_process(manifest: Path, out: Path) -> tuple[bytes, float]:
-    """The scores without any runner, and the seconds that they took."""
+def in_this_process(manifest: Path, out: Path, shards: int) -> float:
+    """The seconds that so many shards take without any runner; writes the scores after all."""
     session = opened(manifest, out)
     with session.loader:
         began = time.monotonic()
-        for shard in range(session.shards):
+        for shard in range(shards):
             measure.score(session, shard)
         seconds = time.monotonic() - began
-        measure.gather_scores(session)
-    return session.run.scores.read_bytes(), seconds
+        if shards == session.shards:
+            measure.gather_scores(session)
+    return seconds
 
 
 def by_runner(manifest: Path, out: Path, runner: str, kills: int) -> None:
@@ -129,11 +132,12 @@ def by_runner(manifest: Path, out: Path, runner: str, kills: int) -> None:
     arming.start()
     with session.loader, server_for_workers():
         seconds = shards()
+    asked = len(grouped(session.shard_sizes))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     spent = time.process_time() - spent
     print(
-        f"{runner}: {session.shards} tasks in {seconds:.1f} s, the driver {spent:.1f} CPU s and at "
-        f"most {peak:.0f} MB",
+        f"{runner}: {session.shards} shards by {asked} tasks in {seconds:.1f} s, the driver "
+        f"{spent:.1f} CPU s and at most {peak:.0f} MB",
         flush=True,
     )
     with session.loader:
@@ -150,11 +154,13 @@ def _arm(session: Session, folder: Path, kills: int) -> None:
         print(f"armed after {wanted} shards", flush=True)
 
 
-def counted(scores: Path, expected: bytes, ids: set[str]) -> str:
-    """Rows of a run that are lost and doubled, and whether the bytes are the expected ones."""
+def counted(scores: Path, first: Path, ids: set[str]) -> str:
+    """Rows of a run that are lost and doubled, and whether the bytes are those of the first."""
     rows = Counter(pd.read_parquet(scores, columns=["sample_id"])["sample_id"])
     lost, doubled = len(ids - set(rows)), sum(n - 1 for n in rows.values())
-    same = "the same bytes" if scores.read_bytes() == expected else "OTHER BYTES"
+    if scores == first:
+        return f"{lost} rows lost, {doubled} doubled"
+    same = "the same bytes" if scores.read_bytes() == first.read_bytes() else "OTHER BYTES"
     return f"{lost} rows lost, {doubled} doubled, {same}"
 
 
@@ -167,7 +173,8 @@ def main() -> None:
     """Read the command line, and print a line a runner."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runner", action="append")
-    parser.add_argument("--tasks", type=int, default=1000)
+    parser.add_argument("--shards", type=int, default=1000)
+    parser.add_argument("--alone", type=int)
     parser.add_argument("--kills", type=int, default=0)
     parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
     asked = parser.parse_args()
@@ -176,10 +183,12 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as held:
         folder = Path(held)
-        manifest = write_world(folder, asked.tasks)
-        expected, seconds = in_this_process(manifest, folder / "here")
-        print(f"no runner: {asked.tasks} shards in {seconds:.1f} s", flush=True)
-        ids = set(pd.read_parquet(folder / "here" / "scores.parquet")["sample_id"])
+        manifest = write_world(folder, asked.shards)
+        alone = min(asked.shards, asked.alone or asked.shards)
+        seconds = in_this_process(manifest, folder / "here", alone)
+        print(f"no runner: {alone} shards in {seconds:.1f} s", flush=True)
+        ids = set(pd.read_parquet(folder / "here" / "samples.parquet")["sample_id"])
+        first = folder / "here" / "scores.parquet"
         for runner in asked.runner or RUNNERS:
             out = folder / runner.partition(":")[0]
             one = ["--one", str(manifest), str(out), "--runner", runner]
@@ -190,7 +199,8 @@ def main() -> None:
             if code:
                 print(f"{runner}: ended with {code}; the parts that are there stay", flush=True)
                 continue
-            print(f"{runner}: {counted(out / 'scores.parquet', expected, ids)}", flush=True)
+            first = first if first.exists() else out / "scores.parquet"
+            print(f"{runner}: {counted(out / 'scores.parquet', first, ids)}", flush=True)
 
 
 if __name__ == "__main__":

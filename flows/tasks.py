@@ -12,14 +12,13 @@ from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
 from prefect import task
-from prefect.artifacts import (
-    create_progress_artifact,
-    update_progress_artifact,
-)
+from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
+from prefect.futures import PrefectFuture
 from prefect.states import Completed
 
+from audit.pipeline.groups import Group, grouped
 from audit.pipeline.handles import Handle, few_at_a_time
 from audit.pipeline.progress import Progress, Tenths, Together
 from audit.pipeline.session import Session
@@ -38,7 +37,7 @@ class AsTasks:
     Parameters
     ----------
     timeout : float, optional
-        Seconds that a task may take.
+        Seconds that a step or a part may take; who makes some has so many times as long.
     """
 
     def __init__(self, timeout: float | None = None) -> None:
@@ -62,11 +61,15 @@ class AsTasks:
         progress: Progress,
         parts: Mapping[T, int],
     ) -> None:
-        """Hand all parts to the task runner, some ahead, and wait for them."""
-        limit: dict[str, Any] = {"timeout_seconds": self._timeout} if self._timeout else {}
-        one = make_part.with_options(name=name, task_run_name=f"{name}-{{number}}", **limit)
-        handle, told = Handle(session, progress), list(parts.items())
-        few_at_a_time(lambda k: one.submit(handle, make, k, *told[k]), range(len(told)))
+        """Hand all parts to the task runner, some ahead, and wait; very many in groups of some."""
+        one = make_part.with_options(name=name, task_run_name=f"{name}-{{number}}")
+        handle, groups, each = Handle(session, progress), grouped(parts), self._timeout or 0
+
+        def start(k: int) -> PrefectFuture[Any]:
+            own = one.with_options(timeout_seconds=each * len(groups[k]))
+            return own.submit(handle, make, str(groups[k]), groups[k])
+
+        few_at_a_time(start, range(len(groups)))
 
 
 def _may_pass(task: Any, run: Any, state: State[Any]) -> bool:
@@ -77,14 +80,14 @@ def _may_pass(task: Any, run: Any, state: State[Any]) -> bool:
 
 @task(retries=2, retry_delay_seconds=[10, 60], retry_condition_fn=_may_pass, **_OPTIONS)
 def make_part(
-    handle: Handle, make: Callable[[Session, T, Progress], bool], number: int, part: T, size: int
+    handle: Handle, make: Callable[[Session, T, Progress], bool], number: str, group: Group[T]
 ) -> State[bool] | bool:
-    """Make one part of a step, such as a shard; a finished one is never computed twice."""
+    """Make a part of a step, such as a shard, or some; a finished one is never computed twice."""
     with quick_to_end():
-        is_new = make(handle.session, part, _shown(handle.progress, f"Part {number}", size))
-    if is_new:
-        return True
-    return Completed(name="AlreadyDone", message="This part was finished by an earlier run.")
+        told = _shown(group.once(handle.progress), f"Part {number}", group.size)
+        if group.make(make, handle.session, told):
+            return True
+    return Completed(name="AlreadyDone", message="This was finished by an earlier run.")
 
 
 def _shown(progress: Progress, what: str, total: int) -> Progress:

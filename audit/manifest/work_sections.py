@@ -146,7 +146,8 @@ class RunSection(ClosedSection):
     `ray[:ADDRESS]`), or the keys below."""
     timeout: float | None = Field(default=None, gt=0)
     """Seconds that a shard or another step may take, where Prefect runs the audit: a shard is then
-    tried again, another step ends the run, which resumes."""
+    tried again, another step ends the run, which resumes. Of more than 1,024 shards several share a
+    task, which has so many times as long."""
 
     batch_size: Literal["auto"] | int = "auto"
     """Images at a time, 1 or more; halved where memory does not suffice."""
