@@ -53,7 +53,7 @@ def one_worker(
 ) -> Iterator[RunnerSection]:
     """A runner with one worker in a process of its own: two import twice, and show no more."""
     if request.param == "ray":
-        # Not in the lock, for its size; run by hand where it is installed.
+        # There is none yet for the newest Python.
         pytest.importorskip("prefect_ray")
         # Its workers see what is installed, beside the manifest, or on PYTHONPATH.
         paths = [str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
