@@ -110,10 +110,11 @@ def test_every_result_is_written_once(finished: tuple[Any, Any, Any, Any]) -> No
     results = ["findings.json", "classes.parquet", "classes.csv", "confusions.parquet"]
     results += ["whose_background.parquet", "scores.parquet", "samples.parquet", "problems.csv"]
     results += ["report.html", "manifest.yaml", "controls.json", "exhibits/index.json"]
+    results += ["exhibits/mean_maps.json", "cues/index.json"]
     assert {name: written[name] for name in results} == dict.fromkeys(results, 1)
     several = {name for name, times in written.items() if times > 1}
-    # run.json as the run goes on; an index after each class, so that a crash loses none.
-    assert several <= {"run.json", "cmv/index.json", "cues/index.json"}
+    # run.json as the run goes on; the index of CMVs before their parts, too.
+    assert several <= {"run.json", "cmv/index.json"}
 
 
 def test_each_step_is_told_and_timed(finished: tuple[Any, audit.Run, Told, Any]) -> None:
@@ -121,9 +122,10 @@ def test_each_step_is_told_and_timed(finished: tuple[Any, audit.Run, Told, Any])
     assert [name for name in told.totals if ", " not in name] == ["listing", "contents", *STEPS]
     # What only the step itself can count.
     within = {name: total for name, total in told.totals.items() if ", " in name}
-    assert {name.split(",")[0] for name in within} == {*STEPS[4:7], "cmvs"}
+    assert {name.split(",")[0] for name in within} == {*STEPS[4:7], *STEPS[8:11]}
     assert "follow-up, images" in within
     assert "controls, tags" in within
+    assert {"exhibits, samples", "exhibits, maps", "cues, classes"} <= within.keys()
     assert all(within.values())
     assert {name: told.done[name] for name in within} == within
     assert told.done["listing"] == 20 * len(CLASSES)

@@ -142,7 +142,7 @@ class RunSection(ClosedSection):
     """How the work is done; of these only seed, precision and compile touch a score."""
 
     runner: RunnerSection = RunnerSection()
-    """Who makes shards, follow-up and CMVs: a word (`threads`, `processes`, `dask[:ADDRESS]`,
+    """Who makes shards and parts by class: a word (`threads`, `processes`, `dask[:ADDRESS]`,
     `ray[:ADDRESS]`), or the keys below."""
     timeout: float | None = Field(default=None, gt=0)
     """Seconds that a shard or another step may take, where Prefect runs the audit: a shard is then

@@ -23,9 +23,11 @@ LEAST_TARGETS = 10
 """Images of one class below which windows are pasted into images of all others."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class CuePlan:
     """What is looked at for one class: by this alone it is known whether it was done before.
+
+    A part of the step; it holds lists, so it is equal to itself alone.
 
     Parameters
     ----------

@@ -32,7 +32,10 @@ from audit.interventions import FILLS, removal_mask
 from audit.measuring.plan import Workbench
 from audit.pipeline.cue_plans import CuePlan, plans
 from audit.pipeline.decide import Decided
+from audit.pipeline.drawn_parts import drawn, forget_parts, gathered, part_file
+from audit.pipeline.progress import SILENT, Progress, counted
 from audit.pipeline.session import Session
+from audit.pipeline.steps import SEQUENTIAL, StepRunner
 from audit.pixels import to_float, to_picture
 from audit.report.overlays import overlay, to_png
 from audit.run_folder import RunFolder, file_slug
@@ -43,16 +46,42 @@ from audit.writing import write_bytes
 _CROP_SIDE = 96
 
 
-def find_cues(session: Session, decided: Decided) -> int:
+def find_cues(
+    session: Session,
+    decided: Decided,
+    progress: Progress = SILENT,
+    runner: StepRunner = SEQUENTIAL,
+) -> int:
     """Look for what in the background the suspect classes lean on; returns for how many."""
     if not decided.suspects:
         return 0
-    cue_plans = plans(session, pd.read_parquet(session.run.scores), decided.suspects)
-    done = _kept(session.run, cue_plans)
-    if len(done) == len(cue_plans):
-        return len(done)
-    with session.workbench() as bench:
-        return len(_draw(session, cue_plans, done, bench))
+    run = session.run
+    cue_plans = plans(session, pd.read_parquet(run.scores), decided.suspects)
+    entries = _kept(run, cue_plans)
+    missing = [plan for plan in cue_plans if plan.label not in entries]
+    if missing:
+        with counted(progress, "cues", "classes", len(missing)):
+            runner.run_parts("cues", look_for, session, progress, dict.fromkeys(missing, 1))
+        made = gathered([_part(session, plan) for plan in missing], Cues, "cues")
+        entries |= {entry.label: entry for entry in made}
+        write_index(run.cues / "index.json", [entries[plan.label] for plan in cue_plans])
+    forget_parts(run.cues)
+    return len(entries)
+
+
+def look_for(session: Session, plan: CuePlan, progress: Progress = SILENT) -> bool:
+    """Look for the cues of one class, unless that is done; returns whether it was done now."""
+    path = _part(session, plan)
+    is_new = drawn(session.run, path, Cues, _pictures_of) is None
+    if is_new:
+        with session.workbench() as bench:
+            write_index(path, [_look(session, plan, bench)])
+    progress.advance("cues, classes", 1)
+    return is_new
+
+
+def _part(session: Session, plan: CuePlan) -> Path:
+    return part_file(session.run.cues, f"{plan.label:04d}", session.key, plan.key)
 
 
 def _kept(run: RunFolder, plans: Sequence[CuePlan]) -> dict[int, Cues]:
@@ -70,21 +99,6 @@ def _pictures_of(entry: Cues) -> list[str]:
     paths += [donor.path for donor in entry.donors.shown if donor.path]
     maps = entry.contrast_maps
     return paths + [p for p in ((maps.image, maps.towards, maps.away) if maps else ()) if p]
-
-
-def _draw(
-    session: Session, plans: Sequence[CuePlan], done: dict[int, Cues], bench: Workbench
-) -> list[Cues]:
-    """Look for the cues that are missing and write ``cues/index.json``; returns its entries."""
-    run, entries = session.run, dict(done)
-    for plan in plans:
-        if plan.label not in entries:
-            entries[plan.label] = _look(session, plan, bench)
-            # After each class: a crash loses none that was finished.
-            write_index(run.cues / "index.json", entries.values())
-    chosen = [entries[plan.label] for plan in plans]
-    write_index(run.cues / "index.json", chosen)
-    return chosen
 
 
 def _look(session: Session, plan: CuePlan, bench: Workbench) -> Cues:

@@ -206,8 +206,10 @@ def take_steps(
         measure_second_outlines(session, progress, runner)
     step("controls", run_controls, session, progress)
     decided = step("decide", decide, run, manifest)
-    step("exhibits", draw_exhibits, session, decided)
-    step("cues", find_cues, session, decided)
+    with timed(run, "exhibits"), progress.step("exhibits"):
+        draw_exhibits(session, decided, progress, runner)
+    with timed(run, "cues"), progress.step("cues"):
+        find_cues(session, decided, progress, runner)
     with timed(run, "cmvs"), progress.step("cmvs", count_cmvs(session, decided)):
         made = visualize_classes(session, decided, progress, runner)
         runner.run_step("cmvs", align_cmvs, session, made)

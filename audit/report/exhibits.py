@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import pandas as pd
@@ -21,6 +22,14 @@ from audit.pixels import to_float, to_picture
 from audit.report.overlays import outline, overlay, signed_overlay, to_png
 from audit.run_folder import RunFolder, file_slug
 from audit.writing import write_bytes
+
+EXHIBIT_COLUMNS: Final = [
+    *("sample_id", "label", "label_name", "prediction", "probability", "confidence"),
+    *("foreground_area", "foreground_mass", "mass_lift"),
+    *("swap_same_probability", "swap_other_probability", "swap_other_probabilities"),
+    *("swap_other_predictions", "swap_other_donor_rows", "swap_other_donor_labels"),
+]
+"""Of ``scores.parquet``: those by which exhibits are chosen and drawn."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +117,7 @@ def draw(
     run : RunFolder
         Pictures go to its ``exhibits``.
     scores : DataFrame
-        All rows of ``scores.parquet``.
+        Rows of ``scores.parquet``, those of all choices at least, by their positions.
     choices : sequence of Choice
         What to draw.
     class_names : sequence of K str
