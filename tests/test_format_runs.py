@@ -14,12 +14,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torchvision
+from auditing import scored
 from PIL import Image
 from pycocotools import mask as coco_mask
 
@@ -43,7 +45,7 @@ import torch
 class RedOrGreen(torch.nn.Module):
     def __init__(self):
         super().__init__()
-        self.see = torch.nn.Conv2d(3, 2, 1)
+        self.see = torch.nn.Conv2d(3, 2, 1, bias=False)
         self.see.weight.data = torch.tensor([[9.0, -9, 0], [-9, 9, 0]]).view(2, 3, 1, 1)
 
     def forward(self, images):
@@ -246,6 +248,32 @@ def test_check_of_a_format(declared: tuple[str, Path]) -> None:
     assert found.limits == ()
     area = 26 * 30 / SIDE**2
     assert [one.area for one in found.per_class] == pytest.approx([area] * 2, abs=0.03)
+
+
+def test_a_format_in_a_bucket_is_that_on_a_disk(
+    declared: tuple[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, path = declared
+    manifest = load_manifest(path)
+    monkeypatch.setenv("SALIENCY_AUDIT_CACHE", str(tmp_path / "cache"))
+    roots = {
+        "dataset.root": manifest.dataset.root,
+        "foreground.root": manifest.foreground.options.get("root"),
+    }
+    roots = {key: manifest.path(str(root), key) for key, root in roots.items() if root}
+    system, bucket = fsspec.filesystem("memory"), f"bucket-{tmp_path.name}"
+    for key, root in roots.items():
+        system.put(str(root), f"/{bucket}/{key}", recursive=True)
+    there = [f"{key}=memory://{bucket}/{key}" for key in roots]
+    try:
+        in_bucket = scored(path, tmp_path / "there", *QUICK, *there)
+    finally:
+        system.rm(f"/{bucket}", recursive=True)
+    on_disk = scored(path, tmp_path / "here", *QUICK)
+    assert in_bucket.scores.read_bytes() == on_disk.scores.read_bytes()
+    scores = pd.read_parquet(in_bucket.scores)
+    assert (scores["status"] == "scored").sum() == 8
+    assert scores["foreground_area"].notna().all()
 
 
 def test_run_and_report_of_a_format(declared: tuple[str, Path], tmp_path: Path) -> None:

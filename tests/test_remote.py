@@ -20,6 +20,7 @@ import pytest
 import yaml
 from auditing import opened, scored
 from planted import leaner, write_dataset
+from test_format_runs import yolo as build_yolo
 
 from audit.dataset.members import read_member
 from audit.dataset.readers import read_dataset
@@ -333,11 +334,39 @@ def test_coco_and_shards_are_read_from_a_web_server(
         assert set(found.table["label_name"]) == {"ant"}
 
 
+@pytest.mark.parametrize("layout", ["hub", "one", "several", "yolo/data.yaml"])
+def test_what_lists_a_dataset_is_fetched_before_it_is_listed(
+    layout: str, tmp_path: Path, manifest: Path, bucket: str
+) -> None:
+    """Saved datasets, the folder of a hub, and a root that is a file beside others."""
+    on_disk = Path(__file__).parent / "frozen" / "datasets" / layout
+    if layout.startswith("yolo"):
+        on_disk = tmp_path / layout
+        build_yolo(tmp_path / "drawn")
+        (tmp_path / "drawn" / "data").rename(on_disk.parent)
+    folder = on_disk.parent if on_disk.is_file() else on_disk
+    fsspec.filesystem("memory").put(str(folder), f"/{bucket}/{folder.name}", recursive=True)
+    reader = "yolo" if on_disk.is_file() else "huggingface"
+    dataset = {"reader": reader, "root": f"memory://{bucket}/{layout}"}
+    declared = load_manifest(changed(manifest, "remote", dataset=dataset))
+    fetcher = Fetcher(declared, SILENT)
+    fetcher.fetch_declared()
+    root = declared.path(declared.dataset.root)
+    there = read_dataset(reader, root, declared.dataset.options, is_here=False)
+    assert fetcher.fetch_listed(there.table, None)
+    here = read_dataset(reader, on_disk, {})
+    assert here.samples
+    for one, other in zip(there.samples, here.samples, strict=True):
+        assert (one.sample_id, one.label_name) == (other.sample_id, other.label_name)
+        assert (one.boxes, read_member(one)) == (other.boxes, read_member(other))
+
+
 @pytest.mark.parametrize(
     ("dataset", "expected"),
     [
         ({"root": "https://host/images"}, "a web server does not say which files it has"),
-        ({"root": "s3://bucket/a", "reader": "voc"}, "reads folders of this computer only"),
+        ({"root": "s3://bucket/a", "reader": "own:read"}, "reads folders of this computer only"),
+        ({"root": "https://host/a", "reader": "voc"}, "a web server does not say which files"),
         ({"root": "s3://key:hidden-key@bucket/a"}, "holds a user or a password"),
         ({"root": "https://host/a.csv?sig=hidden-key", "reader": "csv_index"}, "no signed address"),
         ({"root": "nowhere://a/b"}, "Protocol not known: nowhere"),

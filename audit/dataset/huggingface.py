@@ -65,6 +65,29 @@ def huggingface(
         yield from image_folder(folder, follow_links=follow_links)
 
 
+def opened_files(root: Path, options: Mapping[str, object]) -> list[Path]:
+    """The tables that :func:`huggingface` opens, told by the names of all files.
+
+    Parameters
+    ----------
+    root : Path
+        The folder of the dataset, or of one split.
+    options : mapping
+        Of the reader.
+
+    Returns
+    -------
+    list of Path
+        Parquet and Arrow files with the pictures in them, or a table beside them.
+    """
+    split = options.get("split")
+    folder, chosen = _split_folder(root, split if isinstance(split, str) else None)
+    if (folder / "state.json").is_file():
+        return sorted(folder.glob("*.arrow"))
+    tables = _parquet_files(root, folder, chosen)
+    return tables or [path for n in _METADATA if (path := folder / n).is_file()][:1]
+
+
 def _split_folder(root: Path, split: str | None) -> tuple[Path, str | None]:
     """The folder of a split, and which one it is; the root where splits are no folders."""
     for start in (root, root / "data"):

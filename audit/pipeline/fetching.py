@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterator, Mapping
-from fnmatch import fnmatch
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -14,9 +13,9 @@ import pandas as pd
 
 from audit.dataset.outlines import Foreground, own_files
 from audit.dataset.sample_table import sample_of
-from audit.dataset.webdataset import expand_braces
 from audit.errors import DatasetError, ManifestError
 from audit.manifest import Manifest
+from audit.pipeline.lists_at_addresses import Lists, fits, lists_of
 from audit.pipeline.progress import Progress
 from audit.remote.addresses import folder_of_mirrors, is_address, lists_files
 from audit.remote.cache import in_words, make_room
@@ -26,14 +25,7 @@ from audit.secrets import guarded
 
 _log = logging.getLogger(__name__)
 
-# What a reader opens while it lists: the option that names it, and how it is called without one.
-_OPENED: Mapping[str, tuple[str, tuple[str, ...]]] = {
-    "image_folder": ("", ()),
-    "csv_index": ("index", ("index.csv", "index.parquet")),
-    "coco": ("annotations", ("*.json",)),
-    "webdataset": ("shards", ("*.tar",)),
-}
-_FILES = (".csv", ".tsv", ".parquet", ".jsonl", ".json", ".tar")
+_FILES = (".csv", ".tsv", ".parquet", ".jsonl", ".json", ".tar", ".yaml", ".yml")
 
 
 class Fetcher:
@@ -69,9 +61,9 @@ class Fetcher:
         """
         named = _addresses(self._manifest)
         if (root := named.pop("foreground.root", None)) is not None:
-            self._list(root, "foreground.root", ())
+            self._list(root, "foreground.root", Lists())
         if (root := named.pop("dataset.root", None)) is not None:
-            self._list(root, "dataset.root", self._opened())
+            self._list(root, "dataset.root", lists_of(self._manifest.dataset))
         # Last: of what a bucket does not list no file stays in its folder.
         for key, address in named.items():
             self._fetch_file(address, key)
@@ -129,33 +121,24 @@ class Fetcher:
         self._fetch(named)
         return any(named.values())
 
-    def _opened(self) -> tuple[str, ...]:
-        """The patterns of what the reader opens while it lists."""
-        dataset = self._manifest.dataset
-        if dataset.reader not in _OPENED:
-            raise ManifestError(
-                f"dataset.root: the reader {dataset.reader} reads folders of this computer only. "
-                f"From an address read {', '.join(_OPENED)}; or copy the dataset to a disk."
-            )
-        option, usual = _OPENED[dataset.reader]
-        declared = dataset.options.get(option)
-        return tuple(expand_braces(declared)) if isinstance(declared, str) else usual
-
-    def _list(self, address: str, key: str, patterns: tuple[str, ...]) -> None:
+    def _list(self, address: str, key: str, lists: Lists) -> None:
         """Mirror a folder, or that of a table, and fetch what is opened while it is listed."""
+        named = lists.named
         folder = self._manifest.path(address, key)
         if "?" in address:
             raise ManifestError(f"{key}: a folder has no signed address; leave out what follows ?")
         if PurePosixPath(address).suffix.lower() in _FILES:
             address, name = address.rstrip("/").rsplit("/", 1)
-            folder, patterns = folder.parent, (name,)
-        mirror = Mirror(Store(address, key), folder)
+            folder, named = folder.parent, (name,)
+        mirror, patterns = Mirror(Store(address, key), folder), (*named, *lists.beside)
         if lists_files(address):
             mirror.bring_up_to_date()
-            opened = [name for name in mirror.names() if _fits(name, patterns)] if patterns else []
+            opened = [name for name in mirror.names() if fits(name, patterns)] if patterns else []
         else:
             opened = self._by_name(mirror, key, patterns)
         self._fetch({mirror: dict.fromkeys(opened)})
+        further = [str(path.relative_to(folder)) for path in lists.then(folder)]
+        self._fetch({mirror: dict.fromkeys(further)})
         self._mirrors.append(mirror)
 
     def _by_name(self, mirror: Mirror, key: str, patterns: tuple[str, ...]) -> list[str]:
@@ -228,7 +211,3 @@ def _files_of(table: pd.DataFrame, foreground: Foreground | None) -> Iterator[st
             # What is not here yet is named by the sample alone.
             for path in (*own_files(sample), *foreground.files(sample)):
                 yield os.path.normpath(path)
-
-
-def _fits(name: str, patterns: tuple[str, ...]) -> bool:
-    return any(name == pattern or fnmatch(name, pattern) for pattern in patterns)
