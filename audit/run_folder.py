@@ -236,7 +236,9 @@ class RunFolder:
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            handle = os.open(self.path / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            # Not through a link: a folder of somebody else's would have its target emptied.
+            how = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+            handle = os.open(self.path / ".lock", how, 0o644)
         except OSError as error:
             raise RunFolderError(f"{self.path}: cannot be written ({error})") from error
         try:

@@ -7,12 +7,14 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 import yaml
 from auditing import opened
@@ -270,6 +272,77 @@ def test_of_a_foreign_run_folder_words_and_thresholds_alone_are_taken(
     assert audit.open_run(copy).findings.thresholds.effect == 0.9
     report_again(RunFolder(copy), trust_templates=True)
     assert "planted words" in (copy / "report.html").read_text()
+
+
+def _halved(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def _without_its_first_column(path: Path) -> None:
+    table = pq.read_table(path)
+    pq.write_table(table.drop_columns(table.column_names[:1]), path)
+
+
+def _of_words(path: Path) -> None:
+    pd.read_parquet(path).astype(str).to_parquet(path)
+
+
+def _a_pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "tamper"),
+    [
+        ("scores.parquet", _halved),
+        ("scores.parquet", _without_its_first_column),
+        ("scores.parquet", _of_words),
+        ("scores.parquet", _a_pipe),
+        ("masks.parquet", _halved),
+        ("masks.parquet", _of_words),
+        ("second_outlines.parquet", _halved),
+        ("second_outlines.parquet", _a_pipe),
+        ("second_follow_up.parquet", _without_its_first_column),
+        ("second_follow_up.parquet", Path.unlink),
+        ("exhibits/index.json", _a_pipe),
+    ],
+)
+def test_of_a_run_folder_that_was_tampered_with_nothing_is_reported(
+    finished: tuple[Path, audit.Run, Any, Any],
+    tmp_path: Path,
+    name: str,
+    tamper: Callable[[Path], None],
+) -> None:
+    copy = RunFolder(tmp_path / "copy")
+    shutil.copytree(finished[1].path, copy.path)
+    before = copy.findings.read_bytes()
+    tamper(copy.path / name)
+    # Left out, a table of other outlines or masks would change verdicts without a word.
+    with pytest.raises(RunFolderError, match="take the folder from|Take the run folder from"):
+        report_again(copy)
+    assert copy.findings.read_bytes() == before
+
+
+def test_what_was_drawn_and_is_damaged_is_drawn_again(
+    finished: tuple[Path, audit.Run, Any, Any], tmp_path: Path
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(finished[1].path, copy)
+    before = audit.open_run(copy).findings
+    for index in ("exhibits/index.json", "exhibits/mean_maps.json", "cues/index.json"):
+        (copy / index).write_text("{")
+    shown = before.findings[-1].exhibits[0].pictures
+    assert shown.image is not None
+    (copy / shown.image).unlink()
+    (copy / "scores" / "part-00000 (conflicted copy).parquet").write_bytes(b"a mirror's")
+    settings = {"cmv.classes": "suspect", "cmv.steps": 2, "report.formats": ["html"]}
+    again = audit.run(finished[0], copy, device="cpu", overrides=settings)
+    assert again.findings == before
+    # The index says that it is there, and it alone.
+    (copy / shown.image).unlink()
+    audit.run(finished[0], copy, device="cpu", overrides=settings)
+    assert (copy / shown.image).is_file()
 
 
 def test_two_runs_cannot_share_a_folder_not_even_in_one_process(

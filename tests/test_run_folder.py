@@ -46,6 +46,16 @@ def test_a_second_process_is_told_who_holds_the_folder(tmp_path: Path) -> None:
     assert third.stdout == "held\n"
 
 
+def test_the_lock_is_taken_through_no_link(tmp_path: Path) -> None:
+    run, own = RunFolder(tmp_path / "run"), tmp_path / "diary.txt"
+    own.write_text("mine")
+    run.path.mkdir()
+    (run.path / ".lock").symlink_to(own)
+    with pytest.raises(RunFolderError, match="cannot be written"), run.locked():
+        pass
+    assert own.read_text() == "mine"
+
+
 def test_a_folder_of_other_things_is_refused(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("x")
     with pytest.raises(RunFolderError, match=r"not empty and not a run folder .*thesis\.tex"):

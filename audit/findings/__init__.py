@@ -48,6 +48,7 @@ from audit.findings.evidence import (
 from audit.findings.facts import Counts, Hashes, RunFacts, Settings
 from audit.findings.files import (
     json_schemas,
+    made_before,
     read_controls,
     read_facts,
     read_findings,
@@ -182,6 +183,7 @@ __all__ = [
     "WholeQuality",
     "finding_id",
     "json_schemas",
+    "made_before",
     "outcome",
     "read_controls",
     "read_facts",

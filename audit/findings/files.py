@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import stat
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TypeVar
@@ -83,6 +84,14 @@ def read_index(path: Path, kind: type[R]) -> tuple[R, ...]:
     return _checked(path, tuple[kind, ...]) if path.exists() else ()  # type: ignore[valid-type]
 
 
+def made_before(path: Path, kind: type[R]) -> tuple[R, ...]:
+    """What an index says that an earlier attempt made; empty where it is damaged: made again."""
+    try:
+        return read_index(path, kind)
+    except RunFolderError:
+        return ()
+
+
 def write_index(path: Path, entries: Iterable[Record]) -> None:
     """Write an ``index.json`` atomically."""
     write_json(path, [entry.model_dump(mode="json") for entry in entries])
@@ -127,7 +136,14 @@ def _read(path: Path, kind: type[R]) -> R:
 
 def _load(path: Path) -> object:
     try:
-        if path.stat().st_size > MAX_BYTES:
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode):
+            # A pipe or a device would keep whoever opens it.
+            raise RunFolderError(
+                f"{path.name}: expected a regular file, found a folder, a pipe or a device. Take "
+                "the run folder from where it was made."
+            )
+        if found.st_size > MAX_BYTES:
             raise RunFolderError(f"{path.name}: more than {MAX_BYTES:,} bytes; not written by us")
         content: object = json.loads(path.read_bytes())
     except FileNotFoundError:

@@ -15,7 +15,7 @@ from audit.cues.cmv_alignment import FEWEST_CLASSES, IMAGES, alignment_table, cm
 from audit.cues.images import sampled
 from audit.findings import CmvEntry, read_facts
 from audit.manifest import fingerprint
-from audit.measuring.columns import write_table
+from audit.measuring.columns import is_table, write_table
 from audit.pipeline.session import Session
 from audit.pixels import to_float
 from audit.run_folder import RunFolder
@@ -27,7 +27,7 @@ def align_cmvs(session: Session, made: Sequence[CmvEntry]) -> None:
     chosen = comparable(made)
     key = fingerprint(session.key, {str(k): [e.key, e.failed] for k, e in chosen.items()})
     path = run.cmv_alignment
-    if path.exists() and (pq.read_schema(path).metadata or {}).get(b"key") == key.encode():
+    if is_table(path) and (pq.read_schema(path).metadata or {}).get(b"key") == key.encode():
         return
     path.unlink(missing_ok=True)
     if not session.has_foregrounds or len(chosen) < FEWEST_CLASSES:

@@ -11,8 +11,7 @@ import numpy as np
 
 from audit.cmv import Cmv, CmvRequest, Execution, visualize_classes
 from audit.cmv.objectives import pictures_each
-from audit.errors import RunFolderError
-from audit.findings import CmvEntry, read_index, write_index
+from audit.findings import CmvEntry, made_before, write_index
 from audit.pipeline.cmv_material import Material
 from audit.pipeline.progress import SILENT, Progress, counted
 from audit.pipeline.session import Session
@@ -101,11 +100,7 @@ def make_cmvs(session: Session, part: CmvPart, progress: Progress = SILENT) -> b
 
 def listed(run: RunFolder, path: Path, keys: Keys) -> Entries:
     """The entries of a list that still hold, with their pictures."""
-    try:
-        entries = read_index(path, CmvEntry)
-    except RunFolderError:
-        # Of another version, or half written by something else: made again.
-        return {}
+    entries = made_before(path, CmvEntry)
     # Names of ours only: an index that was tampered with copies nothing from elsewhere.
     if any(Path(name).parent != Path("cmv") for entry in entries for name in files_of(entry)):
         return {}

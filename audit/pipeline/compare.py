@@ -20,6 +20,8 @@ from audit.history.pairing import DONORS
 from audit.history.predecessors import accepted_run, finished_runs, run_before
 from audit.history.reviews import read_reviews, standing_reviews
 from audit.history.trends import history_rows, laid_over, read_history, record_runs, trends
+from audit.measuring.columns import SCORE_COLUMNS
+from audit.pipeline.stored_tables import check_table
 from audit.run_folder import RunFolder
 
 _COLUMNS = [
@@ -57,6 +59,7 @@ def compare(earlier: str | Path, later: str | Path) -> Comparison:
 def _measured(run: RunFolder, findings: Findings | None = None) -> beside.Measured:
     facts = read_facts(run.run_json)
     findings = findings or read_findings(run.findings)
+    check_table(run.scores, SCORE_COLUMNS)
     try:
         held = pq.read_schema(run.scores).names
         columns = [*_COLUMNS, *(name for name in DONORS if name in held)]

@@ -25,7 +25,7 @@ from audit.findings import (
     CueTrial,
     Estimate,
     Rate,
-    read_index,
+    made_before,
     write_index,
 )
 from audit.interventions import FILLS, removal_mask
@@ -89,7 +89,7 @@ def _kept(run: RunFolder, plans: Sequence[CuePlan]) -> dict[int, Cues]:
     keys = {plan.key for plan in plans}
     return {
         entry.label: entry
-        for entry in read_index(run.cues / "index.json", Cues)
+        for entry in made_before(run.cues / "index.json", Cues)
         if entry.key in keys and all((run.path / path).exists() for path in _pictures_of(entry))
     }
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from audit.findings import Exhibit, read_index, write_index
+from audit.findings import Exhibit, write_index
 from audit.models.hashes import file_sha256
 from audit.pipeline.decide import Decided
 from audit.pipeline.drawn_parts import drawn, forget_parts, gathered, part_file
@@ -74,7 +74,8 @@ def _draw_samples(
     by_class = [choose(own, is_suspect=label in suspect) for label, own in scores.groupby("label")]
     index, ids = run.exhibits / "index.json", session.table["sample_id"]
     wanted = {(ids[choice.row], choice.role) for own in by_class for choice in own}
-    if wanted == {(e.sample_id, e.role) for e in read_index(index, Exhibit)}:
+    before = drawn(run, index, Exhibit, _pictures_of) or ()
+    if wanted == {(e.sample_id, e.role) for e in before}:
         return
     # Before there are parts, of which each would make it.
     open_bank(session)

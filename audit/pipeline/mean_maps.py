@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from audit.findings import ClassFinding, MeanMap, Status, read_index, write_index
+from audit.findings import ClassFinding, MeanMap, Status, made_before, read_index, write_index
 from audit.measuring.plan import Workbench
 from audit.measuring.rows import maps_of
 from audit.pipeline.drawn_parts import drawn, gathered, part_file
@@ -71,7 +71,7 @@ def average_maps(
     """
     run = session.run
     scores = pd.read_parquet(run.scores, columns=["label", "status"])
-    entries, missing = read_mean_maps(run), {}
+    entries, missing = _still_there(run, made_before(_index(run), MeanMap)), {}
     for finding in suspects[:SPREADS]:
         rows = _draw(scores, finding.label, session.manifest.run.seed)
         entry = entries.get(finding.label)
@@ -99,7 +99,10 @@ def draw_mean_map(session: Session, part: MeanMapPart, progress: Progress = SILE
 
 def read_mean_maps(run: RunFolder) -> dict[int, MeanMap]:
     """The mean maps that were drawn and are still there, by label."""
-    index = read_index(_index(run), MeanMap)
+    return _still_there(run, read_index(_index(run), MeanMap))
+
+
+def _still_there(run: RunFolder, index: Sequence[MeanMap]) -> dict[int, MeanMap]:
     return {entry.label: entry for entry in index if (run.path / entry.path).exists()}
 
 

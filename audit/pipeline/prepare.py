@@ -148,7 +148,9 @@ def _clear(run: RunFolder) -> None:
 def _drop_mixed(run: RunFolder, session: Session) -> None:
     """Remove parts beyond the end, which an older list of samples may have left."""
     for part in (run.path / "scores").glob("part-*.parquet"):
-        if int(part.stem.removeprefix("part-")) >= session.shards:
+        # Whoever mirrors folders leaves copies under other names, which nobody reads.
+        number = part.stem.removeprefix("part-")
+        if number.isdecimal() and int(number) >= session.shards:
             part.unlink()
 
 

@@ -14,10 +14,11 @@ from audit.manifest import ReportSection, load_manifest
 from audit.pipeline.compose import compose
 from audit.pipeline.decide import decide
 from audit.pipeline.run_json import finish, now, timed, update_facts
+from audit.pipeline.stored_tables import check_tables, of_our_making
 from audit.report.render import FORMATS, render_report
 from audit.report.style import keep_style
 from audit.run_folder import RunFolder
-from audit.writing import write_bytes
+from audit.writing import storage_as_sentence, write_bytes
 
 
 def write_reports(
@@ -73,7 +74,8 @@ def report_again(
     Raises
     ------
     RunFolderError
-        There are no finished scores, or the run ended before all of it was measured.
+        There are no finished scores, the run ended before all of it was measured, or a table is
+        damaged or holds what no run writes.
     ManifestError
         The manifest cannot be.
     """
@@ -87,10 +89,13 @@ def report_again(
         )
     own = manifest is not None
     declared = load_manifest(manifest or run.manifest, overrides, expand=own)
-    with run.locked():
+    with storage_as_sentence(), run.locked():
+        check_tables(run)
         if own:
             keep_style(run.path, declared)
-        findings = compose(run, decide(run, declared))
+        with of_our_making(run):
+            decided = decide(run, declared)
+        findings = compose(run, decided)
         with timed(run, "report"):
             write_reports(run, declared.report, trust_templates=own or trust_templates)
         finish(run, findings.summary)
