@@ -22,7 +22,8 @@ from planted import write_dataset
 
 from audit.manifest import fingerprint
 from audit.measuring.columns import SCORE_COLUMNS
-from audit.pipeline.measure import gather_donors, gather_scores, score
+from audit.pipeline.donor_parts import gather_donors
+from audit.pipeline.measure import gather_scores, score
 from audit.pipeline.prepare import prepare
 
 STORED = Path(__file__).parent / "frozen" / "scores.parquet"

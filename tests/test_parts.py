@@ -5,18 +5,23 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from auditing import opened
-from planted import write_dataset
+from auditing import Elsewhere, opened
+from PIL import Image
+from planted import SIDE, write_dataset
 
 from audit.errors import AuditError
 from audit.measuring.columns import table_of
+from audit.pipeline import donor_parts
 from audit.pipeline import prepare as preparing
-from audit.pipeline.measure import gather_donors, gather_scores, score
+from audit.pipeline.donor_parts import gather_donors
+from audit.pipeline.measure import gather_scores, score
 from audit.pipeline.prepare import prepare
 from audit.pipeline.session import Session
+from audit.pipeline.steps import Sequential
 from audit.run_folder import RunFolder
 
 
@@ -131,3 +136,60 @@ def test_a_run_cut_off_before_its_first_shard_goes_on(
         assert (folder / "run.json").exists()
     prepare(again, resume=False)
     assert (folder / "samples.parquet").exists()
+
+
+@pytest.fixture
+def lenders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Session, dict[str, bytes]]:
+    """Twenty-four images, one of which lends nothing, to be cut out by others in three parts; and
+    the bank of one process."""
+    manifest = write_dataset(tmp_path, [1], per_class=4)
+    mask = tmp_path / "masks" / "cat" / "001.png"
+    Image.new("L", (SIDE, SIDE)).save(mask)
+    words = ("run.shard_size=8", "run.workers=1")
+    whole = opened(manifest, tmp_path / "whole", *words)
+    with whole.loader:
+        prepare(whole)
+        gather_donors(whole)
+    monkeypatch.setattr(donor_parts, "AT_ONCE", 4)
+    session = opened(manifest, tmp_path / "run", *words, "run.runner=processes")
+    prepare(session)
+    bank = {path.name: path.read_bytes() for path in whole.run.donors.iterdir()}
+    assert len(pq.read_table(whole.run.donors / "donors.parquet")) == 23
+    return session, bank
+
+
+def bank_of(session: Session) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in session.run.donors.iterdir()}
+
+
+def test_a_bank_that_others_cut_out_in_parts_is_the_same_to_the_last_byte(
+    lenders: tuple[Session, dict[str, bytes]],
+) -> None:
+    session, bank = lenders
+    with session.loader:
+        gather_donors(session, runner=Elsewhere())
+    assert bank_of(session) == bank
+
+
+def test_backgrounds_cut_out_before_the_end_are_not_cut_out_again(
+    lenders: tuple[Session, dict[str, bytes]],
+) -> None:
+    session, bank = lenders
+    made: list[object] = []
+
+    class Followed(Sequential):
+        """Ends after the first part, once; says which parts it made."""
+
+        def run_parts(self, name: str, make: Any, session: Any, progress: Any, parts: Any) -> None:
+            for part in parts:
+                made.append(make(session, part, progress))
+                if len(made) == 1:
+                    raise KeyboardInterrupt
+
+    with session.loader:
+        with pytest.raises(KeyboardInterrupt):
+            gather_donors(session, runner=Followed())
+        assert not (session.run.donors / "donors.parquet").exists()
+        gather_donors(session, runner=Followed())
+    assert made == [True, False, True, True]
+    assert bank_of(session) == bank

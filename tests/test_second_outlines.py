@@ -21,9 +21,10 @@ from audit.measuring.columns import write_table_of
 from audit.measuring.second_outlines import SECOND_COLUMNS, laid_over
 from audit.pipeline import second_outlines, second_parts
 from audit.pipeline.decide import decide
+from audit.pipeline.donor_parts import gather_donors
 from audit.pipeline.follow_up import follow_up
 from audit.pipeline.masks import look_at_masks
-from audit.pipeline.measure import gather_donors, gather_scores, score
+from audit.pipeline.measure import gather_scores, score
 from audit.pipeline.prepare import prepare
 from audit.pipeline.second_outlines import measure_second_outlines
 from audit.pipeline.session import Session

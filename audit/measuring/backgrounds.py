@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import pandas as pd
@@ -20,6 +21,10 @@ from audit.pixels import to_float, to_uint8
 from audit.sampling import at_most, identities
 from audit.writing import reserve, write_atomically
 
+BACKGROUNDS: Final = "backgrounds.npy"
+_NOTHING = np.zeros((0, 3, 1, 1), np.uint8)
+AT_ONCE: Final = 32
+"""Images that are loaded, and whose holes are filled, together."""
 MAX_HOLE = 0.9
 """An image whose hole covers more than this share has no background to lend."""
 
@@ -40,7 +45,7 @@ def build_bank(
     fill: str,
     seed: int,
     device: torch.device,
-    batch_size: int = 32,
+    batch_size: int = AT_ONCE,
 ) -> int:
     """Write the bank of a run; images that cannot be used lend nothing.
 
@@ -67,13 +72,69 @@ def build_bank(
     folder.mkdir(parents=True, exist_ok=True)
     chosen = candidates(table, bank, seed)
     batches = iterate_batches(chosen, loader, batch_size)
-    rows: list[dict[str, object]] = []
-    write_atomically(
-        folder / "backgrounds.npy",
-        lambda path: rows.extend(_store(path, batches, len(chosen), fill, device)),
-    )
-    write_table(folder / "donors.parquet", pa.Table.from_pylist(rows, DONOR_COLUMNS))
+    rows = cut_out(folder / BACKGROUNDS, batches, len(chosen), fill, device)
+    write_table(folder / "donors.parquet", rows)
     return len(rows)
+
+
+def cut_out(
+    path: Path, batches: Iterable[Batch], most: int, fill: str, device: torch.device
+) -> pa.Table:
+    """Write the backgrounds of some images into a file; returns whose they are.
+
+    Parameters
+    ----------
+    path : Path
+        Gets uint8 ``(most, 3, H, W)``, whole or not at all; images that lend nothing leave its end
+        empty.
+    batches : iterable of Batch
+        The images.
+    most : int
+        How many they are.
+    fill, device
+        See :func:`build_bank`.
+
+    Returns
+    -------
+    Table
+        :data:`audit.measuring.donors.DONOR_COLUMNS`, a row a background.
+    """
+    rows: list[dict[str, object]] = []
+    write_atomically(path, lambda held: rows.extend(_store(held, batches, most, fill, device)))
+    return pa.Table.from_pylist(rows, DONOR_COLUMNS)
+
+
+def join_bank(folder: Path, parts: Sequence[tuple[Path, pa.Table]], most: int) -> None:
+    """Write the bank from what was cut out in parts: the same to the last byte.
+
+    Parameters
+    ----------
+    folder : Path
+        As for :func:`build_bank`.
+    parts : sequence of (Path, Table)
+        As :func:`cut_out` wrote and returned them, in the order of the candidates.
+    most : int
+        Candidates.
+    """
+    rows = pa.concat_tables([table for _, table in parts])
+    some = next((path for path, table in parts if len(table)), None)
+
+    def join(held: Path) -> None:
+        if some is None:
+            np.save(held, _NOTHING)
+            return
+        shape = (most, *np.load(some, mmap_mode="r").shape[1:])
+        stored = np.lib.format.open_memmap(held, mode="w+", dtype=np.uint8, shape=shape)
+        reserve(held)
+        first = 0
+        for path, table in parts:
+            if len(table):
+                stored[first : first + len(table)] = np.load(path, mmap_mode="r")[: len(table)]
+                first += len(table)
+        stored.flush()
+
+    write_atomically(folder / BACKGROUNDS, join)
+    write_table(folder / "donors.parquet", rows)
 
 
 def _store(
@@ -99,7 +160,7 @@ def _store(
                 }
             )
     if stored is None:
-        np.save(path, np.zeros((0, 3, 1, 1), np.uint8))
+        np.save(path, _NOTHING)
     else:
         stored.flush()
     return rows
@@ -117,7 +178,7 @@ def backgrounds_of(
         hole of more than :data:`MAX_HOLE`, has none.
     """
     if not len(batch):
-        return np.zeros((0, 3, 1, 1), np.uint8), []
+        return _NOTHING, []
     hole = removal_mask(batch.foreground.to(device), batch.ignored.to(device))
     share = hole.float().mean((1, 2)).cpu()
     usable = batch.foreground.flatten(1).any(1) & (share <= MAX_HOLE)

@@ -120,8 +120,9 @@ def _bank(session: Session) -> int:
 
 
 def bank_bytes(session: Session) -> int:
-    """Disk that the backgrounds of swaps take while the run lasts."""
-    return _bank(session) * 3 * session.model.geometry.size**2
+    """Disk that the backgrounds of swaps take while the run lasts; others write parts first."""
+    side, here = session.model.geometry.size, session.manifest.run.runner.kind == "threads"
+    return _bank(session) * 3 * side**2 * (1 if here else 2)
 
 
 def _pictures(session: Session) -> int:

@@ -33,15 +33,6 @@ from audit.run_folder import RunFolder
 _log = logging.getLogger(__name__)
 
 
-def gather_donors(session: Session) -> None:
-    """Cut the objects out of some images of each class: the backgrounds that swaps use.
-
-    Nothing is done where the bank is there, or every swap has been made.
-    """
-    if not all(session.part(shard).is_finished for shard in range(session.shards)):
-        open_bank(session)
-
-
 def open_bank(session: Session) -> DonorBank | None:
     """The bank of the run, made where it is missing; None without foregrounds."""
     if not session.has_foregrounds:

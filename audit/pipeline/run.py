@@ -15,11 +15,12 @@ from audit.pipeline.cmvs import count_cmvs, visualize_classes
 from audit.pipeline.compose import compose
 from audit.pipeline.cues import find_cues
 from audit.pipeline.decide import decide
+from audit.pipeline.donor_parts import gather_donors
 from audit.pipeline.exhibits import draw_exhibits
 from audit.pipeline.fiftyone import draw_samples
 from audit.pipeline.follow_up import follow_up
 from audit.pipeline.masks import look_at_masks
-from audit.pipeline.measure import gather_donors, gather_scores, run_controls, score
+from audit.pipeline.measure import gather_scores, run_controls, score
 from audit.pipeline.nights import alone, close_abandoned, confirm, unchanged_run
 from audit.pipeline.opening import Declared, LaidOver, open_declared
 from audit.pipeline.outlines import make_outlines
@@ -196,7 +197,8 @@ def take_steps(
         with timed(run, "outlines"), progress.step("outlines", len(session.table)):
             runner.run_step("outlines", make_outlines, session, progress)
     step("masks", look_at_masks, session)
-    step("donors", gather_donors, session)
+    with timed(run, "donors"), progress.step("donors"):
+        gather_donors(session, progress, runner)
     with timed(run, "scores"), progress.step("scores", len(session.table)):
         runner.run_parts("score-shard", score, session, progress, session.shard_sizes)
     step("gather", gather_scores, session)
