@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from audit.errors import RunFolderError
+from audit.pipeline.run_json import mark_failed, timed
 from audit.run_folder import RunFolder, file_slug
 from audit.writing import write_atomically, write_bytes, write_json
 
@@ -25,6 +26,16 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> 
         write_atomically(path, fail)
     assert path.read_bytes() == b"old"
     assert [p.name for p in tmp_path.iterdir()] == ["a.bin"]
+
+
+def test_a_damaged_record_hides_no_error(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    run.run_json.write_text("{half")
+    with pytest.raises(ZeroDivisionError), timed(run, "scores"):
+        raise ZeroDivisionError
+    mark_failed(run)
+    with pytest.raises(RunFolderError, match=r"run\.json"), timed(run, "scores"):
+        pass
 
 
 def test_json_refuses_nan(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 
+from audit.errors import RunFolderError
 from audit.findings import RunFacts, RunStatus, Summary, read_facts, write_facts
 from audit.run_folder import RunFolder
 
@@ -32,7 +33,7 @@ def timed(run: RunFolder, step: str) -> Iterator[None]:
         yield
     except BaseException:
         # What went wrong is the error, and not that this cannot be written either.
-        with suppress(OSError):
+        with suppress(OSError, RunFolderError):
             _add_seconds(run, step, began)
         raise
     else:
@@ -47,7 +48,7 @@ def _add_seconds(run: RunFolder, step: str, began: float) -> None:
 
 def mark_failed(run: RunFolder) -> None:
     """Say that the run ended early, where there is a ``run.json``, and room, to say it in."""
-    with suppress(OSError):
+    with suppress(OSError, RunFolderError):
         if run.run_json.exists():
             update_facts(run, status=RunStatus.FAILED, finished=now())
 
