@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.setup-done
 
-.PHONY: audit test setup check format docs messages lock demo clean bench bench-cmv bench-detection bench-gpu bench-history bench-photographs bench-repair bench-report bench-runners bench-saliency bench-verdicts
+.PHONY: audit test setup check format docs messages lock demo clean bench bench-cmv bench-detection bench-gpu bench-history bench-more-images bench-photographs bench-repair bench-report bench-runners bench-saliency bench-verdicts
 
 ## Install everything and audit the embedded demo.
 audit: setup demo
@@ -43,6 +43,11 @@ bench-saliency: setup
 ## CPU seconds and memory of the verdicts of 10^4 to 10^6 rows, drawn from a finished run's (RUN=DIR).
 bench-verdicts: setup
 	$(BIN)/python -m benchmarks.verdicts "$(RUN)"
+
+## How often two looks err beside one, simulated; and worlds of 150 images a class, audited both ways.
+bench-more-images: setup
+	$(BIN)/python -m benchmarks.more_images
+	$(BIN)/python -m benchmarks.detection.more
 
 ## Time, peak memory and bytes of the report for 10, 100 and 1,000 classes.
 bench-report: setup

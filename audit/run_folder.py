@@ -95,6 +95,21 @@ class RunFolder:
         return self.path / "follow_up"
 
     @property
+    def more_images(self) -> Path:
+        """One row a further image of an undecided class: its swaps."""
+        return self.path / "more_images.parquet"
+
+    @property
+    def more_images_parts(self) -> Path:
+        """What is finished of further images while they are measured."""
+        return self.path / "more_images"
+
+    @property
+    def more_follow_up(self) -> Path:
+        """One row a swap of the follow-up of further images."""
+        return self.path / "more_follow_up.parquet"
+
+    @property
     def second_outlines(self) -> Path:
         """One row an outline and sample of a suspect class: its swaps, drawn by another hand."""
         return self.path / "second_outlines.parquet"

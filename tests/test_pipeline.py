@@ -30,7 +30,8 @@ from audit.pipeline.report import report_again
 from audit.run_folder import RunFolder
 from audit.verdicts.tables import CLASS_COLUMNS
 
-STEPS = ["masks", "donors", "scores", "gather", "follow-up", "second outlines", "controls"]
+STEPS = ["masks", "donors", "scores", "gather", "follow-up", "more images"]
+STEPS += ["second outlines", "controls"]
 STEPS += ["decide", "exhibits", "cues", "cmvs", "compose", "report"]
 
 
@@ -124,7 +125,7 @@ def test_each_step_is_told_and_timed(finished: tuple[Any, audit.Run, Told, Any])
     assert [name for name in told.totals if ", " not in name] == ["listing", "contents", *STEPS]
     # What only the step itself can count.
     within = {name: total for name, total in told.totals.items() if ", " in name}
-    assert {name.split(",")[0] for name in within} == {*STEPS[4:7], *STEPS[8:11]}
+    assert {name.split(",")[0] for name in within} == {*STEPS[4:5], *STEPS[6:8], *STEPS[9:12]}
     assert "follow-up, images" in within
     assert "controls, tags" in within
     assert {"exhibits, samples", "exhibits, maps", "cues, classes"} <= within.keys()

@@ -183,7 +183,7 @@ def test_parts_measured_elsewhere_and_in_another_order_give_the_same_bytes(
 
     found = [SimpleNamespace(label=label, verdict=Verdict.SUSPECT) for label in (1, 3)]
     monkeypatch.setattr(second_outlines, "find", lambda *_: found)
-    monkeypatch.setattr(second_parts, "_pairs", pairs)
+    monkeypatch.setattr(second_parts, "pairs_of", pairs)
     manifest = write_dataset(tmp_path, [1, 3], per_class=8)
     words = (*QUICK, "run.shard_size=400", "foreground.second_outline=always")
     here, there = (

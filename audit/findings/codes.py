@@ -29,6 +29,7 @@ class Code(StrEnum):
     TOO_LITTLE_TO_LOSE = "too_little_to_lose"
     NEITHER_SHOWN_NOR_EXCLUDED = "neither_shown_nor_excluded"
     IMAGES_WOULD_SETTLE = "images_would_settle"
+    LOOKED_TWICE = "looked_twice"
     INDICATORS_AGREE = "indicators_agree"
     ATTRACTS_OBJECTS = "attracts_objects"
     BACKGROUND_ALONE_SUFFICES = "background_alone_suffices"
@@ -145,6 +146,7 @@ VALUES: Final[dict[Code, tuple[str, ...]]] = {
     ),
     Code.NEITHER_SHOWN_NOR_EXCLUDED: ("images",),
     Code.IMAGES_WOULD_SETTLE: ("images",),
+    Code.LOOKED_TWICE: ("images", "first"),
     Code.INDICATORS_AGREE: ("background", "asked", "unclear"),
     Code.ATTRACTS_OBJECTS: _EXCESS,
     Code.BACKGROUND_ALONE_SUFFICES: _EXCESS,

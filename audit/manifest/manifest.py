@@ -22,6 +22,8 @@ from audit.manifest.work_sections import (
 )
 
 _SWAPPED = 50
+_MORE = 2
+"""Times the images that met donors at first."""
 _OF_VERDICTS = ("second_outline", "second_estimator", "second_threshold", "reference")
 """Keys of `foreground` that touch no score."""
 
@@ -92,6 +94,14 @@ class Manifest(ClosedSection):
         """Resolve a path of the manifest against its folder; see :func:`declared_path`."""
         return declared_path(self.folder, value, key)
 
+    @property
+    def more_images(self) -> int:
+        """Further images of an undecided class that meet donors at most."""
+        asked, first = self.interventions.more, self.swapped_images
+        if first is None:
+            return 0
+        return _MORE * first if asked == "auto" else int(asked)
+
     def scores_key(self) -> dict[str, object]:
         """Everything in the manifest that a score depends on; thresholds are not among it."""
         chosen = self.model_dump(
@@ -101,6 +111,8 @@ class Manifest(ClosedSection):
         for name in _OF_VERDICTS:
             chosen["foreground"].pop(name, None)
         chosen["saliency"].pop("checked")
+        # Further images have a table of their own.
+        del chosen["interventions"]["more"]
         if self.dataset.only is None:
             # Runs of before there was such a key go on.
             del chosen["dataset"]["only"]

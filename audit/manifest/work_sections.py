@@ -33,6 +33,9 @@ class InterventionsSection(ClosedSection):
     images: Literal["auto", "all"] | int = "auto"
     """Images of a class that meet donors, 2 or more: a seeded choice, whatever else is in the
     dataset. `auto`: 50, or as many as a verdict needs; every image has its map and score."""
+    more: Literal["auto"] | int = "auto"
+    """Further images, at most, of a class that these leave undecided, where it has as many again;
+    the error of both looks together stays that of one. `auto`: twice as many; 0: none."""
     fill: Literal["inpaint", "smooth", "mean", "blur"] = "inpaint"
     """What fills the place of a donor's object: texture from around it; a smooth guess; the mean
     colour; a blur."""
@@ -46,6 +49,13 @@ class InterventionsSection(ClosedSection):
     def _several(cls, value: str | int) -> str | int:
         if isinstance(value, int) and value < 2:
             raise ValueError(f"expected auto, all, or a number of at least 2, found {value}")
+        return value
+
+    @field_validator("more")
+    @classmethod
+    def _not_negative(cls, value: str | int) -> str | int:
+        if isinstance(value, int) and value < 0:
+            raise ValueError(f"expected auto or a number of at least 0, found {value}")
         return value
 
 

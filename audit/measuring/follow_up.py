@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from audit.dataset.batches import Batch, on_device
 from audit.measuring.answers import answers
-from audit.measuring.columns import Row, write_table_of
+from audit.measuring.columns import Row, is_table, write_table_of
 from audit.measuring.donors import DonorBank, donor_seed
 from audit.measuring.plan import Workbench
 from audit.measuring.swaps import Objects, swapped_scores
@@ -54,6 +54,7 @@ def follow_up(
     bench: Workbench,
     bank: DonorBank,
     before: pd.DataFrame | None = None,
+    most: int = IMAGES,
 ) -> pd.DataFrame:
     """Measure pairs of classes, and each class on backgrounds of its own.
 
@@ -67,6 +68,8 @@ def follow_up(
         As for the first pass.
     before : DataFrame, optional
         What this returned at the first look: this is the second, with other donors.
+    most : int
+        Images of a class, at most.
 
     Returns
     -------
@@ -78,7 +81,7 @@ def follow_up(
         donors_of.setdefault(label, [label]).append(donor)
     look = 1 if before is None else 2
     rows: list[Row] = []
-    chosen = followed_up(bench.table, scores, donors_of, bench.plan.seed)
+    chosen = followed_up(bench.table, scores, donors_of, bench.plan.seed, most)
     first = scores[scores["sample_id"].isin(set(chosen["sample_id"]))]
     used, of_own = (_rows(first, f"swap_{kind}_donor_rows") for kind in ("other", "same"))
     if before is not None:
@@ -95,6 +98,15 @@ def write_follow_up(run: RunFolder, swaps: pd.DataFrame) -> None:
     write_table_of(run, run.follow_up, as_table(swaps))
 
 
+def pairs_of(run: RunFolder, labels: Collection[int]) -> pd.DataFrame:
+    """The pairs, ``label`` and ``donor_label``, in which some classes were followed up."""
+    columns = ["label", "donor_label"]
+    if not is_table(run.follow_up):
+        return pd.DataFrame(columns=columns)
+    pairs = pd.read_parquet(run.follow_up, columns=columns).drop_duplicates()
+    return pairs[pairs["label"].isin(list(labels)) & (pairs["label"] != pairs["donor_label"])]
+
+
 def as_table(swaps: pd.DataFrame) -> pa.Table:
     """Swaps with :data:`FOLLOW_UP_COLUMNS`."""
     table = pa.Table.from_pandas(swaps, FOLLOW_UP_COLUMNS, preserve_index=False)
@@ -102,7 +114,11 @@ def as_table(swaps: pd.DataFrame) -> pa.Table:
 
 
 def followed_up(
-    table: pd.DataFrame, scores: pd.DataFrame, labels: Collection[int], seed: int
+    table: pd.DataFrame,
+    scores: pd.DataFrame,
+    labels: Collection[int],
+    seed: int,
+    most: int = IMAGES,
 ) -> pd.DataFrame:
     """The samples of some classes that are swapped again.
 
@@ -114,6 +130,8 @@ def followed_up(
         The classes.
     seed : int
         Of the run.
+    most : int
+        Images of a class, at most.
 
     Returns
     -------
@@ -123,7 +141,7 @@ def followed_up(
     swapped = scores["swap_same_probability"].notna() & scores["swap_other_probability"].notna()
     able = set(scores.loc[swapped, "sample_id"])
     kept = table[table["label"].isin(list(labels)) & table["sample_id"].isin(able)]
-    return at_most(kept, IMAGES, seed, "follow-up", of_each="label")
+    return at_most(kept, most, seed, "follow-up", of_each="label")
 
 
 def _rows(first: pd.DataFrame, column: str) -> dict[str, list[int]]:

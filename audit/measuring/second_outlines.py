@@ -7,6 +7,7 @@ from typing import Final
 
 import pandas as pd
 import pyarrow as pa
+from torch import Tensor
 
 from audit.dataset.batches import Batch, on_device
 from audit.measuring.columns import SCORE_COLUMNS, Row
@@ -18,18 +19,19 @@ from audit.measuring.plan import Workbench
 from audit.pixels import to_float
 from audit.sampling import at_most
 
-_MEASURED = [
-    field
-    for field in SCORE_COLUMNS
-    if field.name.startswith(("swap_", "background_only_", "object_only_"))
+MEASURED = [
+    name
+    for name in SCORE_COLUMNS.names
+    if name.startswith(("swap_", "background_only_", "object_only_"))
 ]
+"""Columns of the scores that swaps without further experiments fill."""
 SECOND_COLUMNS: Final = pa.schema(
     [
         ("outline", pa.string()),  # `widened` or `second`
         ("widened_by", pa.int32()),  # pixels of the input, to all sides
         ("sample_id", pa.string()),
         ("label", pa.int32()),
-        *_MEASURED,
+        *(SCORE_COLUMNS.field(name) for name in MEASURED),
     ]
 )
 """Of ``second_outlines.parquet``: a row an outline and sample; the rest as in the scores."""
@@ -72,12 +74,13 @@ def swap_again(
     rows: list[Row] = []
     for batch in bench.batches(chosen.index) if len(chosen) else ():
         known: Row = {"outline": outline, "widened_by": widened_by}
-        rows += [known | row for row in _swapped(bench, batch, bank)]
+        usable = batch.foreground.flatten(1).any(1) & ~batch.foreground.flatten(1).all(1)
+        rows += [known | row for row in swapped_rows(bench, batch, bank, usable)]
     return rows
 
 
-def _swapped(bench: Workbench, batch: Batch, bank: DonorBank) -> list[Row]:
-    usable = batch.foreground.flatten(1).any(1) & ~batch.foreground.flatten(1).all(1)
+def swapped_rows(bench: Workbench, batch: Batch, bank: DonorBank, usable: Tensor) -> list[Row]:
+    """The experiments on the samples of a batch that are usable (bool, ``(N,)``), a row each."""
     chosen = [int(i) for i in usable.nonzero().flatten()]
     if not chosen:
         return []
@@ -115,7 +118,7 @@ def laid_over(scores: pd.DataFrame, again: pd.DataFrame) -> pd.DataFrame:
         Of the classes that were measured again, those samples alone.
     """
     # An older run lacks the columns that came later.
-    names = [field.name for field in _MEASURED if field.name in again and field.name in scores]
+    names = [name for name in MEASURED if name in again and name in scores]
     measured = scores["label"].isin(set(again["label"]))
     kept = scores[measured & scores["sample_id"].isin(set(again["sample_id"]))]
     replaced = kept.drop(columns=names).merge(again[["sample_id", *names]], on="sample_id")

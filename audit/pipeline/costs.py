@@ -16,6 +16,7 @@ from audit.pipeline import fiftyone
 from audit.pipeline.cmv_costs import DERIVED, CmvWork
 from audit.pipeline.outlines import seconds_an_outline
 from audit.pipeline.session import Session
+from audit.verdicts.more_images import may_be_looked_at_twice
 from audit.verdicts.suspicion import PAIRS
 
 _CHILD_BYTES = 180 * 2**20
@@ -81,6 +82,10 @@ def seconds_a_step(session: Session, unit: UnitCosts, cmv: CmvWork) -> dict[str,
     # Each class on backgrounds of its own as well, at both looks; one pair of it at the second.
     donors = (PAIRS + 1) * follow_up.DONORS[1] + 2 * follow_up.DONORS[2]
     pairs = donors * int(counts.clip(upper=follow_up.IMAGES).sum())
+    twice = may_be_looked_at_twice(session.table["label"], manifest)
+    further = counts[list(twice)] - (manifest.swapped_images or 0)
+    more = int(further.clip(upper=manifest.more_images).sum())
+    each = unit.image + (PAIRS + 1) * follow_up.DONORS[1] * unit.forward
     tagged = controls.CLASSES * controls.IMAGES * len(controls.GAINS)
     tags = 2 * tagged * (1 + 2 * controls.DONORS) * unit.forward
     # Nobody knows yet how many classes will be suspect; about one in ten is thought of.
@@ -97,6 +102,7 @@ def seconds_a_step(session: Session, unit: UnitCosts, cmv: CmvWork) -> dict[str,
         "donors": unit.background * _bank(session),
         "scores": unit.map * (images - swapped) + unit.image * swapped,
         "follow-up": pairs * unit.forward if swaps else 0.0,
+        "more images": more * each if swaps else 0.0,
         "second outlines": unit.background * _bank(session) + again if swaps else 0.0,
         "controls": (tags + untrained if swaps else 0.0) + tried,
         "decide": 0.04 * classes + 3e-5 * images,

@@ -21,6 +21,7 @@ from audit.verdicts.masks_beside import (
     drop_suspicions,
     masks_lie_beside,
 )
+from audit.verdicts.more_images import MoreImages, may_be_looked_at_twice
 from audit.verdicts.outlines import LOOSE, OtherOutlines, hold_against_outlines
 from audit.verdicts.summary import summarize
 from audit.verdicts.tables import confusion_table
@@ -59,7 +60,8 @@ def decide(run: RunFolder, manifest: Manifest) -> Decided:
     scores = pd.read_parquet(run.scores, columns=[n for n in there if n not in _UNREAD])
     follow_up = pd.read_parquet(run.follow_up) if run.follow_up.exists() else None
     has_foregrounds = facts.foreground_source != "none"
-    classes = find(scores, manifest, facts.labels, facts.class_names, has_foregrounds, follow_up)
+    given = (scores, manifest, facts.labels, facts.class_names, has_foregrounds, follow_up)
+    classes = find(*given, more_images_of(run, manifest))
     if manifest.foreground.second_outline != "never":
         beside, asked = classes_without_objects(scores, manifest.verdict.minimum_images)
         if masks_lie_beside(beside, asked):
@@ -74,6 +76,25 @@ def decide(run: RunFolder, manifest: Manifest) -> Decided:
         confusion_table(scores, facts.class_names, facts.run_id),
         matrix_table(counted, facts.run_id),
     )
+
+
+def more_images_of(run: RunFolder, manifest: Manifest) -> MoreImages:
+    """Which classes of a run may have been looked at twice, and what was measured of them.
+
+    None where the manifest has no second look, and in runs of before there was one: those are
+    decided by their first images, as they were.
+    """
+    if not (is_table(run.more_images) and is_table(run.more_follow_up)):
+        return MoreImages(frozenset())
+    labels = pq.read_table(run.scores, columns=["label"])["label"].to_pandas()
+    twice = may_be_looked_at_twice(labels, manifest)
+    if not twice:
+        return MoreImages(frozenset())
+    swaps, pairs = (
+        table[table["label"].isin(list(twice))].drop(columns="run_id").reset_index(drop=True)
+        for table in map(pd.read_parquet, (run.more_images, run.more_follow_up))
+    )
+    return MoreImages(twice, swaps, pairs)
 
 
 def _with_masks(findings: Findings, run: RunFolder) -> Findings:

@@ -34,6 +34,7 @@ from audit.pipeline.steps import SEQUENTIAL, StepRunner
 from audit.verdicts.affected import pair_losses, undecided_pairs
 from audit.verdicts.decide import VICTIM_FLOOR
 from audit.verdicts.find import find
+from audit.verdicts.more_images import MoreImages, may_be_looked_at_twice
 from audit.verdicts.suspicion import choose_pairs
 
 _OF_SHARD = 4
@@ -81,9 +82,11 @@ def follow_up(
     if is_table(run.follow_up) or not session.has_foregrounds:
         return 0
     scores = pd.read_parquet(run.scores)
+    twice = MoreImages(may_be_looked_at_twice(session.table["label"], session.manifest))
 
     def still_open(swaps: pd.DataFrame | None = None) -> list[int]:
-        found = find(scores, session.manifest, session.labels, session.class_names, True, swaps)
+        names, manifest = session.class_names, session.manifest
+        found = find(scores, manifest, session.labels, names, True, swaps, twice)
         return [f.label for f in found if f.verdict is not Verdict.SUSPECT]
 
     pairs = choose_pairs(scores, still_open())

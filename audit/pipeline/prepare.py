@@ -106,6 +106,7 @@ def _clear(run: RunFolder) -> None:
     for folder in (
         run.path / "scores",
         run.follow_up_parts,
+        run.more_images_parts,
         run.second_outlines_parts,
         run.outlines,
         run.donors,
@@ -122,6 +123,8 @@ def _clear(run: RunFolder) -> None:
         run.follow_up,
         run.masks,
         run.suspect_masks,
+        run.more_images,
+        run.more_follow_up,
         run.second_outlines,
         run.second_follow_up,
         run.controls,

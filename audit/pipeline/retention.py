@@ -30,6 +30,9 @@ WRITTEN: Final = frozenset(
         *(
             "follow_up",
             "follow_up.parquet",
+            "more_images",
+            "more_images.parquet",
+            "more_follow_up.parquet",
             "second_outlines",
             "second_outlines.parquet",
             "second_follow_up.parquet",

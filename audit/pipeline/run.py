@@ -21,6 +21,7 @@ from audit.pipeline.fiftyone import draw_samples
 from audit.pipeline.follow_up import follow_up
 from audit.pipeline.masks import look_at_masks
 from audit.pipeline.measure import gather_scores, run_controls, score
+from audit.pipeline.more_images import measure_more_images
 from audit.pipeline.nights import alone, close_abandoned, confirm, unchanged_run
 from audit.pipeline.opening import Declared, LaidOver, open_declared
 from audit.pipeline.outlines import make_outlines
@@ -204,6 +205,8 @@ def take_steps(
     step("gather", gather_scores, session)
     with timed(run, "follow-up"), progress.step("follow-up"):
         follow_up(session, progress, runner)
+    with timed(run, "more images"), progress.step("more images"):
+        measure_more_images(session, progress, runner)
     with timed(run, "second outlines"), progress.step("second outlines"):
         measure_second_outlines(session, progress, runner)
     step("controls", run_controls, session, progress)

@@ -19,6 +19,7 @@ from audit.measuring.second_outlines import (
     SECOND_FOLLOW_UP_COLUMNS,
 )
 from audit.models.hashes import file_sha256
+from audit.pipeline.decide import more_images_of
 from audit.pipeline.progress import SILENT, Progress
 from audit.pipeline.second_parts import Hand, SecondPart, hands, make_bank, measure_second_part
 from audit.pipeline.session import Session
@@ -47,7 +48,8 @@ def measure_second_outlines(
         return 0
     scores = pd.read_parquet(run.scores)
     pairs = pd.read_parquet(run.follow_up) if is_table(run.follow_up) else None
-    found = find(scores, manifest, session.labels, session.class_names, True, pairs)
+    more = more_images_of(run, manifest)
+    found = find(scores, manifest, session.labels, session.class_names, True, pairs, more)
     suspects = [finding for finding in found if finding.verdict is Verdict.SUSPECT]
     labels = {finding.label for finding in suspects}
     if not labels or labels <= _measured(run):

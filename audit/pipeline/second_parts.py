@@ -17,9 +17,8 @@ from audit.dataset.estimators import Estimator
 from audit.dataset.loader import LoadingPlan
 from audit.manifest import fingerprint
 from audit.measuring.backgrounds import build_bank, candidates
-from audit.measuring.columns import is_table
 from audit.measuring.donors import DonorBank, is_whole
-from audit.measuring.follow_up import FIRST_PASS
+from audit.measuring.follow_up import FIRST_PASS, pairs_of
 from audit.measuring.follow_up import follow_up as measure_pairs
 from audit.measuring.parts import StampedTable
 from audit.measuring.plan import Workbench
@@ -33,7 +32,6 @@ from audit.pipeline.loaders import outline_store, second_estimator
 from audit.pipeline.outlines import ensure_outlines
 from audit.pipeline.progress import SILENT, Progress, counted
 from audit.pipeline.session import Session
-from audit.run_folder import RunFolder
 from audit.verdicts.outlines import SECOND, WIDENED
 
 WIDENING = (1 / 8, 1 / 16)
@@ -187,7 +185,7 @@ def _followed(
 ) -> pa.Table:
     """The pairs of the follow-up of these classes, again."""
     run = session.run
-    pairs = _pairs(run, part.labels)
+    pairs = pairs_of(run, part.labels)
     if not len(pairs) or not len(swaps):
         return SECOND_FOLLOW_UP_COLUMNS.empty_table()
     own = [("label", "in", list(part.labels))]
@@ -196,12 +194,3 @@ def _followed(
     named = made.assign(outline=swaps["outline"][0].as_py())
     table = pa.Table.from_pandas(named, SECOND_FOLLOW_UP_COLUMNS, preserve_index=False)
     return table.replace_schema_metadata(None)
-
-
-def _pairs(run: RunFolder, labels: Collection[int]) -> pd.DataFrame:
-    """The pairs of the follow-up that hold one of these classes."""
-    columns = ["label", "donor_label"]
-    if not is_table(run.follow_up):
-        return pd.DataFrame(columns=columns)
-    pairs = pd.read_parquet(run.follow_up, columns=columns).drop_duplicates()
-    return pairs[pairs["label"].isin(list(labels)) & (pairs["label"] != pairs["donor_label"])]

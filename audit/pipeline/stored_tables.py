@@ -14,6 +14,7 @@ from audit.dataset.mask_findings import MASK_COLUMNS
 from audit.errors import AuditError, RunFolderError
 from audit.measuring.columns import SCORE_COLUMNS, is_table
 from audit.measuring.follow_up import FOLLOW_UP_COLUMNS
+from audit.measuring.more_images import MORE_COLUMNS
 from audit.measuring.second_outlines import SECOND_COLUMNS, SECOND_FOLLOW_UP_COLUMNS
 from audit.run_folder import RunFolder
 from audit.writing import storage_problem
@@ -42,6 +43,8 @@ def check_tables(run: RunFolder) -> None:
     for path, schema in (
         (run.scores, SCORE_COLUMNS),
         (run.follow_up, FOLLOW_UP_COLUMNS),
+        (run.more_images, MORE_COLUMNS),
+        (run.more_follow_up, FOLLOW_UP_COLUMNS),
         (run.masks, MASK_COLUMNS),
         (run.suspect_masks, MASK_COLUMNS),
         (run.second_outlines, SECOND_COLUMNS),
@@ -54,6 +57,8 @@ def check_tables(run: RunFolder) -> None:
             # count as not measured.
             if path != run.scores and not is_table(path):
                 raise _refused(path, "it cannot be read to its end")
+    if run.more_images.exists() and not run.more_follow_up.exists():
+        raise _refused(run.more_follow_up, "it is missing beside more_images.parquet")
     if run.second_outlines.exists() and not run.second_follow_up.exists():
         raise _refused(run.second_follow_up, "it is missing beside second_outlines.parquet")
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from audit.verdicts.more_images import STAGES, level_of
 from audit.verdicts.statistics import (
+    LEVEL,
     TESTS,
     UNDEFINED,
     EffectSize,
@@ -59,7 +61,11 @@ class OneClassLoss:
 
 
 def one_class_losses(
-    scores: pd.DataFrame, follow_up: pd.DataFrame, seed: int = 0, test: str = "t"
+    scores: pd.DataFrame,
+    follow_up: pd.DataFrame,
+    seed: int = 0,
+    test: str = "t",
+    twice: Collection[int] = (),
 ) -> dict[int, OneClassLoss]:
     """Measure for each class the loss to the one background that costs it most.
 
@@ -82,6 +88,8 @@ def one_class_losses(
         Of the bootstrap.
     test : str
         Key of :data:`audit.verdicts.statistics.TESTS`.
+    twice : collection of int
+        Labels that are given half the error; see :mod:`audit.verdicts.more_images`.
 
     Returns
     -------
@@ -92,7 +100,13 @@ def one_class_losses(
         return {}
     searched = LOOKS * max(1, scores["label"].nunique() - 1)
     found = {
-        label: _worst(pairs, searched, seed, test)
+        label: _worst(
+            pairs,
+            searched * (STAGES if label in twice else 1),
+            seed,
+            test,
+            level_of(label, twice),
+        )
         for label, pairs in _pairs(pair_losses(scores, follow_up)).items()
     }
     q_values = false_discovery([loss.p_value for loss in found.values()])
@@ -121,14 +135,16 @@ def _pairs(losses: pd.DataFrame) -> dict[int, dict[int, Pair]]:
     return found
 
 
-def _worst(pairs: Mapping[int, Pair], searched: int, seed: int, test: str) -> OneClassLoss:
+def _worst(
+    pairs: Mapping[int, Pair], searched: int, seed: int, test: str, level: float
+) -> OneClassLoss:
     worst = max(pairs, key=lambda donor: _mean(pairs[donor]["harm"]))
-    shares = {donor: share_of(pair, seed) for donor, pair in pairs.items()}
+    shares = {donor: share_of(pair, seed, level) for donor, pair in pairs.items()}
     # An undefined end excludes nothing.
     highest = max(shares, key=lambda donor: np.nan_to_num(shares[donor].high, nan=np.inf))
     p_value = TESTS[test](pairs[worst]["lost_margin"])
     return OneClassLoss(
-        harm=bootstrap_mean(pairs[worst]["harm"], seed),
+        harm=bootstrap_mean(pairs[worst]["harm"], seed, level),
         probability_loss=_mean(pairs[worst]["lost"]),
         decisions_changed=_mean(pairs[worst]["flipped"]),
         p_value=min(1.0, p_value * searched) if p_value == p_value else float("nan"),
@@ -143,7 +159,7 @@ def _mean(values: NDArray[np.float64]) -> float:
     return float(pd.Series(values).mean())
 
 
-def share_of(pair: Pair, seed: int = 0) -> EffectSize:
+def share_of(pair: Pair, seed: int = 0, level: float = LEVEL) -> EffectSize:
     """The harm of one pair as a share of what the class has to lose; NaN where that is nothing.
 
     Parameters
@@ -152,13 +168,15 @@ def share_of(pair: Pair, seed: int = 0) -> EffectSize:
         Columns ``harm`` and ``base`` of one pair from :func:`pair_losses`.
     seed : int
         Of the bootstrap.
+    level : float
+        Of the interval, 0..1.
     """
 
     def ratio(harm: NDArray[np.float64], base: NDArray[np.float64]) -> NDArray[np.float64]:
         base_values: NDArray[np.float64] = np.asarray(base, np.float64)
         return np.asarray(harm) / np.where(base_values > 0, base_values, np.nan)
 
-    return bootstrap([pair["harm"], pair["base"]], ratio, seed)
+    return bootstrap([pair["harm"], pair["base"]], ratio, seed, level=level)
 
 
 LOSSES = ("lost", "lost_margin", "flipped", "harm", "base")

@@ -176,6 +176,16 @@ def excludes_loss_to_one(effects: ClassEffects, thresholds: VerdictSection) -> b
     return effects.follow_up.share.high < max(VICTIM_FLOOR, thresholds.effect)
 
 
+def leaves_loss_open(effects: ClassEffects, thresholds: VerdictSection) -> bool:
+    """Whether a loss is neither shown nor excluded, so that more images may decide."""
+    shown = loses_anywhere(effects, thresholds) or loses_to_one(effects, thresholds)
+    excluded = excludes_loss_anywhere(effects, thresholds) and excludes_loss_to_one(
+        effects, thresholds
+    )
+    enough = effects.answers.judged >= thresholds.minimum_images
+    return not (enough and (shown or excluded))
+
+
 def has_enough_to_lose(effects: ClassEffects) -> bool:
     """Whether the class is recognised often enough for a loss to show."""
     return effects.answers.recall_low >= RECOGNISED

@@ -12,16 +12,18 @@ over the class's images; ``p_value`` tests H > 0.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
+import numpy as np
 import pandas as pd
 
 from audit.measuring.swap_table import each_swap
 from audit.verdicts.affected import OneClassLoss, one_class_losses
 from audit.verdicts.answers import Answers, answers_of
 from audit.verdicts.by_class import ByClass, mean_of_some, right_shares
+from audit.verdicts.more_images import STAGES, MoreImages, laid_in, level_of
 from audit.verdicts.rfs import noise_hits, relative_foreground_sensitivity
 from audit.verdicts.statistics import (
     TESTS,
@@ -39,6 +41,9 @@ from audit.verdicts.swap_rates import (
     swap_effects,
     typical_gaps,
 )
+
+ONCE = MoreImages(frozenset())
+"""No class is looked at twice."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +81,8 @@ class ClassEffects:
         Under Benjamini-Hochberg over all classes.
     lift_z : float
         Of the mass lift among those of all classes.
+    judged_at_first : int or None
+        Images that had met donors at the first look, where there were two.
     """
 
     label: int
@@ -102,6 +109,7 @@ class ClassEffects:
     attraction_q: float = float("nan")
     background_only_q: float = float("nan")
     lift_z: float = float("nan")
+    judged_at_first: int | None = None
 
 
 def class_effects(
@@ -110,6 +118,7 @@ def class_effects(
     seed: int = 0,
     follow_up: pd.DataFrame | None = None,
     test: str = "t",
+    more: MoreImages = ONCE,
 ) -> tuple[ClassEffects, ...]:
     """Measure every class.
 
@@ -125,22 +134,73 @@ def class_effects(
         All rows of ``follow_up.parquet``; None before the follow-up.
     test : str
         Key of :data:`audit.verdicts.statistics.TESTS`.
+    more : MoreImages, optional
+        Which classes may be looked at twice, and what was measured of those that were.
 
     Returns
     -------
     tuple of ClassEffects
         In the order of the labels.
     """
+    found = _effects(scores, class_names, seed, follow_up, test, more.labels)
+    again = {label: class_names[label] for label in more.looked_at if label in class_names}
+    if more.swaps is None or not again:
+        return _beside_each_other(found)
+    pairs = [table for table in (follow_up, more.follow_up) if table is not None]
+    pooled = pd.concat(pairs, ignore_index=True) if pairs else None
+    all_images = laid_in(scores, more.swaps)
+    second = {
+        one.label: one for one in _effects(all_images, again, seed, pooled, test, more.labels)
+    }
+    return _beside_each_other(
+        [_of_both_looks(one, second[one.label]) if one.label in second else one for one in found]
+    )
+
+
+def _of_both_looks(first: ClassEffects, second: ClassEffects) -> ClassEffects:
+    """A class by all its images; what rests on other classes' images stays that of the first look.
+
+    The p-values are the lower ones of two, each of which counts twice: so a class that was suspect
+    already does not become another for what a second look finds of others.
+    """
+    loss = replace(
+        second.follow_up, p_value=_lower(first.follow_up.p_value, second.follow_up.p_value)
+    )
+    return replace(
+        second,
+        attraction=first.attraction,
+        background_only=first.background_only,
+        p_value=_lower(first.p_value, second.p_value),
+        follow_up=loss,
+        judged_at_first=first.answers.judged,
+    )
+
+
+def _lower(first: float, second: float) -> float:
+    return float(np.fmin(first, second))
+
+
+def _effects(
+    scores: pd.DataFrame,
+    class_names: Mapping[int, str],
+    seed: int,
+    follow_up: pd.DataFrame | None,
+    test: str,
+    twice: Collection[int],
+) -> list[ClassEffects]:
+    """Every class by what one look measured, still without what only all together tell."""
     scores = swap_effects(scores)
     scores = scores.assign(**right_shares(scores))
     rows, swaps = ByClass(scores), each_swap(scores)
     cells, attraction, alone = cells_of(swaps), attractions(swaps), backgrounds_alone(scores)
     typical, neutral = typical_gaps(cells), neutral_gaps(cells, attraction)
-    losses = {} if follow_up is None else one_class_losses(scores, follow_up, seed, test)
+    losses = {} if follow_up is None else one_class_losses(scores, follow_up, seed, test, twice)
     answers, found = answers_of(scores, rows), []
     for label, name in sorted(class_names.items()):
         own = partial(rows.numbers, label=label)
         gap, donor_classes = typical.get(label, (float("nan"), 0))
+        level = level_of(label, twice)
+        p_value = TESTS[test](own("h")) * (STAGES if label in twice else 1)
         found.append(
             ClassEffects(
                 label=label,
@@ -151,13 +211,13 @@ def class_effects(
                 mass_lift=bootstrap_mean(own("mass_lift"), seed),
                 mass_lift_eroded=mean_of_some(own("mass_lift_eroded")),
                 mass_lift_dilated=mean_of_some(own("mass_lift_dilated")),
-                background_gap=bootstrap_mean(own("g"), seed),
-                margin_gap=bootstrap_mean(own("h"), seed),
-                own_margin_gap=bootstrap_mean(own("hx"), seed),
+                background_gap=bootstrap_mean(own("g"), seed, level),
+                margin_gap=bootstrap_mean(own("h"), seed, level),
+                own_margin_gap=bootstrap_mean(own("hx"), seed, level),
                 attraction=attraction.get(label, UNDEFINED),
                 background_only=alone.get(label, UNDEFINED),
                 rfs=relative_foreground_sensitivity(*noise_hits(rows, label), seed),
-                p_value=TESTS[test](own("h")),
+                p_value=min(1.0, p_value) if p_value == p_value else p_value,
                 decision_gap=mean_of_some(own("same_right")) - mean_of_some(own("other_right")),
                 typical_gap=gap,
                 donor_classes=donor_classes,
@@ -165,14 +225,15 @@ def class_effects(
                 follow_up=losses.get(label, OneClassLoss()),
             )
         )
-    return _beside_each_other(found)
+    return found
 
 
-def _beside_each_other(classes: list[ClassEffects]) -> tuple[ClassEffects, ...]:
+def _beside_each_other(classes: Sequence[ClassEffects]) -> tuple[ClassEffects, ...]:
     """Add what only all classes together tell."""
     q_values = false_discovery([e.p_value for e in classes])
     attraction = false_discovery([e.attraction.p_value for e in classes])
     alone = false_discovery([e.background_only.p_value for e in classes])
+    losses = false_discovery([e.follow_up.p_value for e in classes])
     lifts = robust_z([e.mass_lift.value for e in classes])
     return tuple(
         replace(
@@ -180,6 +241,7 @@ def _beside_each_other(classes: list[ClassEffects]) -> tuple[ClassEffects, ...]:
             q_value=float(q_values[position]),
             attraction_q=float(attraction[position]),
             background_only_q=float(alone[position]),
+            follow_up=replace(effects.follow_up, q_value=float(losses[position])),
             lift_z=float(lifts[position]),
         )
         for position, effects in enumerate(classes)

@@ -14,9 +14,10 @@ from audit.manifest import Manifest
 from audit.measuring.swap_table import each_swap
 from audit.verdicts.by_class import ByClass, Floats
 from audit.verdicts.cmv_share import background_shares
-from audit.verdicts.decide import Criteria, Decision, decide, loses_to_one
-from audit.verdicts.effects import class_effects
+from audit.verdicts.decide import Criteria, Decision, decide, leaves_loss_open, loses_to_one
+from audit.verdicts.effects import ONCE, class_effects
 from audit.verdicts.indicators import cmv_indicator, indicators
+from audit.verdicts.more_images import MoreImages, laid_in
 from audit.verdicts.reasons import advice, reasons
 from audit.verdicts.statistics import UNDEFINED, EffectSize
 from audit.verdicts.swap_rates import votes_taken
@@ -33,6 +34,7 @@ def find(
     class_names: Sequence[str],
     has_foregrounds: bool,
     follow_up: pd.DataFrame | None = None,
+    more: MoreImages = ONCE,
 ) -> tuple[ClassFinding, ...]:
     """Decide every class.
 
@@ -50,19 +52,37 @@ def find(
         Whether the audit was given foregrounds.
     follow_up : DataFrame, optional
         All rows of ``follow_up.parquet``; None before the follow-up.
+    more : MoreImages, optional
+        Which classes may be looked at twice, and what was measured of those that were.
 
     Returns
     -------
     tuple of ClassFinding
         In the order of the labels, without exhibits, cues and CMVs: those are drawn later.
     """
-    effects = class_effects(scores, labels, manifest.run.seed, follow_up, manifest.verdict.test)
-    criteria = Criteria(manifest.verdict, manifest.run.min_coverage, has_foregrounds)
+    verdict = manifest.verdict
+    effects = class_effects(scores, labels, manifest.run.seed, follow_up, verdict.test, more)
+    criteria = Criteria(verdict, manifest.run.min_coverage, has_foregrounds)
+    if more.swaps is not None:
+        scores = laid_in(scores, more.swaps)
     rows, swaps = ByClass(scores), ByClass(each_swap(scores))
     return tuple(
         _finding(decision, _RowsOfClass(rows, swaps, decision.effects.label), class_names, criteria)
         for decision in decide(effects, criteria)
     )
+
+
+def undecided(
+    scores: pd.DataFrame,
+    manifest: Manifest,
+    labels: Mapping[int, str],
+    follow_up: pd.DataFrame | None,
+    more: MoreImages,
+) -> set[int]:
+    """The classes whose loss is neither shown nor excluded; all as for :func:`find`."""
+    verdict = manifest.verdict
+    effects = class_effects(scores, labels, manifest.run.seed, follow_up, verdict.test, more)
+    return {one.label for one in effects if leaves_loss_open(one, verdict)}
 
 
 @dataclass(frozen=True)

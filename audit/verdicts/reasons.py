@@ -42,7 +42,8 @@ def reasons(
     """
     effects, thresholds = decision.effects, criteria.thresholds
     if decision.verdict is Verdict.INCONCLUSIVE:
-        return (*_too_little(decision, criteria), *_seldom_recognised(effects))
+        too_little = (*_too_little(decision, criteria), *_seldom_recognised(effects))
+        return (*too_little, *_looked_twice(effects))
     gathered = _swap(decision, attracting_class, thresholds, class_names)
     if decision.verdict is Verdict.SUSPECT:
         gathered.append(_kind(decision.kind, attracting_class))
@@ -54,7 +55,7 @@ def reasons(
     if decision.verdict is not Verdict.WATCH:
         # Of a watched class it is said why that keeps it from being clear.
         gathered += _seldom_recognised(effects)
-    return (*gathered, *_outline(effects))
+    return (*gathered, *_outline(effects), *_looked_twice(effects))
 
 
 def _swap(
@@ -151,6 +152,13 @@ def _too_little(decision: Decision, criteria: Criteria) -> list[Reason]:
     return reasons_given or [
         reason(Code.RUN_INCOMPLETE, **with_ends("gap", effects.background_gap))
     ]
+
+
+def _looked_twice(effects: ClassEffects) -> list[Reason]:
+    first = effects.judged_at_first
+    if first is None:
+        return []
+    return [reason(Code.LOOKED_TWICE, images=effects.answers.judged, first=first)]
 
 
 def _seldom_recognised(effects: ClassEffects) -> list[Reason]:

@@ -44,6 +44,7 @@ def bootstrap(
     of_means: Callable[..., ArrayLike],
     seed: int = 0,
     resamples: int = RESAMPLES,
+    level: float = LEVEL,
 ) -> EffectSize:
     """A function of means with its percentile bootstrap interval (Efron 1979).
 
@@ -57,6 +58,8 @@ def bootstrap(
         Of the resampling.
     resamples : int
         How many.
+    level : float
+        Of the interval, 0..1.
 
     Returns
     -------
@@ -72,13 +75,13 @@ def bootstrap(
         return EffectSize(value, np.nan, np.nan, n=n)
     drawn = resampled_means(arrays, seed, resamples)
     spread = np.asarray(of_means(*drawn), np.float64)
-    tail = (1 - LEVEL) / 2
+    tail = (1 - level) / 2
     low, high = np.nanquantile(spread, [tail, 1 - tail])
     # The value may leave the resampled range by rounding when all observations are equal.
     return EffectSize(value, min(float(low), value), max(float(high), value), n=n)
 
 
-def bootstrap_mean(values: ArrayLike, seed: int = 0) -> EffectSize:
+def bootstrap_mean(values: ArrayLike, seed: int = 0, level: float = LEVEL) -> EffectSize:
     """Mean with its interval, from :func:`bootstrap`.
 
     Parameters
@@ -87,6 +90,8 @@ def bootstrap_mean(values: ArrayLike, seed: int = 0) -> EffectSize:
         NaN are left out. With fewer than two left there is no interval.
     seed : int
         Of the resampling.
+    level : float
+        Of the interval, 0..1.
 
     Examples
     --------
@@ -94,7 +99,7 @@ def bootstrap_mean(values: ArrayLike, seed: int = 0) -> EffectSize:
     >>> (effect.value, effect.low, effect.high)
     (1.0, 1.0, 1.0)
     """
-    return bootstrap([_finite(values)], lambda mean: mean, seed)
+    return bootstrap([_finite(values)], lambda mean: mean, seed, level=level)
 
 
 def _finite(values: ArrayLike) -> NDArray[np.float64]:

@@ -13,6 +13,7 @@ from audit.pipeline.compose import compose
 from audit.pipeline.decide import decide
 from audit.pipeline.follow_up import follow_up
 from audit.pipeline.masks import look_at_masks
+from audit.pipeline.more_images import measure_more_images
 from audit.pipeline.opening import open_session
 from audit.pipeline.prepare import prepare
 from audit.pipeline.second_outlines import measure_second_outlines
@@ -24,7 +25,7 @@ VARIANTS = ((20, "exact"), (20, "box"), (20, "dilated"), (10, "exact"), (50, "ex
 
 
 def run_steps(request: AuditRequest) -> pd.DataFrame:
-    """Score, follow up, try other outlines and decide; returns ``classes.parquet``."""
+    """All steps of measuring and the decision; returns ``classes.parquet``."""
     session = open_session(request)
     prepare(session)
     look_at_masks(session)
@@ -32,6 +33,7 @@ def run_steps(request: AuditRequest) -> pd.DataFrame:
         measure.score(session, shard)
     measure.gather_scores(session)
     follow_up(session)
+    measure_more_images(session)
     measure_second_outlines(session)
     compose(session.run, decide(session.run, session.manifest))
     return pd.read_parquet(session.run.classes)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from audit.findings import Code
 from audit.report.formatting import points, share, with_interval
-from audit.report.i18n import N_, gettext, ngettext
+from audit.report.i18n import N_, gettext, ngettext, whole
 from audit.report.sentences.values import (
     Sentence,
     Values,
@@ -102,6 +102,16 @@ def _images_would_settle(values: Values) -> str:
     )
 
 
+def _looked_twice(values: Values) -> str:
+    return gettext(
+        "It was looked at twice: %(first)s images left it undecided; with these %(images)s have "
+        "now met donors. So that two looks together err no more often than one, each may err only "
+        "half as often.",
+        first=whole(count_of(values, "first")),
+        images=whole(count_of(values, "images")),
+    )
+
+
 CLEARING: Mapping[Code, Sentence] = {
     Code.EFFECT_EXCLUDED: _effect_excluded,
     Code.LOSS_TO_ONE_EXCLUDED: _loss_to_one_excluded,
@@ -115,4 +125,5 @@ CLEARING: Mapping[Code, Sentence] = {
     Code.TOO_LITTLE_TO_LOSE: _too_little_to_lose,
     Code.NEITHER_SHOWN_NOR_EXCLUDED: _neither_shown_nor_excluded,
     Code.IMAGES_WOULD_SETTLE: _images_would_settle,
+    Code.LOOKED_TWICE: _looked_twice,
 }

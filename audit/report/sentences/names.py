@@ -151,6 +151,7 @@ _KEYS: Mapping[str, str] = {
     "scores": N_("scores"),
     "score": N_("scores"),
     "follow-up": N_("follow-up"),
+    "more images": N_("more images"),
     "second outlines": N_("second outlines"),
     "controls": N_("controls"),
     "exhibits": N_("exhibits"),
