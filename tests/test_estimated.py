@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from auditing import audited, opened
+from auditing import Elsewhere, audited, opened
 from PIL import Image
 from planted import write_dataset
 
@@ -26,6 +27,8 @@ from audit.errors import ManifestError, ModelError
 from audit.findings import Code, Verdict, read_facts, read_findings
 from audit.interventions import dilate
 from audit.pipeline.outlines import ensure_outlines, make_outlines, seconds_an_outline
+from audit.pipeline.prepare import prepare
+from audit.pipeline.steps import SEQUENTIAL
 from flows.demo.compose import KINDS, compose
 from flows.demo.scenes import SCENES
 
@@ -297,13 +300,37 @@ def test_an_audit_by_perfect_outlines_finds_what_exact_masks_find(tmp_path: Path
     assert dict(told)["values"]["images"] == 60
     # Taken over by another run, from the cache; another network starts anew.
     again = opened(manifest, tmp_path / "again", *overrides)
-    assert make_outlines(again) == 0
+    make_outlines(again)
     assert len(list(again.run.outlines.rglob("*.png"))) == 6 * 10
     assert len(calls.read_text().splitlines()) == 6 * 10
     other = with_function(tmp_path, TRUE_OUTLINES + "# changed\n", calls=str(calls))
     assert opened(manifest, "", *other).key != opened(manifest, "", *overrides).key
     few = opened(manifest, "", *other)
     assert ensure_outlines(few, few.table.head(2)) == 2
+
+
+def test_outlines_made_elsewhere_in_parts_are_those_of_one_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest = write_dataset(tmp_path, per_class=2)
+    calls = tmp_path / "calls.txt"
+    overrides = ("run.shard_size=5", *with_function(tmp_path, calls=str(calls)))
+    made = []
+    for name, runner in (("here", SEQUENTIAL), ("there", Elsewhere())):
+        session = opened(manifest, tmp_path / name / "run", *overrides)
+        folder = session.run.outlines
+        with session.loader:
+            prepare(session)
+            # A trial of the model has asked for some already, and the user's cache keeps them.
+            monkeypatch.setenv("SALIENCY_AUDIT_CACHE", str(tmp_path / f"cache-{name}"))
+            shutil.rmtree(folder, ignore_errors=True)
+            calls.unlink(missing_ok=True)
+            make_outlines(session, runner=runner)
+        assert len(calls.read_text().splitlines()) == 12
+        made.append({p.relative_to(folder): p.read_bytes() for p in folder.rglob("*.png")})
+    assert session.shards == 3
+    assert len(made[0]) == len(session.table) == 12
+    assert made[0] == made[1]
 
 
 def test_an_outline_lies_on_the_upright_picture(tmp_path: Path) -> None:

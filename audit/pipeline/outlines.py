@@ -16,18 +16,24 @@ from audit.geometry import Geometry
 from audit.pipeline.loaders import outline_store
 from audit.pipeline.progress import SILENT, Progress
 from audit.pipeline.session import Session
+from audit.pipeline.steps import SEQUENTIAL, StepRunner
 
 AT_ONCE = 16
 """Images that are loaded, and shown to the network, together."""
 _TIMED = 2
 
 
-def make_outlines(session: Session, progress: Progress = SILENT) -> int:
-    """Ask the estimator for the outlines of all images; returns how many it was asked for now."""
-    made = ensure_outlines(session, session.table, progress)
-    if made:
-        prune(cache_folder())
-    return made
+def make_outlines(
+    session: Session, progress: Progress = SILENT, runner: StepRunner = SEQUENTIAL
+) -> None:
+    """Ask the estimator for the outlines of all images, shard by shard."""
+    runner.run_parts("outlines", outline_shard, session, progress, session.shard_sizes)
+    prune(cache_folder())
+
+
+def outline_shard(session: Session, shard: int, progress: Progress = SILENT) -> bool:
+    """Make the outlines of one shard that are missing; returns whether any was made now."""
+    return ensure_outlines(session, session.shard(shard), progress) > 0
 
 
 def ensure_outlines(

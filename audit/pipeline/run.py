@@ -196,7 +196,7 @@ def take_steps(
 
     if session.estimator is not None:
         with timed(run, "outlines"), progress.step("outlines", len(session.table)):
-            runner.run_step("outlines", make_outlines, session, progress)
+            make_outlines(session, progress, runner)
     step("masks", look_at_masks, session)
     with timed(run, "donors"), progress.step("donors"):
         gather_donors(session, progress, runner)
