@@ -14,7 +14,7 @@ from audit.manifest import ReportSection, load_manifest
 from audit.pipeline.compose import compose
 from audit.pipeline.decide import decide
 from audit.pipeline.run_json import finish, now, timed, update_facts
-from audit.pipeline.stored_tables import check_tables, of_our_making
+from audit.pipeline.stored_tables import check_places, check_tables, of_our_making
 from audit.report.render import FORMATS, render_report
 from audit.report.style import keep_style
 from audit.run_folder import RunFolder
@@ -90,6 +90,7 @@ def report_again(
     own = manifest is not None
     declared = load_manifest(manifest or run.manifest, overrides, expand=own)
     with storage_as_sentence(), run.locked():
+        check_places(run)
         check_tables(run)
         if own:
             keep_style(run.path, declared)

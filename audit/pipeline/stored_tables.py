@@ -28,6 +28,7 @@ _KINDS: tuple[Callable[[pa.DataType], bool], ...] = (
     lambda kind: pa.types.is_list(kind) or pa.types.is_large_list(kind),
 )
 
+_OF_FILES = (".parquet", ".json", ".csv", ".html", ".pdf", ".xml", ".sarif", ".yaml", ".log")
 _FOREIGN = (LookupError, TypeError, ValueError, ArithmeticError, OSError, pa.ArrowException)
 
 
@@ -61,6 +62,29 @@ def check_tables(run: RunFolder) -> None:
         raise _refused(run.more_follow_up, "it is missing beside more_images.parquet")
     if run.second_outlines.exists() and not run.second_follow_up.exists():
         raise _refused(run.second_follow_up, "it is missing beside second_outlines.parquet")
+
+
+def check_places(run: RunFolder) -> None:
+    """See that what is written below a run folder stays there, and can be written.
+
+    Raises
+    ------
+    RunFolderError
+        A folder in it is a link to another place, or a folder has the name of a file.
+    """
+    for path in sorted(run.path.iterdir()):
+        if not path.is_dir():
+            continue
+        if path.is_symlink():
+            what = "a link to another folder, in which a report would be written"
+        elif path.suffix in _OF_FILES:
+            what = "expected a file, found a folder"
+        else:
+            continue
+        raise RunFolderError(
+            f"{run.path}: {path.name}: {what}. Remove it, or take the folder from where it was "
+            "made."
+        )
 
 
 def check_table(path: Path, schema: pa.Schema) -> None:
