@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -17,7 +17,6 @@ from audit.verdicts.statistics import (
     EffectSize,
     bootstrap,
     bootstrap_mean,
-    false_discovery,
 )
 
 LOOKS = 2
@@ -94,12 +93,13 @@ def one_class_losses(
     Returns
     -------
     dict of int to OneClassLoss
-        By label; classes that were not followed up are missing.
+        By label, without q-values, which only all classes together tell; classes that were not
+        followed up are missing.
     """
     if follow_up.empty:
         return {}
     searched = LOOKS * max(1, scores["label"].nunique() - 1)
-    found = {
+    return {
         label: _worst(
             pairs,
             searched * (STAGES if label in twice else 1),
@@ -108,11 +108,6 @@ def one_class_losses(
             level_of(label, twice),
         )
         for label, pairs in _pairs(pair_losses(scores, follow_up)).items()
-    }
-    q_values = false_discovery([loss.p_value for loss in found.values()])
-    return {
-        label: replace(loss, q_value=float(q))
-        for (label, loss), q in zip(found.items(), q_values, strict=True)
     }
 
 
