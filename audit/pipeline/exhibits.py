@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -17,7 +15,7 @@ from audit.pipeline.decide import Decided
 from audit.pipeline.drawn_parts import drawn, forget_parts, gathered, part_file
 from audit.pipeline.mean_maps import average_maps
 from audit.pipeline.measure import open_bank
-from audit.pipeline.progress import SILENT, Progress, counted
+from audit.pipeline.progress import SILENT, Progress, counted, passed_on
 from audit.pipeline.session import Session
 from audit.pipeline.steps import SEQUENTIAL, StepRunner
 from audit.report.exhibits import EXHIBIT_COLUMNS, Choice, choose, draw
@@ -113,12 +111,7 @@ def draw_part(session: Session, part: ExhibitPart, progress: Progress = SILENT) 
     scores = pd.read_parquet(session.run.scores, columns=EXHIBIT_COLUMNS, filters=own)
     rows = pd.Series(table.index, index=table["sample_id"])
     scores.index = pd.Index(rows[scores["sample_id"]])
-    with session.workbench(partial(_telling, progress)) as bench:
+    with session.workbench(passed_on(progress, _TOLD)) as bench:
         names, bank = session.class_names, open_bank(session)
         write_index(path, draw(session.run, scores, part.choices, names, bench, bank))
     return True
-
-
-@contextmanager
-def _telling(progress: Progress, _what: str, _total: int) -> Iterator[Callable[[int], None]]:
-    yield partial(progress.advance, _TOLD)

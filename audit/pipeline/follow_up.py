@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 
@@ -28,7 +26,7 @@ from audit.measuring.follow_up import follow_up as measure_pairs
 from audit.measuring.parts import StampedTable
 from audit.models.hashes import file_sha256
 from audit.pipeline.measure import open_bank
-from audit.pipeline.progress import SILENT, Progress, counted
+from audit.pipeline.progress import SILENT, Progress, counted, passed_on
 from audit.pipeline.session import Session
 from audit.pipeline.steps import SEQUENTIAL, StepRunner
 from audit.verdicts.affected import pair_losses, undecided_pairs
@@ -119,12 +117,8 @@ def measure_part(session: Session, part: FollowUpPart, progress: Progress = SILE
     if part.look > 1:
         before = pd.read_parquet(_first_look(session, "").path, filters=own)
 
-    @contextmanager
-    def telling(_what: str, _total: int) -> Iterator[Callable[[int], None]]:
-        yield partial(progress.advance, _TOLD)
-
     pairs = pd.DataFrame(list(part.pairs), columns=["label", "donor_label"])
-    with session.workbench(telling) as bench:
+    with session.workbench(passed_on(progress, _TOLD)) as bench:
         file.write(as_table(measure_pairs(scores, pairs, bench, bank, before)))
     return True
 

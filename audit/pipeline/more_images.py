@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -21,7 +18,7 @@ from audit.measuring.more_images import MORE_COLUMNS, READ, further_images, swap
 from audit.measuring.parts import StampedTable
 from audit.models.hashes import file_sha256
 from audit.pipeline.measure import open_bank
-from audit.pipeline.progress import SILENT, Progress, counted
+from audit.pipeline.progress import SILENT, Progress, counted, passed_on
 from audit.pipeline.session import Session
 from audit.pipeline.steps import SEQUENTIAL, StepRunner
 from audit.verdicts.find import undecided
@@ -109,12 +106,8 @@ def measure_part(session: Session, part: MorePart, progress: Progress = SILENT) 
     run, bank = session.run, open_bank(session)
     assert bank is not None, "swaps are of foregrounds"
 
-    @contextmanager
-    def telling(_what: str, _total: int) -> Iterator[Callable[[int], None]]:
-        yield partial(progress.advance, _TOLD)
-
     chosen, plan = part.chosen(session), dataclasses.replace(session.measurement(), extra=())
-    with session.workbench(telling) as bench:
+    with session.workbench(passed_on(progress, _TOLD)) as bench:
         asked = dataclasses.replace(bench, plan=plan)
         table = pa.Table.from_pylist(swap_more(chosen, asked, bank), MORE_COLUMNS)
         pairs = pairs_of(run, part.labels)

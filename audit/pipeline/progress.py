@@ -115,6 +115,21 @@ def counted(
         yield partial(progress.advance, name)
 
 
+def passed_on(
+    progress: Progress, name: str
+) -> Callable[[str, int], AbstractContextManager[Callable[[int], None]]]:
+    """What a workbench is given that makes a part of a step: it tells of the step, not of itself.
+
+    Parameters
+    ----------
+    progress : Progress
+        Is told.
+    name : str
+        As :func:`counted` calls the step.
+    """
+    return lambda _what, _total: nullcontext(partial(progress.advance, name))
+
+
 class Pace:
     """How far one step is, and how fast it goes.
 
