@@ -46,18 +46,25 @@ def limits(session: Session, classes: Sequence[ClassCheck], trial: Trial) -> Ite
     if not session.has_foregrounds:
         yield f"no foregrounds: {_WITHOUT}"
         return
-    without = [c.label_name for c in classes if c.outlined == 0 or _none_usable(c)]
-    if len(without) == len(classes):
+    without = [c.label_name for c in classes if c.outlined == 0]
+    # What a few images lack the others may have.
+    doubtful = [c for c in classes if c.outlined != 0 and _none_usable(c)]
+    if len(without) + len(doubtful) == len(classes):
         yield f"no image tried has a usable foreground: {_WITHOUT}"
     elif without:
-        bare = any(c.outlined == 0 or c.with_foreground == 0 for c in classes)
-        ends = ", and the run ends as incomplete (exit code 4)" if bare else ""
         yield (
             f"{_some(without)}: without usable foregrounds, so inconclusive; the other classes are "
-            f"judged{ends}"
+            "judged, and the run ends as incomplete (exit code 4)"
         )
-    elif not trial.swapped:
+    elif not doubtful and not trial.swapped:
         yield "no image met the background of another class: that takes two classes with outlines"
+    if doubtful and len(without) + len(doubtful) < len(classes):
+        tried = sum(c.tried - c.unreadable for c in doubtful)
+        yield (
+            f"{_some([c.label_name for c in doubtful])}: most or all of the {tried} images tried "
+            "have no usable foreground (it is missing, or leaves no background); where the others "
+            "have none either, a class ends inconclusive"
+        )
     few = [c.label_name for c in classes if c.images < session.manifest.verdict.minimum_images]
     if few and len(few) == len(classes):
         yield "every class has too few images for a verdict, so all end inconclusive"
